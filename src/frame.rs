@@ -1,0 +1,166 @@
+//! The types on the arrows: what is known about a frame after each stage.
+//!
+//! [`Frame`] (decoded) → [`Found`] (faces found) → [`Tracked`] (faces followed and held still) → [`Swapped`] (new faces computed,
+//! not yet in the picture) → [`Frame`] (blended, ready for the encoder).
+//!
+//! # Coordinates
+//! Points are continuous pixels: pixel (i, j) covers `[i, i+1) x [j, j+1)`, its centre is at `(i + 0.5, j + 0.5)`,
+//! the origin is the top left, y grows downwards. Frame coordinates are those of the *stored* picture, before any
+//! rotation that the container asks players for. [`FramePx`] and [`CropPx`] keep the two systems apart.
+//!
+//! # Pictures
+//! Crops are planar `ndarray` arrays in the order `[channel, row, column]`, RGB, `f32`, 0..=1 as displayed
+//! (gamma-encoded). Masks are `[row, column]`, 0..=1.
+
+use ndarray::{Array2, Array3};
+
+use crate::video::Picture;
+
+/// A point in the pixels of the stored frame.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct FramePx {
+    /// To the right.
+    pub x: f64,
+    /// Downwards.
+    pub y: f64,
+}
+
+/// A point in the pixels of an aligned crop.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct CropPx {
+    /// To the right.
+    pub x: f64,
+    /// Downwards.
+    pub y: f64,
+}
+
+/// A similarity transform (4 degrees of freedom) from frame to crop: `(x, y) -> (a x - b y + tx, b x + a y + ty)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Similarity {
+    /// `scale * cos(angle)`.
+    pub a: f64,
+    /// `scale * sin(angle)`.
+    pub b: f64,
+    /// Shift to the right, crop pixels.
+    pub tx: f64,
+    /// Shift downwards, crop pixels.
+    pub ty: f64,
+}
+
+impl Similarity {
+    /// Crop pixels per frame pixel.
+    pub fn scale(&self) -> f64 {
+        self.a.hypot(self.b)
+    }
+
+    /// A frame point in the crop.
+    pub fn to_crop(&self, p: FramePx) -> CropPx {
+        CropPx { x: self.a * p.x - self.b * p.y + self.tx, y: self.b * p.x + self.a * p.y + self.ty }
+    }
+
+    /// A crop point in the frame.
+    pub fn to_frame(&self, p: CropPx) -> FramePx {
+        let (x, y, s2) = (p.x - self.tx, p.y - self.ty, self.a * self.a + self.b * self.b);
+        FramePx { x: (self.a * x + self.b * y) / s2, y: (self.a * y - self.b * x) / s2 }
+    }
+
+    /// The same alignment into a crop whose side is `factor` times as long.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        Self { a: self.a * factor, b: self.b * factor, tx: self.tx * factor, ty: self.ty * factor }
+    }
+}
+
+/// A rectangle of whole frame pixels, `x0 <= x < x1`, `y0 <= y < y1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rect {
+    /// Left edge, inside.
+    pub x0: usize,
+    /// Top edge, inside.
+    pub y0: usize,
+    /// Right edge, outside.
+    pub x1: usize,
+    /// Bottom edge, outside.
+    pub y1: usize,
+}
+
+impl Rect {
+    /// Pixels from left to right.
+    pub fn width(&self) -> usize {
+        self.x1 - self.x0
+    }
+
+    /// Pixels from top to bottom.
+    pub fn height(&self) -> usize {
+        self.y1 - self.y0
+    }
+}
+
+/// The place of a frame in the line, and its picture. Frames are numbered from 0 as they are presented.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Number of the frame in the order of presentation.
+    pub idx: u64,
+    /// The picture in the source's own pixel format, with its timestamp.
+    pub picture: Picture,
+}
+
+/// A face as the networks found it in one frame, still trembling and without a name.
+#[derive(Debug, Clone)]
+pub struct FoundFace {
+    /// The 478 points of the face mesh, in frame pixels.
+    pub points: Vec<FramePx>,
+    /// Probability that there is a face, 0..=1.
+    pub presence: f32,
+}
+
+/// A frame with the faces that were found in it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The untouched frame.
+    pub frame: Frame,
+    /// Its faces, the largest first.
+    pub faces: Vec<FoundFace>,
+}
+
+/// A face that is followed through the clip and held still.
+#[derive(Debug, Clone)]
+pub struct Face {
+    /// Stable number of the person within the clip.
+    pub track: u32,
+    /// The 478 points of the face mesh, in frame pixels.
+    pub points: Vec<FramePx>,
+    /// Probability that there is a face, 0..=1.
+    pub presence: f32,
+}
+
+/// A frame with the faces in it, followed and held still.
+#[derive(Debug, Clone)]
+pub struct Tracked {
+    /// The untouched frame.
+    pub frame: Frame,
+    /// Its faces, the largest first.
+    pub faces: Vec<Face>,
+}
+
+/// A new face that is not in the picture yet.
+#[derive(Debug, Clone)]
+pub struct NewFace {
+    /// The face that it replaces.
+    pub face: Face,
+    /// From the frame to a crop of `pixels`' side.
+    pub alignment: Similarity,
+    /// The network's picture, `[3, side, side]`.
+    pub pixels: Array3<f32>,
+    /// The network's own idea of where its face is, `[side, side]`, or `None` when it has none.
+    pub mask: Option<Array2<f32>>,
+}
+
+/// A frame with the faces that shall be put into it.
+#[derive(Debug, Clone)]
+pub struct Swapped {
+    /// The untouched frame.
+    pub frame: Frame,
+    /// What goes in, in the order of painting.
+    pub faces: Vec<NewFace>,
+}
