@@ -1,0 +1,207 @@
+//! Files and folders: many swaps one after the other. One failure is told and remembered, the rest go on.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use crate::{
+    Error, Result,
+    blend::blend,
+    face::{Finder, Tracker},
+    frame::{Found, Swapped},
+    line::Stage,
+    nn::Runtime,
+    pipeline::{self, Report},
+    progress::Watch,
+    settings::{SwapSettings, free_output, output_path},
+    swap::{Bundle, Swapper},
+    video,
+};
+
+/// Endings of the files that a folder is searched for, beside those of pictures.
+const VIDEO_ENDINGS: [&str; 17] = [
+    "mp4", "mov", "m4v", "mkv", "webm", "avi", "ts", "m2ts", "mts", "mxf", "mpg", "mpeg", "wmv", "flv", "ogv", "3gp",
+    "gif",
+];
+
+/// What is to be done, the files aside.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// Whose face goes in.
+    pub bundle: &'a Bundle,
+    /// Where the networks run.
+    pub runtime: &'a Runtime,
+    /// How.
+    pub settings: &'a SwapSettings,
+    /// Existing outputs are replaced.
+    pub overwrite: bool,
+}
+
+impl Job<'_> {
+    /// Swaps `input`, whatever it is. `output` is a file, or a folder if `input` is one.
+    ///
+    /// # Errors
+    /// Those of the one file, or [`Error::SomeFailed`] after a folder; see [`pipeline::swap_video`].
+    pub fn run(&self, input: &Path, output: Option<&Path>, watch: &mut Watch<'_>) -> Result<Outcome> {
+        if input.is_dir() {
+            return self.run_folder(input, output, watch);
+        }
+        let output = output_path(input, output, &self.bundle.name, self.overwrite)?;
+        let report = self.run_file(input, &output, watch)?;
+        Ok(if report.damage.is_some() { Outcome::Damaged } else { Outcome::Whole })
+    }
+
+    fn run_file(&self, input: &Path, output: &Path, watch: &mut Watch<'_>) -> Result<Report> {
+        let report = if video::is_picture(input) {
+            self.swap_picture(input, output)?
+        } else {
+            pipeline::swap_video(input, output, self.bundle, self.runtime, self.settings, watch)?
+        };
+        watch.done(output, &report);
+        Ok(report)
+    }
+
+    /// A picture is a clip of one frame that nothing follows.
+    fn swap_picture(&self, input: &Path, output: &Path) -> Result<Report> {
+        let start = Instant::now();
+        let frame = video::read_picture(input)?;
+        let mut finder = Finder::new(self.runtime, &self.settings.finder)?;
+        let faces = finder.find(&frame)?;
+        let tracked = single(&mut Tracker::new(&self.settings.tracker), Found { frame, faces })?;
+        let mut swapper = Swapper::new(self.runtime, self.bundle, self.settings.batch)?;
+        let swapped: Swapped = single(&mut swapper, tracked)?;
+        let n_faces = swapped.faces.len();
+        let frame = blend(swapped, &self.settings.blend)?;
+        video::write_picture(output, &frame.picture, input)?;
+        Ok(Report {
+            frames_decoded: 1,
+            frames_written: 1,
+            frames_swapped: u64::from(n_faces > 0),
+            size_px: frame.picture.size_px(),
+            seconds: start.elapsed().as_secs_f64(),
+            stages: Vec::new(),
+            notes: if n_faces == 0 { vec!["no face was found".into()] } else { Vec::new() },
+            damage: None,
+        })
+    }
+
+    fn run_folder(&self, input: &Path, output: Option<&Path>, watch: &mut Watch<'_>) -> Result<Outcome> {
+        let files = media_files(input)?;
+        if files.is_empty() {
+            return Err(Error::input(input, "no video and no picture in this folder"));
+        }
+        let out_dir = output.map_or_else(|| sibling(input, &self.bundle.name), Path::to_path_buf);
+        if video::same_file(input, &out_dir) {
+            return Err(Error::setting("--output", out_dir.display(), "is the input folder; give another one"));
+        }
+        if out_dir.is_file() {
+            return Err(Error::setting("--output", out_dir.display(), "is a file; a folder needs a folder"));
+        }
+        std::fs::create_dir_all(&out_dir).map_err(Error::io(&out_dir))?;
+        let mut results = Vec::new();
+        for file in &files {
+            let output = out_dir.join(file.file_name().unwrap_or(file.as_os_str()));
+            let result = free_output(&output, self.overwrite).and_then(|()| self.run_shielded(file, &output, watch));
+            watch.clear();
+            match result {
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(e) => {
+                    watch.line(&format!("error: {e}"));
+                    results.push((file, Err(e)));
+                }
+                Ok(report) => results.push((file, Ok(report))),
+            }
+        }
+        summary(&results, watch);
+        let n_failed = results.iter().filter(|(_, result)| result.is_err()).count();
+        if n_failed > 0 {
+            return Err(Error::SomeFailed { n_failed, n_files: results.len() });
+        }
+        let damaged = results.iter().any(|(_, result)| result.as_ref().is_ok_and(|r| r.damage.is_some()));
+        Ok(if damaged { Outcome::Damaged } else { Outcome::Whole })
+    }
+
+    /// A bug that one file brings to light must not end the night's work.
+    fn run_shielded(&self, input: &Path, output: &Path, watch: &mut Watch<'_>) -> Result<Report> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.run_file(input, output, watch)));
+        result.unwrap_or_else(|_| Err(Error::input(input, "a bug in this program; please report it with this file")))
+    }
+}
+
+/// How a run without errors ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of every input is in its output.
+    Whole,
+    /// An input was damaged; its output holds what could be read.
+    Damaged,
+}
+
+/// What a stage makes of one item alone.
+fn single<S: Stage>(stage: &mut S, item: S::In) -> Result<S::Out> {
+    let out = match stage.push(item)? {
+        Some(out) => Some(out),
+        None => stage.finish()?,
+    };
+    out.ok_or_else(|| Error::Device("a stage lost its only frame; please report this".into()))
+}
+
+/// The videos and pictures of a folder in the order of their names; hidden files are left out.
+///
+/// # Errors
+/// [`Error::Io`] when the folder can't be read.
+pub fn media_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
+        let path = entry.map_err(Error::io(dir))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if !hidden && path.is_file() && (VIDEO_ENDINGS.contains(&ending.as_str()) || video::is_picture(&path)) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// `clips` and `B` give `clips_B`.
+fn sibling(dir: &Path, identity: &str) -> PathBuf {
+    let real = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+    let mut name = real.file_name().unwrap_or_default().to_os_string();
+    name.push(format!("_{identity}"));
+    real.with_file_name(name)
+}
+
+fn summary(results: &[(&PathBuf, Result<Report>)], watch: &Watch<'_>) {
+    let name = |file: &Path| file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+    let width = results.iter().map(|(file, _)| name(file).chars().count()).max().unwrap_or(0);
+    for (file, result) in results {
+        let fate = match result {
+            Ok(r) => {
+                let damage = if r.damage.is_some() { ", damaged" } else { "" };
+                format!("ok      {:>6} frames {:>6} swapped {:>7.1} s{damage}", r.frames_written, r.frames_swapped, r.seconds)
+            }
+            Err(e) => format!("FAILED  {e}"),
+        };
+        watch.line(&format!("{:width$}  {fate}", name(file)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_files_are_sorted_and_others_left_out() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for name in ["b.mp4", "a.MKV", "notes.txt", ".c.mp4", "d.png", "e"] {
+            std::fs::write(dir.path().join(name), b"x").expect("written");
+        }
+        std::fs::create_dir(dir.path().join("f.mp4")).expect("created");
+        let files = media_files(dir.path()).expect("readable");
+        let names: Vec<_> = files.iter().filter_map(|f| f.file_name()?.to_str()).collect();
+        assert_eq!(names, ["a.MKV", "b.mp4", "d.png"]);
+    }
+}

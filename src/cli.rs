@@ -1,0 +1,284 @@
+//! What may be typed. No logic: [`crate::settings`] says what was meant.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Swaps the face in a video for a trained identity, and keeps everything else as it was.
+#[derive(Debug, Parser)]
+#[command(name = "faceswap", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Another job than swapping.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What is to be swapped.
+    #[command(flatten)]
+    pub swap: SwapArgs,
+}
+
+/// The jobs beside swapping.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Cut aligned faces out of videos and pictures: the material to train on.
+    Extract(ExtractArgs),
+    /// Train one encoder and a decoder for each identity (needs the cargo feature `train`).
+    #[cfg(feature = "train")]
+    Train(TrainArgs),
+    /// Write one identity of a training as a bundle that can swap (needs the cargo feature `train`).
+    #[cfg(feature = "train")]
+    Export(ExportArgs),
+    /// Score a swapped video against the exact truth, beside two baselines.
+    Eval(EvalArgs),
+    /// Measure frames and megapixels per second, stage by stage.
+    Bench(BenchArgs),
+    /// List the identities that are installed.
+    Identities(ModelArgs),
+    /// Say which libraries and providers were found, and what to do about what is missing.
+    Doctor(RuntimeArgs),
+}
+
+/// How progress is told.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum ProgressStyle {
+    /// A bar on a terminal, plain lines elsewhere.
+    Auto,
+    /// Plain lines.
+    Plain,
+    /// JSON lines on standard output.
+    Json,
+}
+
+/// ONNX Runtime and the device that it runs on.
+#[derive(Debug, Args)]
+pub struct RuntimeArgs {
+    /// Devices to try, in this order; one that is missing is an error [default: the best that works]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
+    pub execution_providers: Vec<String>,
+    /// Threads for one network [default: half of the machine's]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// The ONNX Runtime library to load
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// Where identities lie.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// A folder of identities, searched before the others
+    #[arg(long, value_name = "DIR")]
+    pub models: Option<PathBuf>,
+}
+
+/// How progress is told, and how much.
+#[derive(Debug, Args)]
+pub struct ProgressArgs {
+    /// How progress is told
+    #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
+    pub progress: ProgressStyle,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `faceswap INPUT --identity NAME`
+#[derive(Debug, Args)]
+pub struct SwapArgs {
+    /// A video, a picture, or a folder of them
+    #[arg(required = true, value_name = "INPUT")]
+    pub input: Option<PathBuf>,
+    /// Whose face goes in: a name that `faceswap identities` lists, or a bundle's folder
+    #[arg(short, long, required = true, value_name = "NAME")]
+    pub identity: Option<String>,
+    /// Output file, or folder [default: INPUT_NAME.EXT beside the input]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Replace an output that exists
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5
+    #[arg(long, value_name = "SHARE")]
+    pub face_mask_blur: Option<f64>,
+    /// Encoder, e.g. libx264, libx265, ffv1 [default: the input's codec family]
+    #[arg(long, value_name = "NAME")]
+    pub output_video_encoder: Option<String>,
+    /// Quality, 0 to 100 [default: visually lossless]
+    #[arg(long, value_name = "N")]
+    pub output_video_quality: Option<u8>,
+    /// Preset of the encoder, e.g. fast, medium, slow
+    #[arg(long, value_name = "NAME")]
+    pub output_video_preset: Option<String>,
+    /// Faces that the network takes at once
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub batch: usize,
+    /// Where identities lie
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Device
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// `faceswap extract FOOTAGE -o faces/A`
+#[derive(Debug, Args)]
+pub struct ExtractArgs {
+    /// Videos, pictures, or folders of them
+    #[arg(required = true, value_name = "FOOTAGE")]
+    pub footage: Vec<PathBuf>,
+    /// Folder of the face set; faces are added when it exists
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Side of a face picture, pixels
+    #[arg(long, value_name = "PX", default_value_t = 256)]
+    pub side: usize,
+    /// Take every Nth frame
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub every: usize,
+    /// Footage that shows, frame by frame, what the swap of FOOTAGE shall look like (rendered truth): its
+    /// crops become the targets of the training
+    #[arg(long, value_name = "FILE")]
+    pub truth: Vec<PathBuf>,
+    /// Device
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// `faceswap train --faces A=faces/A --faces B=faces/B -o models/my.train`
+#[cfg(feature = "train")]
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// An identity and a face set of it; several sets of one identity are joined
+    #[arg(long = "faces", required = true, value_name = "NAME=DIR")]
+    pub faces: Vec<String>,
+    /// Folder of the training; one that exists is resumed
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Side of the finished network, pixels
+    #[arg(long, value_name = "PX", default_value_t = 128)]
+    pub side: usize,
+    /// Side at which training starts; it doubles until --side is reached
+    #[arg(long, value_name = "PX", default_value_t = 64)]
+    pub start_side: usize,
+    /// Samples of each identity in a step
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub batch: usize,
+    /// Steps in all
+    #[arg(long, value_name = "N", default_value_t = 30_000)]
+    pub steps: u64,
+    /// Stop after this many minutes; the same command goes on later
+    #[arg(long, value_name = "MIN")]
+    pub minutes: Option<f64>,
+    /// Adam's learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 2e-4)]
+    pub learning_rate: f64,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// A face set that is never trained on, shown in the preview
+    #[arg(long, value_name = "DIR")]
+    pub preview: Option<PathBuf>,
+    /// Device: cpu, libtorch, cuda (as far as compiled in)
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// `faceswap export models/my.train --identity B -o models/identities/B --subject .. --consent ..`
+#[cfg(feature = "train")]
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of the training
+    #[arg(value_name = "TRAINING")]
+    pub training: PathBuf,
+    /// Which of its identities
+    #[arg(short, long, value_name = "NAME")]
+    pub identity: String,
+    /// Folder of the bundle
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Whose face it is
+    #[arg(long, value_name = "WHO")]
+    pub subject: String,
+    /// On what ground it may be used: self, written, licence, synthetic, public-domain
+    #[arg(long, value_name = "BASIS")]
+    pub consent: String,
+    /// Date of the consent [default: today]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<String>,
+    /// Licence of the bundle
+    #[arg(long, value_name = "SPDX", default_value = "LicenseRef-Proprietary")]
+    pub licence: String,
+    /// Store the weights in 32 bits instead of 16
+    #[arg(long)]
+    pub full_precision: bool,
+    /// Replace a bundle that exists
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// `faceswap eval --output swapped.mp4 --target target.mp4 --truth hybrid.mp4`
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The swapped video
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// The video that was swapped
+    #[arg(long, value_name = "FILE")]
+    pub target: PathBuf,
+    /// What the swap ought to look like
+    #[arg(long, value_name = "FILE")]
+    pub truth: PathBuf,
+    /// Where to score: a grey video, white inside
+    #[arg(long, value_name = "FILE")]
+    pub region: Option<PathBuf>,
+    /// Footage of the wanted person [default: the truth]
+    #[arg(long, value_name = "FILE")]
+    pub reference: Option<PathBuf>,
+    /// The identity of the swap, to score its hard paste as well
+    #[arg(short, long, value_name = "NAME")]
+    pub identity: Option<String>,
+    /// Take every Nth frame
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub every: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where identities lie
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Device
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+}
+
+/// `faceswap bench`
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// A clip to measure on [default: one that is made here, at 720p, 1080p and 2160p]
+    #[arg(value_name = "CLIP")]
+    pub clip: Option<PathBuf>,
+    /// Whose face goes in
+    #[arg(short, long, value_name = "NAME", default_value = "B")]
+    pub identity: String,
+    /// Frames of each made clip
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub frames: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where identities lie
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Device
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+}

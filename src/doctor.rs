@@ -1,0 +1,40 @@
+//! `faceswap doctor`: what was found, and what to do about what is missing.
+
+use std::fmt::Write;
+
+use crate::{
+    measure,
+    nn::{Runtime, RuntimeSettings},
+    settings::{model_dirs, n_hardware_threads},
+    swap::installed,
+    video,
+};
+
+/// A report for a person; it never fails, a missing part is a line of it.
+pub fn examine(settings: &RuntimeSettings) -> String {
+    let mut text = format!("faceswap {}, {} hardware threads\n", env!("CARGO_PKG_VERSION"), n_hardware_threads());
+    // Writing to a String can't fail.
+    let mut say = |line: String| drop(writeln!(text, "{line}"));
+    match Runtime::load(settings) {
+        Ok(runtime) => {
+            say(format!("ONNX Runtime  {}  {}", runtime.version(), runtime.dylib().display()));
+            say(format!("  providers   {} (in use: {})", runtime.available().join(", "), runtime.provider()));
+            if !runtime.available().iter().any(|name| name.contains("CUDA")) {
+                say("  no GPU      install onnxruntime-gpu's library for CUDA and TensorRT, and build with --features cuda,tensorrt".into());
+            }
+        }
+        Err(e) => say(format!("ONNX Runtime  MISSING\n  {}", e.to_string().replace('\n', "\n  "))),
+    }
+    say(format!("FFmpeg        {}", video::ffmpeg_version()));
+    for (name, found) in video::encoders() {
+        say(format!("  {name:<11} {}", if found { "yes" } else { "no: install an FFmpeg that has it, or pick another encoder" }));
+    }
+    say(format!("OpenCV        {}", measure::opencv_version()));
+    let dirs = model_dirs(None);
+    say(format!("identities    {}", installed(&dirs).len()));
+    for dir in &dirs {
+        let state = if dir.is_dir() { "" } else { "  (no such folder)" };
+        say(format!("  searched    {}{state}", dir.display()));
+    }
+    text
+}

@@ -1,0 +1,216 @@
+//! From what was typed to what is done: one function for each job of the command line.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+use crate::{
+    Error, Outcome, Result,
+    batch::Job,
+    bench, cli, doctor, eval, extract,
+    nn::{Provider, Runtime, RuntimeSettings},
+    progress::{Style, Watch},
+    settings::{SwapSettings, checked, checked_f64, model_dirs, n_hardware_threads},
+    swap::{Bundle, find, installed},
+};
+
+/// Does what the command line asks for. `stop` ends it cleanly once it is set.
+///
+/// # Errors
+/// Whatever the job says; see [`Error`] for what each kind asks of the user.
+pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
+    use cli::Command;
+    match cli.command {
+        None => swap(cli.swap, stop),
+        Some(Command::Extract(args)) => extract(&args, stop),
+        #[cfg(feature = "train")]
+        Some(Command::Train(args)) => train(args, stop),
+        #[cfg(feature = "train")]
+        Some(Command::Export(args)) => export(args),
+        Some(Command::Eval(args)) => eval(args, stop),
+        Some(Command::Bench(args)) => bench(&args, stop),
+        Some(Command::Identities(args)) => identities(&args),
+        Some(Command::Doctor(args)) => {
+            emit(&doctor::examine(&runtime_settings(&args)?));
+            Ok(Outcome::Whole)
+        }
+    }
+}
+
+fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let (Some(input), Some(identity)) = (args.input, args.identity) else {
+        return Err(Error::setting("INPUT", "", "give a file or folder, and --identity"));
+    };
+    if !input.exists() {
+        return Err(Error::input(&input, "no such file or folder"));
+    }
+    let mut settings = SwapSettings::for_threads(n_hardware_threads());
+    settings.batch = checked("--batch", args.batch, 1..=64)?;
+    if let Some(blur) = args.face_mask_blur {
+        settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;
+    }
+    settings.encode.encoder = args.output_video_encoder;
+    settings.encode.preset = args.output_video_preset;
+    settings.encode.quality =
+        args.output_video_quality.map(|q| checked("--output-video-quality", q.into(), 0..=100)).transpose()?.map(|q| q as u8);
+    let bundle = open_bundle(&identity, args.models.models.as_deref())?;
+    settings.encode.label = Some(label(&bundle));
+    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let job = Job { bundle: &bundle, runtime: &runtime, settings: &settings, overwrite: args.overwrite };
+    let mut watch = Watch::new(style(&args.progress), stop);
+    let outcome = job.run(&input, args.output.as_deref(), &mut watch);
+    watch.clear();
+    outcome
+}
+
+/// What the output says of itself in its metadata: that it is a fake, and of whom.
+fn label(bundle: &Bundle) -> String {
+    format!("AI-generated face: replaced by the identity {} with faceswap {}", bundle.name, env!("CARGO_PKG_VERSION"))
+}
+
+/// A bundle by name, or by its folder if `identity` looks like a path.
+fn open_bundle(identity: &str, models: Option<&Path>) -> Result<Bundle> {
+    let path = Path::new(identity);
+    if path.components().count() > 1 || path.join("identity.toml").is_file() {
+        return Bundle::load(path);
+    }
+    find(identity, &model_dirs(models))
+}
+
+fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let settings = extract::ExtractSettings {
+        footage: args.footage.clone(),
+        truth: args.truth.clone(),
+        output: args.output.clone(),
+        side_px: checked("--side", args.side, 32..=1024)?,
+        every: checked("--every", args.every, 1..=1_000_000)?,
+        n_workers: n_hardware_threads().div_ceil(2).clamp(1, 8),
+    };
+    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let mut watch = Watch::new(style(&args.progress), stop);
+    let n_faces = extract::extract(&settings, &runtime, &mut watch)?;
+    watch.clear();
+    watch.line(&format!("{}: {n_faces} faces", args.output.display()));
+    Ok(Outcome::Whole)
+}
+
+fn eval(args: cli::EvalArgs, _stop: &AtomicBool) -> Result<Outcome> {
+    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let bundle =
+        args.identity.map(|identity| open_bundle(&identity, args.models.models.as_deref())).transpose()?;
+    let settings = eval::EvalSettings {
+        output: args.output,
+        target: args.target,
+        truth: args.truth,
+        region: args.region,
+        reference: args.reference,
+        every: checked("--every", args.every, 1..=1_000_000)?,
+    };
+    let report = eval::eval(&settings, &runtime, bundle.as_ref())?;
+    if args.json { emit(&json(&report)) } else { emit(&report.to_string()) }
+    Ok(Outcome::Whole)
+}
+
+fn bench(args: &cli::BenchArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let bundle = open_bundle(&args.identity, args.models.models.as_deref())?;
+    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let n_frames = checked("--frames", args.frames as usize, 1..=1_000_000)? as u64;
+    let mut watch = Watch::new(Style::Quiet, stop);
+    let report = bench::bench(args.clip.as_deref(), n_frames, &bundle, &runtime, &mut watch)?;
+    if args.json { emit(&json(&report)) } else { emit(&report.to_string()) }
+    Ok(Outcome::Whole)
+}
+
+fn identities(args: &cli::ModelArgs) -> Result<Outcome> {
+    let dirs = model_dirs(args.models.as_deref());
+    let found = installed(&dirs);
+    for entry in &found {
+        match &entry.bundle {
+            Ok(bundle) => emit(&bundle.to_string()),
+            Err(e) => emit(&format!("{}  BROKEN: {e}", entry.name)),
+        }
+        emit(&format!("    {}", entry.path.display()));
+    }
+    if found.is_empty() {
+        emit("no identity is installed; searched:");
+        dirs.iter().for_each(|dir| emit(&format!("    {}", dir.display())));
+    }
+    Ok(Outcome::Whole)
+}
+
+#[cfg(feature = "train")]
+fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> {
+    use crate::train::{self, Device, TrainSettings};
+    let mut faces = Vec::new();
+    for pair in &args.faces {
+        let (name, dir) = pair
+            .split_once('=')
+            .filter(|(name, dir)| !name.is_empty() && !dir.is_empty())
+            .ok_or_else(|| Error::setting("--faces", pair, "must be NAME=FOLDER, e.g. A=faces/A"))?;
+        faces.push((name.to_owned(), PathBuf::from(dir)));
+    }
+    let settings = TrainSettings {
+        faces,
+        out: args.output,
+        side_px: args.side,
+        start_side_px: args.start_side,
+        batch_per_identity: checked("--batch", args.batch, 1..=256)?,
+        max_steps: args.steps,
+        max_minutes: args.minutes,
+        learning_rate: checked_f64("--learning-rate", args.learning_rate, 1e-7..=1.0)?,
+        seed: args.seed,
+        device: Device::by_name(&args.device)?,
+        preview: args.preview,
+        ..TrainSettings::default()
+    };
+    let watch = Watch::new(style(&args.progress), stop);
+    train::train(&settings, &mut |progress| watch.line(&progress.to_string()), stop)?;
+    Ok(Outcome::Whole)
+}
+
+#[cfg(feature = "train")]
+fn export(args: cli::ExportArgs) -> Result<Outcome> {
+    use crate::train::{self, ExportSettings};
+    let bundle = train::export(&ExportSettings {
+        training: args.training,
+        identity: args.identity,
+        out: args.output,
+        subject: args.subject,
+        basis: args.consent,
+        date: args.date,
+        licence: args.licence,
+        half: !args.full_precision,
+        overwrite: args.overwrite,
+    })?;
+    emit(&bundle.to_string());
+    Ok(Outcome::Whole)
+}
+
+fn runtime_settings(args: &cli::RuntimeArgs) -> Result<RuntimeSettings> {
+    let providers = args.execution_providers.iter().map(|name| Provider::by_name(name)).collect::<Result<_>>()?;
+    let threads = match args.threads {
+        Some(n) => checked("--threads", n, 1..=256)?,
+        None => n_hardware_threads().div_ceil(2),
+    };
+    Ok(RuntimeSettings { providers, dylib: args.onnxruntime.clone(), threads })
+}
+
+fn style(args: &cli::ProgressArgs) -> Style {
+    match args.progress {
+        _ if args.quiet => Style::Quiet,
+        cli::ProgressStyle::Auto => Style::Auto,
+        cli::ProgressStyle::Plain => Style::Plain,
+        cli::ProgressStyle::Json => Style::Json,
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"))
+}
+
+/// Prints a result; who closed standard output doesn't want to read it.
+fn emit(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

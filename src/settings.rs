@@ -1,0 +1,180 @@
+//! What was meant: settings that are checked and resolved. Every error names the value and the way out.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Error, Result,
+    blend::BlendSettings,
+    face::{FinderSettings, TrackerSettings},
+    nn::RuntimeSettings,
+    video::{self, DecodeSettings, EncodeSettings},
+};
+
+/// Everything that a swap needs to know beside its files and its identity.
+#[derive(Debug, Clone)]
+pub struct SwapSettings {
+    /// How the input is read.
+    pub decode: DecodeSettings,
+    /// How faces are found.
+    pub finder: FinderSettings,
+    /// How faces are followed and held still.
+    pub tracker: TrackerSettings,
+    /// Faces that the network takes at once, of one frame or of several; at least 1.
+    pub batch: usize,
+    /// How new faces are put into the picture.
+    pub blend: BlendSettings,
+    /// How the output is written.
+    pub encode: EncodeSettings,
+    /// Threads for each of the stages without memory (detect, blend); at least 1.
+    pub n_workers: usize,
+}
+
+impl SwapSettings {
+    /// The defaults for a machine with `n_threads` hardware threads.
+    pub fn for_threads(n_threads: usize) -> Self {
+        Self {
+            decode: DecodeSettings::default(),
+            finder: FinderSettings::default(),
+            tracker: TrackerSettings::default(),
+            batch: 4,
+            blend: BlendSettings::default(),
+            encode: EncodeSettings::default(),
+            n_workers: n_threads.div_ceil(2).clamp(1, 8),
+        }
+    }
+}
+
+/// Hardware threads of this machine, 1 when nobody knows.
+pub fn n_hardware_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// `value` as a whole number in `range`.
+///
+/// # Errors
+/// [`Error::BadSetting`] with the range.
+pub fn checked(name: &str, value: usize, range: std::ops::RangeInclusive<usize>) -> Result<usize> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(Error::setting(name, value, format!("must be {} to {}", range.start(), range.end())))
+}
+
+/// `value` as a number in `range`.
+///
+/// # Errors
+/// [`Error::BadSetting`] with the range; not-a-number is in no range.
+pub fn checked_f64(name: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<f64> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(Error::setting(name, value, format!("must be {} to {}", range.start(), range.end())))
+}
+
+/// Folders in which identities are looked for, in this order: `given`, `$XDG_DATA_HOME/faceswap/models`
+/// (default `~/.local/share`), `models` beside the executable, `models` of the repository it was built in.
+/// A folder's identities are its sub-folders, or those of its `identities`.
+pub fn model_dirs(given: Option<&Path>) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = given.map(Path::to_path_buf).into_iter().collect();
+    let data_home = std::env::var_os("XDG_DATA_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    dirs.extend(data_home.or(home).map(|dir| dir.join("faceswap/models")));
+    if let Ok(exe) = std::env::current_exe() {
+        // target/release/faceswap lies three folders below the repository.
+        dirs.extend(exe.ancestors().skip(1).take(4).map(|dir| dir.join("models")).filter(|dir| dir.is_dir()));
+    }
+    dirs.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
+    let mut seen = Vec::new();
+    dirs.retain(|dir| {
+        let real = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+        let new = !seen.contains(&real);
+        seen.push(real);
+        new
+    });
+    dirs
+}
+
+/// Where the swap of `input` goes: `output` if given (a folder keeps the name), else `NAME_IDENTITY.EXT` beside it.
+///
+/// # Errors
+/// [`Error::BadSetting`] when the output is the input; [`Error::Io`] through [`free_output`].
+pub fn output_path(input: &Path, output: Option<&Path>, identity: &str, overwrite: bool) -> Result<PathBuf> {
+    let path = match output {
+        Some(dir) if dir.is_dir() => {
+            let name = input.file_name().ok_or_else(|| Error::input(input, "has no file name"))?;
+            dir.join(name)
+        }
+        Some(path) => path.to_path_buf(),
+        None => {
+            let mut name = input.file_stem().map(OsString::from).unwrap_or_default();
+            name.push(format!("_{identity}"));
+            if let Some(extension) = input.extension() {
+                name.push(".");
+                name.push(extension);
+            }
+            input.with_file_name(name)
+        }
+    };
+    if video::same_file(input, &path) {
+        return Err(Error::setting("--output", path.display(), "is the input itself; give another name"));
+    }
+    free_output(&path, overwrite)?;
+    Ok(path)
+}
+
+/// Checks that a file may be written at `path`.
+///
+/// # Errors
+/// [`Error::BadSetting`] when it exists and may not be overwritten, is a folder, or lies in no folder.
+pub fn free_output(path: &Path, overwrite: bool) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::setting("--output", path.display(), "is a folder; give a file name"));
+    }
+    if path.symlink_metadata().is_ok() && !overwrite {
+        return Err(Error::setting("--output", path.display(), "exists; give --overwrite or another name"));
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !dir.is_dir() {
+        return Err(Error::setting("--output", path.display(), format!("the folder {} is missing", dir.display())));
+    }
+    Ok(())
+}
+
+/// The settings of ONNX Runtime with the default for its threads.
+pub fn runtime_settings(providers: Vec<crate::nn::Provider>, dylib: Option<PathBuf>, threads: usize) -> RuntimeSettings {
+    RuntimeSettings { providers, dylib, threads }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_output_lies_beside_the_input() {
+        let path = output_path(Path::new("/tmp/a clip.mp4"), None, "B", false).expect("nothing is in the way");
+        assert_eq!(path, Path::new("/tmp/a clip_B.mp4"));
+    }
+
+    #[test]
+    fn an_existing_output_and_the_input_itself_are_refused() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (input, output) = (dir.path().join("in.mp4"), dir.path().join("out.mp4"));
+        std::fs::write(&input, b"1").expect("written");
+        std::fs::write(&output, b"2").expect("written");
+        let told = |r: Result<PathBuf>| r.expect_err("refused").to_string();
+        assert!(told(output_path(&input, Some(&output), "B", false)).contains("--overwrite"));
+        assert!(output_path(&input, Some(&output), "B", true).is_ok());
+        assert!(told(output_path(&input, Some(&input), "B", true)).contains("is the input itself"));
+        assert!(told(output_path(&input, Some(&dir.path().join("no/out.mp4")), "B", false)).contains("missing"));
+    }
+
+    #[test]
+    fn numbers_out_of_range_name_the_range() {
+        let told = checked("--batch", 0, 1..=64).expect_err("0 is too few").to_string();
+        assert_eq!(told, "--batch = 0: must be 1 to 64");
+        assert!(checked_f64("--face-mask-blur", f64::NAN, 0.0..=0.5).is_err());
+    }
+}
