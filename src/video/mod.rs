@@ -1,0 +1,29 @@
+//! Media in and out: pictures in their own pixel format, decoding, encoding, copying of all that is not the picture.
+//!
+//! The only folder that names FFmpeg. Nothing is printed: FFmpeg's own log is off, and what went wrong comes back
+//! as an [`Error`](crate::Error).
+
+mod layout;
+mod paint;
+mod picture;
+#[cfg(test)]
+mod picture_tests;
+mod read;
+
+pub use picture::Picture;
+
+use std::sync::Once;
+
+/// Gets FFmpeg ready, once in a process: error texts, no log, a bound on single allocations.
+fn init() {
+    /// A header that claims more than this for one table or one plane lies, or is past any use of ours.
+    const MAX_ALLOCATION: usize = 2 << 30;
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // The one error that `init` could give is gone since FFmpeg 4.
+        let _ = ffmpeg_next::init();
+        ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
+        // SAFETY: sets a number inside the library; called once, before any other use.
+        unsafe { ffmpeg_next::ffi::av_max_alloc(MAX_ALLOCATION) };
+    });
+}

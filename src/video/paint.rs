@@ -1,0 +1,166 @@
+//! Painting: RGB differences added to a picture, so that only what differs is touched.
+
+use ndarray::Array3;
+
+use super::{
+    layout::Channel,
+    picture::{Picture, Sample},
+};
+use crate::frame::Rect;
+
+impl Picture {
+    /// Adds an RGB difference, `[3, height, width]` of `rect`, to the picture.
+    ///
+    /// The difference goes through the picture's own matrix, and chroma takes the mean of it around each sample's
+    /// position. A sample whose own difference is 0 keeps its bits; so does a chroma sample when all of its own
+    /// pixels have none. Others are rounded, and clipped to the codes that the standard allows (or to where they
+    /// were, if they were outside already). Samples that are shared with clones are copied first. What lies
+    /// beyond the right or bottom edge is ignored.
+    ///
+    /// # Panics
+    /// If `delta` hasn't the shape of `rect`.
+    pub fn add_rgb(&mut self, rect: Rect, delta: &Array3<f32>) {
+        assert_eq!(delta.dim(), (3, rect.height(), rect.width()), "the difference has the rectangle's shape");
+        if delta.iter().all(|d| *d == 0.0) {
+            return;
+        }
+        self.make_writable();
+        let delta = delta.as_standard_layout();
+        let flat = delta.as_slice().expect("standard layout is contiguous");
+        if self.layout().wide { self.add_as::<u16>(rect, flat) } else { self.add_as::<u8>(rect, flat) }
+    }
+
+    fn add_as<T: Sample>(&mut self, rect: Rect, delta: &[f32]) {
+        let (width, height) = self.size_px();
+        let clipped = Rect { x1: rect.x1.min(width), y1: rect.y1.min(height), ..rect };
+        if clipped.x0 >= clipped.x1 || clipped.y0 >= clipped.y1 {
+            return;
+        }
+        let layout = *self.layout();
+        let source =
+            Delta { flat: delta, width: rect.width(), n: rect.width() * rect.height(), rect: clipped };
+        for (i, channel) in layout.channels[..layout.n_channels].iter().enumerate() {
+            let weights = layout.from_rgb[i];
+            if channel.shift_x == 0 && channel.shift_y == 0 {
+                self.add_full::<T>(channel, weights, &source);
+            } else {
+                self.add_sparse::<T>(channel, weights, &source, layout.siting);
+            }
+        }
+    }
+
+    /// A channel that has a sample for every pixel.
+    fn add_full<T: Sample>(&mut self, channel: &Channel, weights: [f32; 3], delta: &Delta) {
+        let (rect, n) = (delta.rect, self.size_px().0 * channel.step);
+        let mut row_delta = vec![0.0; rect.width()];
+        for y in rect.y0..rect.y1 {
+            delta.row(y, weights, &mut row_delta);
+            let row =
+                &mut self.row_mut::<T>(channel.plane, y, n)[rect.x0 * channel.step..rect.x1 * channel.step];
+            if channel.step == 1 {
+                row.iter_mut().zip(&row_delta).for_each(|(s, d)| add(s, *d, channel));
+            } else {
+                let row = row.iter_mut().skip(channel.offset).step_by(channel.step);
+                row.zip(&row_delta).for_each(|(s, d)| add(s, *d, channel));
+            }
+        }
+    }
+
+    /// A channel that has fewer samples than pixels: each takes the mean over a box around its position.
+    fn add_sparse<T: Sample>(
+        &mut self,
+        channel: &Channel,
+        weights: [f32; 3],
+        delta: &Delta,
+        (place_x, place_y): (f32, f32),
+    ) {
+        let (rect, (width, height)) = (delta.rect, self.size_px());
+        let (shift_x, shift_y) = (channel.shift_x, channel.shift_y);
+        let (box_x, box_y) = (box_taps(shift_x, place_x), box_taps(shift_y, place_y));
+        let (first, last) = (rect.x0 >> shift_x, (rect.x1 - 1) >> shift_x);
+        let mut row_delta = vec![0.0; rect.width()];
+        let (mut sums, mut own) = (vec![0.0_f32; rect.width()], vec![0.0_f32; rect.width()]);
+        for sample_y in rect.y0 >> shift_y..=(rect.y1 - 1) >> shift_y {
+            sums.fill(0.0);
+            own.fill(0.0);
+            let mut total = 0.0;
+            for &(step, weight) in &box_y {
+                let Some(y) = (sample_y << shift_y).checked_add_signed(step).filter(|y| *y < height) else {
+                    continue;
+                };
+                total += weight;
+                if !(rect.y0..rect.y1).contains(&y) {
+                    continue;
+                }
+                delta.row(y, weights, &mut row_delta);
+                let is_own = if y >> shift_y == sample_y { 1.0 } else { 0.0 };
+                for ((sum, own), d) in sums.iter_mut().zip(&mut own).zip(&row_delta) {
+                    *sum += weight * d;
+                    *own += is_own * d.abs();
+                }
+            }
+            let row = self.row_mut::<T>(channel.plane, sample_y, width.div_ceil(1 << shift_x) * channel.step);
+            for sample_x in first..=last {
+                let x0 = sample_x << shift_x;
+                let pixels = x0.max(rect.x0) - rect.x0..(x0 + (1 << shift_x)).min(rect.x1) - rect.x0;
+                if own[pixels].iter().all(|d| *d == 0.0) {
+                    continue;
+                }
+                let (mut sum, mut total_x) = (0.0, 0.0);
+                for &(step, weight) in &box_x {
+                    let Some(x) = x0.checked_add_signed(step).filter(|x| *x < width) else { continue };
+                    total_x += weight;
+                    if (rect.x0..rect.x1).contains(&x) {
+                        sum += weight * sums[x - rect.x0];
+                    }
+                }
+                add(&mut row[sample_x * channel.step + channel.offset], sum / (total * total_x), channel);
+            }
+        }
+    }
+}
+
+/// An RGB difference and the part of its rectangle that is inside the picture.
+struct Delta<'a> {
+    flat: &'a [f32],
+    /// Of a row in `flat`.
+    width: usize,
+    /// Of a plane in `flat`.
+    n: usize,
+    rect: Rect,
+}
+
+impl Delta<'_> {
+    /// One channel's difference along a row of the picture.
+    fn row(&self, y: usize, weights: [f32; 3], to: &mut [f32]) {
+        let start = (y - self.rect.y0) * self.width;
+        let plane = |i: usize| &self.flat[i * self.n + start..][..to.len()];
+        let (r, g, b) = (plane(0), plane(1), plane(2));
+        for (((out, r), g), b) in to.iter_mut().zip(r).zip(g).zip(b) {
+            *out = weights[0] * r + weights[1] * g + weights[2] * b;
+        }
+    }
+}
+
+/// Adds a normalised difference to a sample.
+fn add<T: Sample>(sample: &mut T, delta: f32, channel: &Channel) {
+    let old = sample.code();
+    let (low, high) = (channel.lowest.min(old), channel.highest.max(old));
+    let new = (old + delta * channel.gain).clamp(low, high);
+    // `old` itself is whole, so that a difference of 0 rounds back to it.
+    *sample = T::from_code(new + 0.5);
+}
+
+/// The box around a chroma sample that sits at `place`: steps from its first luma pixel, and their weights.
+fn box_taps(shift: usize, place: f32) -> Vec<(isize, f32)> {
+    if shift == 0 {
+        return vec![(0, 1.0)];
+    }
+    let half = (1 << shift) as f32 / 2.0;
+    let overlap = |step: isize| {
+        let (low, high) = (step as f32 - 0.5, step as f32 + 0.5);
+        (high.min(place + half) - low.max(place - half)).max(0.0)
+    };
+    let span = 1_isize << shift;
+    (-span..2 * span).map(|step| (step, overlap(step) / (2.0 * half))).filter(|(_, w)| *w > 0.0).collect()
+}

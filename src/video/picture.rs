@@ -1,0 +1,222 @@
+//! One picture in the pixel format that it came in.
+
+use std::{fmt, slice};
+
+use ffmpeg_next::{
+    ffi::{AVColorRange, AVColorSpace, av_frame_get_buffer, av_frame_make_writable, av_frame_ref},
+    format::Pixel,
+    frame::Video,
+};
+
+use super::layout::Layout;
+
+/// One decoded picture, in its own pixel format: never converted as a whole, so that what nobody paints over stays
+/// bit-exact. Cloning shares the samples; they are copied when one of the clones is painted on.
+pub struct Picture {
+    frame: Video,
+    layout: Layout,
+    pts: i64,
+    duration: i64,
+}
+
+impl Picture {
+    /// Stored width and height, before any rotation.
+    pub fn size_px(&self) -> (usize, usize) {
+        (self.frame.width() as usize, self.frame.height() as usize)
+    }
+
+    /// When it is presented, in the stream's time base.
+    pub fn pts(&self) -> i64 {
+        self.pts
+    }
+
+    /// For how long, in the stream's time base; 0 when the container doesn't say.
+    pub fn duration(&self) -> i64 {
+        self.duration
+    }
+
+    /// Bits of a sample.
+    pub fn bit_depth(&self) -> u8 {
+        self.layout.depth as u8
+    }
+
+    /// The name that FFmpeg gives to its pixel format, e.g. `yuv420p10le`.
+    pub fn pixel_format(&self) -> &'static str {
+        self.frame.format().descriptor().map_or("none", |d| d.name())
+    }
+
+    /// A picture of 8-bit planar RGB. `pixels` holds R, G, B of each pixel in turn, row by row.
+    ///
+    /// # Panics
+    /// If `pixels` isn't `3 * width * height` long or a side is 0.
+    pub fn from_rgb8(width: usize, height: usize, pixels: &[u8]) -> Self {
+        assert_eq!(pixels.len(), 3 * width * height, "three bytes a pixel");
+        let mut picture = Self::blank(Pixel::GBRP, width, height);
+        for (i, channel) in picture.layout.channels.into_iter().enumerate() {
+            for (y, source) in pixels.chunks_exact(3 * width).enumerate() {
+                let row = picture.row_mut::<u8>(channel.plane, y, width);
+                row.iter_mut().zip(source.chunks_exact(3)).for_each(|(to, from)| *to = from[i]);
+            }
+        }
+        picture
+    }
+
+    /// The same picture at another time.
+    #[must_use]
+    pub fn at(mut self, pts: i64, duration: i64) -> Self {
+        (self.pts, self.duration) = (pts, duration);
+        self
+    }
+
+    /// An unpainted picture. Samples are whatever was in memory for formats of one plane, so paint all of it.
+    ///
+    /// # Panics
+    /// If a side is 0, memory is short, or the format isn't handled in place.
+    pub(super) fn blank(format: Pixel, width: usize, height: usize) -> Self {
+        super::init();
+        let mut frame = Video::empty();
+        frame.set_format(format);
+        frame.set_width(width as u32);
+        frame.set_height(height as u32);
+        // SAFETY: the frame was just made and holds no buffers; plain fields are set before it is shared.
+        let code = unsafe {
+            let raw = &mut *frame.as_mut_ptr();
+            if matches!(format.descriptor(), Some(d) if d.name().starts_with("gbr")) {
+                raw.colorspace = AVColorSpace::AVCOL_SPC_RGB;
+                raw.color_range = AVColorRange::AVCOL_RANGE_JPEG;
+            }
+            av_frame_get_buffer(raw, 0)
+        };
+        assert!(code >= 0, "no memory for a picture of {width} x {height}");
+        Self::from_frame(frame, 0, 0).ok().expect("callers name a format that is handled in place")
+    }
+
+    /// Takes a decoded frame; gives it back when its samples can't be handled in place.
+    pub(super) fn from_frame(frame: Video, pts: i64, duration: i64) -> Result<Self, Video> {
+        let Some(layout) = Layout::of(&frame) else { return Err(frame) };
+        let picture = Self { frame, layout, pts, duration };
+        if picture.is_sound() { Ok(picture) } else { Err(picture.frame) }
+    }
+
+    /// The frame for the encoder, which only reads it.
+    pub(super) fn frame(&self) -> &Video {
+        &self.frame
+    }
+
+    /// The frame for those who set its properties, not its samples.
+    pub(super) fn into_frame(self) -> Video {
+        self.frame
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Rows of all channels lie within their planes and are aligned: what `row` relies on.
+    fn is_sound(&self) -> bool {
+        let (width, height) = self.size_px();
+        let bytes = if self.layout.wide { 2 } else { 1 };
+        // SAFETY: the frame is alive, its fields are plain numbers and pointers.
+        let raw = unsafe { &*self.frame.as_ptr() };
+        width > 0
+            && height > 0
+            && self.layout.channels.iter().all(|c| {
+                let samples = (width.div_ceil(1 << c.shift_x) * c.step).max(c.offset + 1);
+                let stride = raw.linesize[c.plane];
+                !raw.data[c.plane].is_null()
+                    && raw.data[c.plane] as usize % bytes == 0
+                    && stride % bytes as i32 == 0
+                    && stride.unsigned_abs() as usize >= samples * bytes
+            })
+    }
+
+    /// `n` samples of a row of a plane, from its left edge.
+    ///
+    /// # Panics
+    /// If the row, the type or the length doesn't belong to the plane.
+    pub(super) fn row<T: Sample>(&self, plane: usize, y: usize, n: usize) -> &[T] {
+        self.check_row::<T>(plane, y, n);
+        // SAFETY: `check_row` found the row within the plane, whose rows are `linesize` bytes apart (negative when
+        // stored upside down) and aligned for `T` (`is_sound`); any bits are a valid sample. The borrow of
+        // `self` keeps writers out: samples are only written through `row_mut` of a frame made writable.
+        unsafe {
+            let raw = &*self.frame.as_ptr();
+            let start = raw.data[plane].offset(y as isize * raw.linesize[plane] as isize);
+            slice::from_raw_parts(start.cast::<T>(), n)
+        }
+    }
+
+    /// The same for writing. Call [`Picture::make_writable`] first, or the samples of clones change with it.
+    pub(super) fn row_mut<T: Sample>(&mut self, plane: usize, y: usize, n: usize) -> &mut [T] {
+        self.check_row::<T>(plane, y, n);
+        // SAFETY: as for `row`; the borrow of `self` is exclusive, and `make_writable` made the buffers ours.
+        unsafe {
+            let raw = &mut *self.frame.as_mut_ptr();
+            let start = raw.data[plane].offset(y as isize * raw.linesize[plane] as isize);
+            slice::from_raw_parts_mut(start.cast::<T>(), n)
+        }
+    }
+
+    fn check_row<T: Sample>(&self, plane: usize, y: usize, n: usize) {
+        let channel = self.layout.channels.iter().find(|c| c.plane == plane).expect("a plane of the layout");
+        let (width, height) = self.size_px();
+        assert_eq!(size_of::<T>(), if self.layout.wide { 2 } else { 1 }, "sample type");
+        assert!(y < height.div_ceil(1 << channel.shift_y), "row {y} of plane {plane}");
+        assert!(n <= width.div_ceil(1 << channel.shift_x) * channel.step, "{n} samples in a row");
+    }
+
+    /// Makes the samples this picture's own, by copying them when they are shared.
+    ///
+    /// # Panics
+    /// If there is no memory for the copy.
+    pub(super) fn make_writable(&mut self) {
+        // SAFETY: the frame is alive and held exclusively.
+        let code = unsafe { av_frame_make_writable(self.frame.as_mut_ptr()) };
+        assert!(code >= 0, "no memory to copy a picture of {:?}", self.size_px());
+    }
+}
+
+impl Clone for Picture {
+    fn clone(&self) -> Self {
+        let mut frame = Video::empty();
+        // SAFETY: a new frame takes references to the buffers of a live one.
+        let code = unsafe { av_frame_ref(frame.as_mut_ptr(), self.frame.as_ptr()) };
+        assert!(code >= 0, "no memory for a reference to a picture");
+        Self { frame, layout: self.layout, pts: self.pts, duration: self.duration }
+    }
+}
+
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (width, height) = self.size_px();
+        write!(f, "Picture({width}x{height} {}, pts {})", self.pixel_format(), self.pts)
+    }
+}
+
+/// A number in a plane: a byte, or 16 bits in the machine's (little-endian) order.
+pub(super) trait Sample: Copy + Into<u32> {
+    /// As a number for arithmetic.
+    fn code(self) -> f32;
+    /// From a number that was rounded and clipped to the type's range.
+    fn from_code(code: f32) -> Self;
+}
+
+impl Sample for u8 {
+    fn code(self) -> f32 {
+        f32::from(self)
+    }
+
+    fn from_code(code: f32) -> Self {
+        code as Self
+    }
+}
+
+impl Sample for u16 {
+    fn code(self) -> f32 {
+        f32::from(self)
+    }
+
+    fn from_code(code: f32) -> Self {
+        code as Self
+    }
+}

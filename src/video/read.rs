@@ -1,0 +1,273 @@
+//! Pictures as RGB: a rectangle at full size, or all of it reduced.
+
+use ndarray::Array3;
+
+use super::{
+    layout::Channel,
+    picture::{Picture, Sample},
+};
+use crate::frame::Rect;
+
+impl Picture {
+    /// A rectangle as RGB, `[3, height, width]`, 0..=1 for legal codes (a little outside for codes below black or
+    /// above white), by the picture's own matrix, range and depth. Chroma is bilinear between its sample
+    /// positions. Beyond the right and bottom edge the last pixel is repeated.
+    pub fn rgb_rect(&self, rect: Rect) -> Array3<f32> {
+        if self.layout().wide { self.rect_as::<u16>(rect) } else { self.rect_as::<u8>(rect) }
+    }
+
+    /// The whole picture as RGB, `[3, height, width]`, area-filtered by the factor `max_side / long side` (never
+    /// enlarged), sides rounded and at least 1.
+    pub fn rgb_reduced(&self, max_side: usize) -> Array3<f32> {
+        let (width, height) = self.size_px();
+        let factor = max_side.max(1) as f64 / width.max(height) as f64;
+        if factor >= 1.0 {
+            return self.rgb_rect(Rect { x0: 0, y0: 0, x1: width, y1: height });
+        }
+        let side = |full: usize| ((full as f64 * factor).round() as usize).max(1);
+        let size = (side(width), side(height));
+        let mut out = Array3::zeros((3, size.1, size.0));
+        let flat = out.as_slice_mut().expect("a new array is contiguous");
+        for (channel, to) in self.channels().zip(flat.chunks_exact_mut(size.0 * size.1)) {
+            if self.layout().wide {
+                self.reduce::<u16>(channel, size, to);
+            } else {
+                self.reduce::<u8>(channel, size, to);
+            }
+        }
+        self.to_rgb(flat, size.0 * size.1);
+        out
+    }
+
+    fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.layout().channels[..self.layout().n_channels].iter()
+    }
+
+    fn rect_as<T: Sample>(&self, rect: Rect) -> Array3<f32> {
+        let (w, h) = (rect.width(), rect.height());
+        let mut out = Array3::zeros((3, h, w));
+        if w == 0 || h == 0 {
+            return out;
+        }
+        let flat = out.as_slice_mut().expect("a new array is contiguous");
+        for (channel, plane) in self.channels().zip(flat.chunks_exact_mut(w * h)) {
+            let mut upsampler = Upsampler::new(self, channel, rect);
+            for (y, row) in plane.chunks_exact_mut(w).enumerate() {
+                upsampler.row::<T>(self, rect.y0 + y, row);
+            }
+        }
+        self.to_rgb(flat, w * h);
+        out
+    }
+
+    /// From normalised channels to RGB, in place. `planes` holds three planes of `n` values.
+    fn to_rgb(&self, planes: &mut [f32], n: usize) {
+        let (a, rest) = planes.split_at_mut(n);
+        let (b, c) = rest.split_at_mut(n);
+        if self.layout().n_channels == 1 {
+            b.copy_from_slice(a);
+            c.copy_from_slice(a);
+            return;
+        }
+        let m = self.layout().to_rgb;
+        if m[0] == [1.0, 0.0, 0.0] {
+            return;
+        }
+        for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
+            let (y, u, v) = (*a, *b, *c);
+            *a = m[0][0] * y + m[0][1] * u + m[0][2] * v;
+            *b = m[1][0] * y + m[1][1] * u + m[1][2] * v;
+            *c = m[2][0] * y + m[2][1] * u + m[2][2] * v;
+        }
+    }
+
+    /// A channel of the whole picture, normalised, as area means over a grid of `size` cells.
+    fn reduce<T: Sample>(&self, channel: &Channel, size: (usize, usize), to: &mut [f32]) {
+        let (width, height) = self.size_px();
+        let (cw, ch) = (width.div_ceil(1 << channel.shift_x), height.div_ceil(1 << channel.shift_y));
+        // Cells in the samples of this channel: a chroma sample covers 2^shift luma pixels around its place.
+        let (x_offset, y_offset) = self.sample_origin(channel);
+        let span = |i: usize, cells: usize, full: usize, shift: usize, offset: f32, n: usize| {
+            let edge = |i: usize| {
+                let luma = i as f32 * (full as f32 / cells as f32);
+                ((luma - offset) / (1 << shift) as f32).clamp(0.0, n as f32)
+            };
+            Span::new(edge(i), edge(i + 1), n)
+        };
+        let columns: Vec<Span> =
+            (0..size.0).map(|i| span(i, size.0, width, channel.shift_x, x_offset, cw)).collect();
+        let n = cw * channel.step;
+        let (mut whole, mut column_sums) = (vec![0_u32; n], vec![0.0_f32; n]);
+        for (i, out) in to.chunks_exact_mut(size.0).enumerate() {
+            let rows = span(i, size.1, height, channel.shift_y, y_offset, ch);
+            whole.fill(0);
+            for y in rows.first + 1..rows.last {
+                let row = self.row::<T>(channel.plane, y, n);
+                whole.iter_mut().zip(row).for_each(|(sum, &s)| *sum += s.into());
+            }
+            let top = self.row::<T>(channel.plane, rows.first, n);
+            let bottom = self.row::<T>(channel.plane, rows.last, n);
+            for (((sum, &w), &t), &b) in column_sums.iter_mut().zip(&whole).zip(top).zip(bottom) {
+                *sum = w as f32 + rows.first_weight * t.code() + rows.last_weight * b.code();
+            }
+            for (out, column) in out.iter_mut().zip(&columns) {
+                let at = |x: usize| column_sums[x * channel.step + channel.offset];
+                let inner: f32 = if channel.step == 1 {
+                    column_sums.get(column.first + 1..column.last).map_or(0.0, |s| s.iter().sum())
+                } else {
+                    (column.first + 1..column.last).map(at).sum()
+                };
+                let sum =
+                    inner + column.first_weight * at(column.first) + column.last_weight * at(column.last);
+                *out = (sum / (rows.length * column.length) - channel.zero) / channel.gain;
+            }
+        }
+    }
+
+    /// Where the area of a channel's first sample begins, in luma pixels from the picture's edge.
+    fn sample_origin(&self, channel: &Channel) -> (f32, f32) {
+        let begin =
+            |shift: usize, place: f32| if shift == 0 { 0.0 } else { place + 0.5 - (1 << shift) as f32 / 2.0 };
+        let (sx, sy) = self.layout().siting;
+        (begin(channel.shift_x, sx), begin(channel.shift_y, sy))
+    }
+}
+
+/// A stretch of samples, the first and last of them in part.
+struct Span {
+    first: usize,
+    last: usize,
+    first_weight: f32,
+    last_weight: f32,
+    length: f32,
+}
+
+impl Span {
+    /// From `begin` to `end` on samples `0..n`, where sample i covers `[i, i + 1)`.
+    fn new(begin: f32, end: f32, n: usize) -> Self {
+        let first = (begin as usize).min(n - 1);
+        let last = (end.ceil() as usize).clamp(first + 1, n) - 1;
+        if first == last {
+            return Self { first, last, first_weight: 1.0, last_weight: 0.0, length: 1.0 };
+        }
+        let (first_weight, last_weight) = ((first + 1) as f32 - begin, end - last as f32);
+        let length = first_weight + (last - first - 1) as f32 + last_weight;
+        Self { first, last, first_weight, last_weight, length }
+    }
+}
+
+/// Gives rows of one channel at luma resolution, normalised.
+struct Upsampler<'a> {
+    channel: &'a Channel,
+    rect: Rect,
+    /// Per luma column (row) of a chroma sample: weights of the sample before, of the sample itself and of the next.
+    taps_x: Vec<[f32; 3]>,
+    taps_y: Vec<[f32; 3]>,
+    /// First sample of the row that is needed, and the rows of samples under work with one more at each end.
+    first: usize,
+    buffer: Vec<f32>,
+    /// Samples in a row of the channel, rows of it.
+    size: (usize, usize),
+}
+
+impl<'a> Upsampler<'a> {
+    fn new(picture: &Picture, channel: &'a Channel, rect: Rect) -> Self {
+        let (width, height) = picture.size_px();
+        let (sx, sy) = picture.layout().siting;
+        let size = (width.div_ceil(1 << channel.shift_x), height.div_ceil(1 << channel.shift_y));
+        let first = rect.x0 >> channel.shift_x;
+        let n = ((rect.x1 - 1) >> channel.shift_x) - first + 1;
+        let (taps_x, taps_y) = (taps(channel.shift_x, sx), taps(channel.shift_y, sy));
+        Self { channel, rect, taps_x, taps_y, first, buffer: vec![0.0; n + 2], size }
+    }
+
+    /// The row at luma height `y`, from the rectangle's left to its right edge.
+    fn row<T: Sample>(&mut self, picture: &Picture, y: usize, to: &mut [f32]) {
+        let c = self.channel;
+        if c.shift_x == 0 && c.shift_y == 0 {
+            return self.copy_row::<T>(picture, y, to);
+        }
+        let scale = 1.0 / c.gain;
+        let sample_y = y >> c.shift_y;
+        let weights = self.taps_y[y & ((1 << c.shift_y) - 1)];
+        self.buffer.fill(-c.zero * scale);
+        for (i, weight) in weights.into_iter().enumerate().filter(|(_, w)| *w != 0.0) {
+            let sample_y = (sample_y + i).saturating_sub(1).min(self.size.1 - 1);
+            let row = picture.row::<T>(c.plane, sample_y, self.size.0 * c.step);
+            add_row(row, c, self.first, self.size.0, weight * scale, &mut self.buffer);
+        }
+        self.spread(to);
+    }
+
+    /// From the samples in `buffer` to a row of luma columns.
+    fn spread(&self, to: &mut [f32]) {
+        let shift = self.channel.shift_x;
+        let (mask, skip) = ((1 << shift) - 1, self.rect.x0 - (self.first << shift));
+        if shift == 0 {
+            to.copy_from_slice(&self.buffer[1..=to.len()]);
+        } else if shift == 1 && skip == 0 {
+            let [even, odd] = [self.taps_x[0], self.taps_x[1]];
+            for (pair, s) in to.chunks_mut(2).zip(self.buffer.windows(3)) {
+                pair[0] = even[0] * s[0] + even[1] * s[1] + even[2] * s[2];
+                if let [_, second] = pair {
+                    *second = odd[0] * s[0] + odd[1] * s[1] + odd[2] * s[2];
+                }
+            }
+        } else {
+            for (x, out) in to.iter_mut().enumerate() {
+                let x = x + skip;
+                let (t, s) = (self.taps_x[x & mask], &self.buffer[x >> shift..][..3]);
+                *out = t[0] * s[0] + t[1] * s[1] + t[2] * s[2];
+            }
+        }
+    }
+
+    fn copy_row<T: Sample>(&self, picture: &Picture, y: usize, to: &mut [f32]) {
+        let (c, (w, h)) = (self.channel, self.size);
+        let row = picture.row::<T>(c.plane, y.min(h - 1), w * c.step);
+        let scale = 1.0 / c.gain;
+        let x1 = self.rect.x1.min(w).max(self.rect.x0);
+        let inside = (x1 - self.rect.x0).min(to.len());
+        if c.step == 1 {
+            let row = &row[self.rect.x0.min(w)..x1.min(w)];
+            to.iter_mut().zip(row).for_each(|(out, s)| *out = (s.code() - c.zero) * scale);
+        } else {
+            for (out, x) in to.iter_mut().zip(self.rect.x0..x1) {
+                *out = (row[x * c.step + c.offset].code() - c.zero) * scale;
+            }
+        }
+        let last = (row[(w - 1) * c.step + c.offset].code() - c.zero) * scale;
+        to[inside..].fill(last);
+    }
+}
+
+/// Adds `weight` times samples `first - 1 ..` of a row to `to`, edges repeated.
+fn add_row<T: Sample>(row: &[T], c: &Channel, first: usize, n: usize, weight: f32, to: &mut [f32]) {
+    let at = |x: usize| row[x.min(n - 1) * c.step + c.offset].code() * weight;
+    let last = to.len() - 1;
+    to[0] += at(first.saturating_sub(1));
+    // Whatever lies beyond the row's end is done one by one, the rest in one go.
+    let inside = n.saturating_sub(first).min(last);
+    if c.step == 1 {
+        let row = row.get(first..first + inside).unwrap_or_default();
+        to[1..].iter_mut().zip(row).for_each(|(out, s)| *out += s.code() * weight);
+    } else {
+        let row = row.get(first * c.step..(first + inside) * c.step).unwrap_or_default();
+        to[1..]
+            .iter_mut()
+            .zip(row.chunks_exact(c.step))
+            .for_each(|(out, s)| *out += s[c.offset].code() * weight);
+    }
+    for x in inside..last {
+        to[x + 1] += at(first + x);
+    }
+}
+
+/// Weights of the sample before, itself and the next, for each luma column of a chroma sample that sits at `place`.
+fn taps(shift: usize, place: f32) -> Vec<[f32; 3]> {
+    if shift == 0 {
+        return vec![[0.0, 1.0, 0.0]];
+    }
+    let distance = |p: usize| (p as f32 - place) / (1 << shift) as f32;
+    (0..1 << shift).map(|p| distance(p)).map(|d| [(-d).max(0.0), 1.0 - d.abs(), d.max(0.0)]).collect()
+}
