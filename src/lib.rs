@@ -6,4 +6,9 @@ pub mod line;
 
 pub mod video;
 
+pub mod face_set;
+
+#[cfg(feature = "train")]
+pub mod train;
+
 pub use error::{Error, Result};

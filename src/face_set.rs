@@ -1,0 +1,281 @@
+//! A set of faces on disk: aligned crops with a sidecar, written by `extract`, read by training.
+//!
+//! A set is a folder. `faces.jsonl` holds a header line ([`FaceSetHeader`]) and a line for each face
+//! ([`FaceEntry`]); the pictures lie beside it: `NAME.png` (RGB, square), `NAME.mask.png` (grey, white = face) and,
+//! for paired footage, `NAME.target.png`. A line is written after its pictures, so a set that was cut off is whole
+//! up to its last line.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use image::{GrayImage, RgbImage};
+use ndarray::{Array2, Array3};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The format that this version writes and reads.
+const SCHEMA: &str = "faceswap-faces-1";
+
+/// The name of the sidecar.
+const SIDECAR: &str = "faces.jsonl";
+
+/// What is true of every face of a set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaceSetHeader {
+    /// Format of the folder.
+    pub schema: String,
+    /// Alignment template, see [`crate::face::Template`].
+    pub template: String,
+    /// Side of the crop in extents of the template.
+    pub margin: f64,
+    /// Side of the pictures, pixels.
+    pub side_px: usize,
+}
+
+impl FaceSetHeader {
+    /// A header of this version's format.
+    pub fn new(template: &str, margin: f64, side_px: usize) -> Self {
+        Self { schema: SCHEMA.into(), template: template.into(), margin, side_px }
+    }
+}
+
+/// One line of the sidecar. Paths are relative to the folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaceEntry {
+    /// The aligned crop.
+    pub image: String,
+    /// Where the face is in it.
+    pub mask: String,
+    /// What a decoder shall give for it, where that is known (rendered truth).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Name of the file that it was cut from.
+    pub source: String,
+    /// Number of the frame in that file, from 0.
+    pub frame: u64,
+    /// Presence of a face, 0..=1.
+    pub presence: f32,
+    /// The 478 points of the mesh in pixels of the crop.
+    pub points: Vec<[f32; 2]>,
+}
+
+/// A face to be written.
+#[derive(Debug, Clone)]
+pub struct FaceRecord {
+    /// The aligned crop, `[3, side, side]`.
+    pub pixels: Array3<f32>,
+    /// The paired crop, `[3, side, side]`.
+    pub target: Option<Array3<f32>>,
+    /// Where the face is, `[side, side]`.
+    pub mask: Array2<f32>,
+    /// Name of the file that it was cut from.
+    pub source: String,
+    /// Number of the frame in that file, from 0.
+    pub frame: u64,
+    /// The mesh in pixels of the crop.
+    pub points: Vec<[f32; 2]>,
+    /// Presence of a face, 0..=1.
+    pub presence: f32,
+}
+
+/// A set that is being written.
+#[derive(Debug)]
+pub struct FaceSetWriter {
+    dir: PathBuf,
+    sidecar: BufWriter<File>,
+    n_faces: usize,
+}
+
+impl FaceSetWriter {
+    /// Makes the folder `dir`, or goes on with the set in it.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] when the set in it was cut otherwise, [`Error::Io`] when it can't be written.
+    pub fn create(dir: &Path, header: &FaceSetHeader) -> Result<Self> {
+        fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        let path = dir.join(SIDECAR);
+        let mut n_faces = 0;
+        if path.exists() {
+            let set = FaceSet::open(dir)?;
+            if set.header != *header {
+                let reason = format!("holds faces cut with {:?}, these are {header:?}; give another folder", set.header);
+                return Err(Error::input(dir, reason));
+            }
+            n_faces = set.entries.len();
+        }
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
+        let mut writer = Self { dir: dir.into(), sidecar: BufWriter::new(file), n_faces };
+        if n_faces == 0 && fs::metadata(&path).is_ok_and(|m| m.len() == 0) {
+            writer.line(header)?;
+        }
+        Ok(writer)
+    }
+
+    /// Adds a face.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it can't be written.
+    pub fn append(&mut self, face: &FaceRecord) -> Result<()> {
+        let name = format!("{:06}", self.n_faces);
+        let entry = FaceEntry {
+            image: format!("{name}.png"),
+            mask: format!("{name}.mask.png"),
+            target: face.target.as_ref().map(|_| format!("{name}.target.png")),
+            source: face.source.clone(),
+            frame: face.frame,
+            presence: face.presence,
+            points: face.points.clone(),
+        };
+        self.save(&entry.image, &rgb8_from_crop(&face.pixels))?;
+        self.save(&entry.mask, &gray8_from_mask(&face.mask))?;
+        if let (Some(target), Some(path)) = (&face.target, &entry.target) {
+            self.save(path, &rgb8_from_crop(target))?;
+        }
+        self.line(&entry)?;
+        self.n_faces += 1;
+        Ok(())
+    }
+
+    /// Ends the set.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the rest can't be written.
+    pub fn finish(mut self) -> Result<()> {
+        self.sidecar.flush().map_err(Error::io(self.dir.join(SIDECAR)))
+    }
+
+    fn save<P>(&self, name: &str, picture: &image::ImageBuffer<P, Vec<u8>>) -> Result<()>
+    where
+        P: image::Pixel<Subpixel = u8> + image::PixelWithColorType,
+    {
+        let path = self.dir.join(name);
+        picture.save(&path).map_err(|e| Error::Io { path: path.clone(), source: std::io::Error::other(e) })
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> Result<()> {
+        let path = self.dir.join(SIDECAR);
+        let text = serde_json::to_string(value).map_err(|e| Error::input(&path, e.to_string()))?;
+        writeln!(self.sidecar, "{text}").and_then(|()| self.sidecar.flush()).map_err(Error::io(&path))
+    }
+}
+
+/// A set that can be read.
+#[derive(Debug)]
+pub struct FaceSet {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What is true of every face.
+    pub header: FaceSetHeader,
+    /// The faces.
+    pub entries: Vec<FaceEntry>,
+}
+
+impl FaceSet {
+    /// Reads the sidecar of the set in `dir`; the pictures stay on disk.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] naming the line that can't be read.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(SIDECAR);
+        let file = File::open(&path)
+            .map_err(|e| Error::input(&path, format!("{e}; make the set with `faceswap extract FOOTAGE -o {}`", dir.display())))?;
+        let mut lines = BufReader::new(file).lines();
+        let first = lines.next().transpose().map_err(Error::io(&path))?.unwrap_or_default();
+        let header: FaceSetHeader =
+            serde_json::from_str(&first).map_err(|e| Error::input(&path, format!("line 1 is no header: {e}")))?;
+        if header.schema != SCHEMA {
+            return Err(Error::input(&path, format!("schema {}, this version reads {SCHEMA}", header.schema)));
+        }
+        let mut entries = Vec::new();
+        for (i, line) in lines.enumerate() {
+            let line = line.map_err(Error::io(&path))?;
+            let entry = serde_json::from_str(&line).map_err(|e| Error::input(&path, format!("line {}: {e}", i + 2)))?;
+            entries.push(entry);
+        }
+        Ok(Self { dir: dir.into(), header, entries })
+    }
+
+    /// A picture of the set in RGB, 8 bits.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] when it can't be read or has another side than the header says.
+    pub fn rgb(&self, name: &str) -> Result<RgbImage> {
+        Ok(self.picture(name)?.to_rgb8())
+    }
+
+    /// A mask of the set, 8 bits.
+    ///
+    /// # Errors
+    /// As for [`FaceSet::rgb`].
+    pub fn gray(&self, name: &str) -> Result<GrayImage> {
+        Ok(self.picture(name)?.to_luma8())
+    }
+
+    fn picture(&self, name: &str) -> Result<image::DynamicImage> {
+        let path = self.dir.join(name);
+        let picture = image::open(&path).map_err(|e| Error::input(&path, e.to_string()))?;
+        let side = self.header.side_px as u32;
+        if (picture.width(), picture.height()) != (side, side) {
+            let reason = format!("is {} x {}, the set says {side} x {side}", picture.width(), picture.height());
+            return Err(Error::input(&path, reason));
+        }
+        Ok(picture)
+    }
+}
+
+/// `[3, h, w]`, 0..=1, as 8-bit RGB.
+pub fn rgb8_from_crop(crop: &Array3<f32>) -> RgbImage {
+    let (_, h, w) = crop.dim();
+    RgbImage::from_fn(w as u32, h as u32, |x, y| {
+        image::Rgb([0, 1, 2].map(|c| byte(crop[[c, y as usize, x as usize]])))
+    })
+}
+
+/// `[h, w]`, 0..=1, as 8-bit grey.
+pub fn gray8_from_mask(mask: &Array2<f32>) -> GrayImage {
+    let (h, w) = mask.dim();
+    GrayImage::from_fn(w as u32, h as u32, |x, y| image::Luma([byte(mask[[y as usize, x as usize]])]))
+}
+
+fn byte(v: f32) -> u8 {
+    (v.clamp(0.0, 1.0) * 255.0).round() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn face(value: f32) -> FaceRecord {
+        FaceRecord {
+            pixels: Array3::from_elem((3, 8, 8), value),
+            target: Some(Array3::from_elem((3, 8, 8), 1.0 - value)),
+            mask: Array2::from_elem((8, 8), 1.0),
+            source: "clip.mp4".into(),
+            frame: 7,
+            points: vec![[1.5, 2.0]; 478],
+            presence: 0.9,
+        }
+    }
+
+    #[test]
+    fn a_set_that_was_written_is_read_back_and_grows() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let header = FaceSetHeader::new("t", 1.3, 8);
+        for n in 1..=2 {
+            let mut set = FaceSetWriter::create(dir.path(), &header).expect("made");
+            set.append(&face(0.2)).expect("written");
+            set.finish().expect("written");
+            let set = FaceSet::open(dir.path()).expect("read");
+            assert_eq!(set.entries.len(), n);
+            assert_eq!(set.rgb(&set.entries[n - 1].image).expect("read").get_pixel(3, 3).0, [51; 3]);
+            assert_eq!(set.rgb(set.entries[n - 1].target.as_deref().expect("paired")).expect("read").get_pixel(0, 0).0, [204; 3]);
+        }
+        let other = FaceSetHeader::new("t", 1.4, 8);
+        assert!(FaceSetWriter::create(dir.path(), &other).expect_err("refused").to_string().contains("another folder"));
+    }
+}

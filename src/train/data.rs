@@ -1,0 +1,181 @@
+//! Face sets in memory, and the batches that training draws from them.
+
+use image::GrayImage;
+use ndarray::{Array4, ArrayViewMut3, Axis};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+
+use super::augment::{Augmentation, Geometry, Tone, sample_rgb, sample_weight};
+use crate::{Error, Result, face_set::FaceSet};
+
+/// Weight of what is not face: enough that the surroundings come out roughly right.
+const OUTSIDE: f32 = 0.12;
+
+/// Extra weight in the middle of an eye or the mouth.
+const FEATURE: f32 = 2.5;
+
+/// Steps of a stored weight from 0 to 1.
+const WEIGHT_SCALE: f32 = 64.0;
+
+/// Points of the mesh around the image's left eye, its right eye and the mouth: their means and extents say where
+/// the loss looks harder.
+const FEATURES: [&[usize]; 3] = [&[33, 133, 159, 145], &[362, 263, 386, 374], &[61, 291, 0, 17]];
+
+/// A face in memory: 8 bits, rows of RGB.
+pub struct Sample {
+    image: Vec<u8>,
+    target: Option<Vec<u8>>,
+    mask: Vec<u8>,
+    weight: Vec<u8>,
+}
+
+/// All faces of one identity, folder by folder.
+pub struct Identity {
+    /// The identity's name.
+    pub name: String,
+    folders: Vec<Vec<Sample>>,
+    side_px: usize,
+}
+
+/// What all face sets of a training have in common.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Alignment {
+    /// The template's name.
+    pub template: String,
+    /// Side of the crop in extents of the template.
+    pub margin: f64,
+}
+
+/// One step's samples of one identity. Shapes `[batch, channels, side, side]`.
+pub struct Batch {
+    /// What the encoder sees, RGB.
+    pub input: Array4<f32>,
+    /// What the decoder shall give, RGB.
+    pub target: Array4<f32>,
+    /// Where the face is, one channel.
+    pub mask: Array4<f32>,
+    /// How much each pixel counts, one channel.
+    pub weight: Array4<f32>,
+}
+
+impl Identity {
+    /// An identity without faces.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), folders: Vec::new(), side_px: 0 }
+    }
+
+    /// Reads a face set into memory.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for a set that is empty, can't be read, or was cut unlike `alignment` or the sets before.
+    pub fn add(&mut self, set: &FaceSet, alignment: &mut Option<Alignment>) -> Result<()> {
+        let cut = Alignment { template: set.header.template.clone(), margin: set.header.margin };
+        let first = alignment.get_or_insert_with(|| cut.clone());
+        if *first != cut {
+            let reason = format!("was cut with {cut:?}, the others with {first:?}; extract it again");
+            return Err(Error::input(&set.dir, reason));
+        }
+        if self.side_px != 0 && self.side_px != set.header.side_px {
+            let reason = format!("has pictures of {} px, {}'s other sets {} px", set.header.side_px, self.name, self.side_px);
+            return Err(Error::input(&set.dir, reason));
+        }
+        if set.entries.is_empty() {
+            return Err(Error::input(&set.dir, "holds no faces"));
+        }
+        self.side_px = set.header.side_px;
+        self.folders.push(set.entries.iter().map(|entry| Sample::read(set, entry)).collect::<Result<_>>()?);
+        Ok(())
+    }
+
+    /// Faces in all folders.
+    pub fn n_faces(&self) -> usize {
+        self.folders.iter().map(Vec::len).sum()
+    }
+
+    /// The batch of a step: the same for the same seed, step and identity, whatever was drawn before.
+    pub fn batch(&self, who: usize, step: u64, seed: u64, n: usize, side_px: usize, augmentation: &Augmentation) -> Batch {
+        let mut batch = Batch::zeros(n, side_px);
+        for i in 0..n {
+            let mut rng = SmallRng::seed_from_u64(mixed(&[seed, step, who as u64, i as u64]));
+            let folder = &self.folders[i % self.folders.len()];
+            let sample = &folder[rng.random_range(0..folder.len())];
+            self.fill(&mut batch, i, sample, &augmentation.draw(&mut rng, self.side_px, side_px));
+        }
+        batch
+    }
+
+    /// `n` faces spread over all folders, as they are.
+    pub fn plain(&self, n: usize, side_px: usize) -> Batch {
+        let mut batch = Batch::zeros(n, side_px);
+        let as_is = Augmentation::none().draw(&mut SmallRng::seed_from_u64(0), self.side_px, side_px);
+        for i in 0..n {
+            let folder = &self.folders[i % self.folders.len()];
+            self.fill(&mut batch, i, &folder[(folder.len() - 1) * i / n.max(1)], &as_is);
+        }
+        batch
+    }
+
+    fn fill(&self, batch: &mut Batch, i: usize, sample: &Sample, (geometry, warped, both, input): &(Geometry, Geometry, Tone, Tone)) {
+        let side_px = self.side_px;
+        let rgb = |pixels: &[u8], geometry: &Geometry, tones: &[&Tone], to: ArrayViewMut3<'_, f32>| {
+            sample_rgb(pixels, side_px, geometry, tones, to);
+        };
+        rgb(&sample.image, warped, &[both, input], batch.input.index_axis_mut(Axis(0), i));
+        let target = sample.target.as_ref().unwrap_or(&sample.image);
+        rgb(target, geometry, &[both], batch.target.index_axis_mut(Axis(0), i));
+        sample_weight(&sample.mask, side_px, geometry, 255.0, batch.mask.index_axis_mut(Axis(0), i));
+        sample_weight(&sample.weight, side_px, geometry, WEIGHT_SCALE, batch.weight.index_axis_mut(Axis(0), i));
+    }
+}
+
+impl Batch {
+    fn zeros(n: usize, side_px: usize) -> Self {
+        let zeros = |channels| Array4::zeros((n, channels, side_px, side_px));
+        Self { input: zeros(3), target: zeros(3), mask: zeros(1), weight: zeros(1) }
+    }
+}
+
+impl Sample {
+    fn read(set: &FaceSet, entry: &crate::face_set::FaceEntry) -> Result<Self> {
+        let mask = set.gray(&entry.mask)?;
+        if entry.points.len() <= 386 {
+            return Err(Error::input(set.dir.join(&entry.image), format!("{} points, a mesh has 478", entry.points.len())));
+        }
+        Ok(Self {
+            image: set.rgb(&entry.image)?.into_raw(),
+            target: entry.target.as_ref().map(|name| set.rgb(name)).transpose()?.map(image::RgbImage::into_raw),
+            weight: weight_map(&mask, &entry.points),
+            mask: mask.into_raw(),
+        })
+    }
+}
+
+/// How much each pixel counts, in units of `1 / WEIGHT_SCALE`: little outside the mask, most in eyes and mouth.
+fn weight_map(mask: &GrayImage, points: &[[f32; 2]]) -> Vec<u8> {
+    let blobs = FEATURES.map(|of| {
+        let n = of.len() as f32;
+        let (x, y) = of.iter().fold((0.0, 0.0), |s, i| (s.0 + points[*i][0] / n, s.1 + points[*i][1] / n));
+        let reach = of.iter().map(|i| (points[*i][0] - x).hypot(points[*i][1] - y)).fold(0.0, f32::max);
+        // Profiles shorten an eye; its weight stays at least a tenth of the crop wide.
+        (x, y, (0.75 * reach).max(0.05 * mask.width() as f32))
+    });
+    let weight = mask.enumerate_pixels().map(|(px, py, m)| {
+        let inside = f32::from(m.0[0]) / 255.0;
+        let near = blobs.iter().map(|(x, y, r)| {
+            let (dx, dy) = (px as f32 + 0.5 - x, py as f32 + 0.5 - y);
+            (-(dx * dx + dy * dy) / (2.0 * r * r)).exp()
+        });
+        let feature = near.fold(0.0, f32::max);
+        ((OUTSIDE + (1.0 - OUTSIDE) * inside + FEATURE * feature * inside) * WEIGHT_SCALE).round() as u8
+    });
+    weight.collect()
+}
+
+/// One number out of several (the finaliser of splitmix64, Steele et al. 2014).
+fn mixed(parts: &[u64]) -> u64 {
+    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |h, part| {
+        let mut z = (h ^ part).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}

@@ -1,0 +1,76 @@
+//! Which of the framework's backends trains: the only place that knows them by name.
+
+use std::{fmt, sync::atomic::AtomicBool};
+
+use burn::backend::{Autodiff, Flex};
+
+use super::{
+    TrainProgress, TrainSettings,
+    step::{Material, Trainer},
+};
+use crate::{Error, Result};
+
+/// A device to train on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// The framework's own CPU kernels.
+    Cpu,
+    /// LibTorch's CPU kernels (feature `train-libtorch`).
+    LibTorch,
+    /// An NVIDIA GPU (feature `train-cuda`).
+    Cuda,
+}
+
+impl Device {
+    const ALL: [Self; 3] = [Self::Cpu, Self::LibTorch, Self::Cuda];
+
+    /// The device called `name`.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] with the known names.
+    pub fn by_name(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|device| device.to_string() == name)
+            .ok_or_else(|| Error::setting("--device", name, "must be cpu, libtorch or cuda"))
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::LibTorch => "libtorch",
+            Self::Cuda => "cuda",
+        })
+    }
+}
+
+/// Trains on the device of the settings.
+///
+/// # Errors
+/// [`Error::Device`] for a device that isn't compiled in, else those of [`Trainer::run`].
+pub fn train_on(
+    settings: &TrainSettings,
+    material: &Material<'_>,
+    tell: &mut dyn FnMut(&TrainProgress) -> Result<()>,
+    stop: &AtomicBool,
+) -> Result<()> {
+    match settings.device {
+        Device::Cpu => Trainer::<Autodiff<Flex>>::start(settings, material, Default::default())?.run(tell, stop),
+        #[cfg(feature = "train-libtorch")]
+        Device::LibTorch => {
+            type LibTorch = Autodiff<burn::backend::LibTorch>;
+            Trainer::<LibTorch>::start(settings, material, Default::default())?.run(tell, stop)
+        }
+        #[cfg(feature = "train-cuda")]
+        Device::Cuda => {
+            type Cuda = Autodiff<burn::backend::Cuda>;
+            Trainer::<Cuda>::start(settings, material, Default::default())?.run(tell, stop)
+        }
+        #[expect(unreachable_patterns, reason = "with every feature on, nothing is left")]
+        missing => Err(Error::Device(format!(
+            "--device {missing} isn't compiled in; build with `cargo build --release --features train-{missing}`"
+        ))),
+    }
+}
