@@ -185,21 +185,19 @@ pub(super) fn is_handled(format: AVPixelFormat) -> bool {
     descriptor(format).is_some_and(handled_desc)
 }
 
-fn handled_desc(desc: &AVPixFmtDescriptor) -> bool {
+fn handled_desc(desc: &'static AVPixFmtDescriptor) -> bool {
     const NEVER: i32 = AV_PIX_FMT_FLAG_PAL
         | AV_PIX_FMT_FLAG_BITSTREAM
         | AV_PIX_FMT_FLAG_HWACCEL
         | AV_PIX_FMT_FLAG_BAYER
         | AV_PIX_FMT_FLAG_FLOAT;
-    // SAFETY: names in the table are constant C strings.
-    let name = unsafe { std::ffi::CStr::from_ptr(desc.name) }.to_bytes();
     let depth = desc.comp[0].depth;
     let comps = &desc.comp[..usize::from(desc.nb_components)];
     let bytes = if depth > 8 { 2 } else { 1 };
     desc.flags & NEVER as u64 == 0
         && (depth == 8 || desc.flags & AV_PIX_FMT_FLAG_BE as u64 == 0)
         && (8..=16).contains(&depth)
-        && !name.starts_with(b"xyz")
+        && !name(desc).starts_with("xyz")
         // Alpha, which is never touched, may be packed as it likes; packed colour (rgb24, yuyv422) is unpacked on
         // decode, except for the pairs of gray and alpha and of both chroma channels.
         && comps.iter().all(|c| c.shift == 0 && c.depth == depth && c.step <= 2 * bytes && c.offset % bytes == 0)
@@ -314,3 +312,19 @@ const TARGETS: &[AVPixelFormat] = {
         P::AV_PIX_FMT_GBRAP16LE,
     ]
 };
+
+/// FFmpeg's name for a format, and the bits of its samples.
+pub(super) fn name_and_depth(format: AVPixelFormat) -> (&'static str, u8) {
+    descriptor(format).map_or(("none", 8), |desc| (name(desc), desc.comp[0].depth as u8))
+}
+
+/// Whether samples are red, green and blue, a palette of them included.
+pub(super) fn is_rgb(format: AVPixelFormat) -> bool {
+    const RGB: u64 = (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL) as u64;
+    descriptor(format).is_some_and(|d| d.flags & RGB != 0)
+}
+
+fn name(desc: &'static AVPixFmtDescriptor) -> &'static str {
+    // SAFETY: names in the table are constant C strings.
+    unsafe { std::ffi::CStr::from_ptr(desc.name) }.to_str().unwrap_or("none")
+}

@@ -3,14 +3,20 @@
 //! The only folder that names FFmpeg. Nothing is printed: FFmpeg's own log is off, and what went wrong comes back
 //! as an [`Error`](crate::Error).
 
+mod convert;
+mod decode;
 mod layout;
+mod open;
 mod paint;
 mod picture;
 #[cfg(test)]
 mod picture_tests;
+mod probe;
 mod read;
 
+pub use decode::{DecodeSettings, Decoder};
 pub use picture::Picture;
+pub use probe::{DEFAULT_MAX_PIXELS, Probe, probe, probe_within};
 
 use std::sync::Once;
 

@@ -1,0 +1,124 @@
+//! Pixel formats that aren't handled in place, made into ones that are, and back for encoders.
+
+use ffmpeg_next::{
+    ffi::{
+        AVColorRange, AVColorSpace, AVPixelFormat, SWS_ACCURATE_RND, SWS_BICUBIC, SWS_FULL_CHR_H_INP,
+        SWS_FULL_CHR_H_INT, SwsContext, av_frame_copy_props, av_frame_get_buffer, sws_freeContext,
+        sws_getCachedContext, sws_getCoefficients, sws_scale_frame, sws_setColorspaceDetails,
+    },
+    format::Pixel,
+    frame::Video,
+};
+use std::ptr;
+
+/// What a frame shall become.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Shape {
+    pub format: Pixel,
+    pub width: u32,
+    pub height: u32,
+}
+
+impl Shape {
+    pub(super) fn of(frame: &Video) -> Self {
+        Self { format: frame.format(), width: frame.width(), height: frame.height() }
+    }
+}
+
+/// Converts frames, and keeps what it needs for it from one to the next.
+pub(super) struct Converter {
+    context: *mut SwsContext,
+}
+
+// SAFETY: the context is owned, and used by one thread at a time.
+unsafe impl Send for Converter {}
+
+impl Converter {
+    pub(super) fn new() -> Self {
+        Self { context: ptr::null_mut() }
+    }
+
+    /// The frame in another shape, all its properties kept. Between RGB and YUV, `space` and limited range are
+    /// what the YUV side has.
+    ///
+    /// # Errors
+    /// What failed, in words.
+    pub(super) fn convert(&mut self, frame: &Video, to: Shape) -> Result<Video, String> {
+        let from = Shape::of(frame);
+        let (from_rgb, to_rgb) = (is_rgb(from.format), is_rgb(to.format));
+        // SAFETY: both frames are alive; the context is made for their shapes right here; the buffers of the new
+        // frame are allocated before they are written.
+        unsafe {
+            let source = &*frame.as_ptr();
+            let flags = SWS_BICUBIC as i32
+                | SWS_ACCURATE_RND as i32
+                | SWS_FULL_CHR_H_INP as i32
+                | SWS_FULL_CHR_H_INT as i32;
+            let (format, new_format) = (AVPixelFormat::from(from.format), AVPixelFormat::from(to.format));
+            self.context = sws_getCachedContext(
+                self.context,
+                from.width as i32,
+                from.height as i32,
+                format,
+                to.width as i32,
+                to.height as i32,
+                new_format,
+                flags,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null(),
+            );
+            if self.context.is_null() {
+                return Err(format!("can't convert {:?} to {:?}", from.format, to.format));
+            }
+            let mut out = Video::empty();
+            av_frame_copy_props(out.as_mut_ptr(), frame.as_ptr());
+            out.set_format(to.format);
+            out.set_width(to.width);
+            out.set_height(to.height);
+            let made = &mut *out.as_mut_ptr();
+            if from_rgb != to_rgb {
+                let (space, range) = if to_rgb {
+                    (AVColorSpace::AVCOL_SPC_RGB, AVColorRange::AVCOL_RANGE_JPEG)
+                } else {
+                    (AVColorSpace::AVCOL_SPC_BT709, AVColorRange::AVCOL_RANGE_MPEG)
+                };
+                (made.colorspace, made.color_range) = (space, range);
+            }
+            let full = |range, rgb| i32::from(rgb || range == AVColorRange::AVCOL_RANGE_JPEG);
+            let table = |space: AVColorSpace| sws_getCoefficients(space as i32);
+            // Within one family the matrix is the same on both sides, so that only the packing changes. The call
+            // says no for pairs that have no matrix, which is no harm.
+            let _ = sws_setColorspaceDetails(
+                self.context,
+                table(source.colorspace),
+                full(source.color_range, from_rgb),
+                table(made.colorspace),
+                full(made.color_range, to_rgb),
+                0,
+                1 << 16,
+                1 << 16,
+            );
+            if av_frame_get_buffer(made, 0) < 0 {
+                return Err(format!("no memory for a picture of {} x {}", to.width, to.height));
+            }
+            let code = sws_scale_frame(self.context, made, source);
+            if code < 0 {
+                let error = ffmpeg_next::Error::from(code);
+                return Err(format!("can't convert {:?} to {:?}: {error}", from.format, to.format));
+            }
+            Ok(out)
+        }
+    }
+}
+
+impl Drop for Converter {
+    fn drop(&mut self) {
+        // SAFETY: the context is ours, or null, which is allowed.
+        unsafe { sws_freeContext(self.context) };
+    }
+}
+
+fn is_rgb(format: Pixel) -> bool {
+    super::layout::is_rgb(format.into())
+}

@@ -1,0 +1,342 @@
+//! Frames out of a file, in the order of presentation.
+
+use std::path::{Path, PathBuf};
+
+use ffmpeg_next::{
+    self as ff, Packet, codec,
+    ffi::{FF_THREAD_FRAME, FF_THREAD_SLICE},
+    format::{Pixel, context::Input},
+    frame::Video,
+    picture,
+};
+
+use super::{
+    convert::{Converter, Shape},
+    layout, open,
+    picture::Picture,
+    probe::{self, DEFAULT_MAX_PIXELS, Probe},
+};
+use crate::{Error, Result, frame::Frame};
+
+/// How to decode.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodeSettings {
+    /// Threads of the decoder; 0 for one a core.
+    pub threads: usize,
+    /// Larger pictures are refused before they are decoded.
+    pub max_pixels: usize,
+    /// Damage in the middle is told by [`Decoder::damage`] and the decoder goes on with what it can make of the
+    /// frames, instead of ending with an error.
+    pub keep_damaged: bool,
+}
+
+impl Default for DecodeSettings {
+    fn default() -> Self {
+        Self { threads: 0, max_pixels: DEFAULT_MAX_PIXELS, keep_damaged: false }
+    }
+}
+
+/// Gives the frames that a player would present, each with its time and duration in the stream's time base.
+///
+/// All frames have the size and pixel format of the first; a stream that changes them on the way is scaled to it,
+/// which [`Decoder::damage`] tells. An error ends the iteration. A tail that is cut off or can't be decoded is the
+/// end of the stream, with a note in `damage`; so is what comes before the first frame that can be decoded.
+pub struct Decoder {
+    path: PathBuf,
+    probe: Probe,
+    input: Input,
+    decoder: ff::decoder::Video,
+    packet: Packet,
+    phase: Phase,
+    settings: DecodeSettings,
+    converter: Converter,
+    shape: Option<Shape>,
+    n_frames: u64,
+    last_pts: Option<i64>,
+    /// Ticks from frame to frame for streams without timestamps.
+    usual_ticks: i64,
+    last_sent_dts: i64,
+    held: Option<Held>,
+    damage: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    Reading,
+    Draining,
+    Ended,
+}
+
+/// Damage that is an error if any frame comes after it, and a cut tail if none does.
+struct Held {
+    after_dts: i64,
+    reason: String,
+    n_dropped: u64,
+}
+
+impl Decoder {
+    /// Opens a video.
+    ///
+    /// # Errors
+    /// As [`probe`](super::probe()).
+    pub fn open(path: &Path, settings: &DecodeSettings) -> Result<Self> {
+        let mut input = open::open(path, settings.max_pixels)?;
+        let index = open::video_stream(&input, path)?;
+        let probe = probe::describe(&input, index, path)?;
+        open::read_only(&mut input, |stream| stream == index);
+        let stream = input.stream(index).ok_or_else(|| Error::input(path, "no video stream"))?;
+        let base = stream.time_base();
+        let mut context =
+            codec::context::Context::from_parameters(stream.parameters()).map_err(|e| bad_stream(path, e))?;
+        // SAFETY: the context is ours and not yet open; plain numbers are set.
+        unsafe {
+            let raw = &mut *context.as_mut_ptr();
+            raw.thread_count = settings.threads as i32;
+            raw.thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
+            raw.max_pixels = settings.max_pixels as i64;
+        }
+        let mut decoder = context.decoder();
+        decoder.set_packet_time_base(base);
+        let decoder = decoder.video().map_err(|e| bad_stream(path, e))?;
+        let (num, den) = probe.frame_rate;
+        let usual_ticks = if num > 0 {
+            (f64::from(den) / f64::from(num) / f64::from(base)).round().max(1.0) as i64
+        } else {
+            1
+        };
+        Ok(Self {
+            path: path.into(),
+            probe,
+            input,
+            decoder,
+            packet: Packet::empty(),
+            phase: Phase::Reading,
+            settings: settings.clone(),
+            converter: Converter::new(),
+            shape: None,
+            n_frames: 0,
+            last_pts: None,
+            usual_ticks,
+            last_sent_dts: i64::MIN,
+            held: None,
+            damage: Vec::new(),
+        })
+    }
+
+    /// What is known of the video.
+    pub fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// What was wrong with the file and yet no error, so far; complete after the last frame.
+    pub fn damage(&self) -> Option<String> {
+        (!self.damage.is_empty()).then(|| self.damage.join("; "))
+    }
+
+    /// The next frame as the codec gives it, or `None` at the end.
+    fn next_decoded(&mut self) -> Result<Option<Video>> {
+        let mut frame = Video::empty();
+        loop {
+            match self.decoder.receive_frame(&mut frame) {
+                Ok(()) => return Ok(Some(frame)),
+                Err(ff::Error::Eof) => return Ok(None),
+                Err(ff::Error::Other { errno: libc::EAGAIN }) => self.feed()?,
+                Err(e) => self.hold(&format!("can't be decoded: {e}"), self.last_sent_dts),
+            }
+        }
+    }
+
+    /// Hands one more packet to the decoder, or the end.
+    fn feed(&mut self) -> Result<()> {
+        if self.phase == Phase::Draining {
+            // A decoder that neither gives a frame nor ends when told that nothing comes any more.
+            return Err(self.media_error("the decoder doesn't end"));
+        }
+        match self.packet.read(&mut self.input) {
+            Ok(()) if self.packet.stream() == self.probe.stream => {
+                if let Some(dts) = self.packet.dts().or(self.packet.pts()) {
+                    self.last_sent_dts = self.last_sent_dts.max(dts);
+                }
+                if let Err(e) = self.decoder.send_packet(&self.packet) {
+                    self.hold(&format!("can't be decoded: {e}"), self.last_sent_dts);
+                }
+            }
+            Ok(()) => {}
+            Err(ff::Error::Other { errno: libc::EAGAIN }) => {}
+            Err(ff::Error::Other { errno }) if errno != libc::EINVAL => {
+                return Err(Error::io(&self.path)(std::io::Error::from_raw_os_error(errno)));
+            }
+            Err(end) => {
+                if end != ff::Error::Eof {
+                    self.hold(&format!("the file is cut off: {end}"), i64::MAX);
+                }
+                self.phase = Phase::Draining;
+                // Only fails when the end was told before.
+                let _ = self.decoder.send_eof();
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers damage until it is known whether anything comes after it.
+    fn hold(&mut self, reason: &str, after_dts: i64) {
+        self.held.get_or_insert_with(|| Held { after_dts, reason: reason.into(), n_dropped: 0 });
+    }
+
+    fn media_error(&self, reason: impl Into<String>) -> Error {
+        Error::Media { path: self.path.clone(), frame: self.n_frames, reason: reason.into() }
+    }
+
+    /// The next frame that is presented, whole or allowed to be damaged.
+    fn next_sound(&mut self) -> Result<Option<Video>> {
+        loop {
+            let Some(frame) = self.next_decoded()? else {
+                self.tell_tail()?;
+                return Ok(None);
+            };
+            // SAFETY: the frame is alive, a plain number is read.
+            let dts = unsafe { (*frame.as_ptr()).pkt_dts };
+            let bad = frame.is_corrupt() || frame.has_decode_errors();
+            if self.settings.keep_damaged {
+                if bad {
+                    self.damage.push(format!("frame {} is damaged", self.n_frames));
+                }
+                if let Some(held) = self.held.take_if(|held| dts > held.after_dts) {
+                    self.damage.push(format!("before frame {}: {}", self.n_frames, held.reason));
+                }
+                return Ok(Some(frame));
+            }
+            if bad {
+                self.hold("a damaged frame", dts);
+                self.held.iter_mut().for_each(|held| held.n_dropped += 1);
+                continue;
+            }
+            let Some(held) = self.held.take_if(|held| dts > held.after_dts || held.n_dropped > 0) else {
+                return Ok(Some(frame));
+            };
+            if self.n_frames > 0 {
+                return Err(self.media_error(format!("damaged: {}", held.reason)));
+            }
+            self.damage
+                .push(format!("what comes before the first whole frame is left out ({})", held.reason));
+            return Ok(Some(frame));
+        }
+    }
+
+    /// After the last frame: notes what is missing behind it.
+    fn tell_tail(&mut self) -> Result<()> {
+        if let Some(held) = self.held.take() {
+            let dropped = match held.n_dropped {
+                0 => String::new(),
+                n => format!(", {n} damaged frames left out"),
+            };
+            self.damage
+                .push(format!("the video ends after frame {}{dropped}: {}", self.n_frames, held.reason));
+        } else if let Some(missing_s) = self.missing_s().filter(|s| *s > 0.5) {
+            self.damage
+                .push(format!("the file is cut off: {missing_s:.1} s of video are missing at the end"));
+        }
+        if self.n_frames == 0 {
+            let why = self.damage().unwrap_or_else(|| "no frames".into());
+            return Err(Error::input(&self.path, format!("no picture can be decoded ({why})")));
+        }
+        Ok(())
+    }
+
+    /// Seconds that the stream's own tag (Matroska) promises beyond the last frame.
+    fn missing_s(&self) -> Option<f64> {
+        let stream = self.input.stream(self.probe.stream)?;
+        let promised = seconds(stream.metadata().get("DURATION")?)?;
+        let end = self.last_pts? as f64 * f64::from(stream.time_base());
+        Some(promised - end - self.usual_ticks as f64 * f64::from(stream.time_base()))
+    }
+
+    /// From a decoded frame to one of the line.
+    fn deliver(&mut self, mut frame: Video) -> Result<Frame> {
+        let base = (self.probe.time_base.0, self.probe.time_base.1);
+        let told = frame.timestamp().or(frame.pts());
+        let next = self.last_pts.map(|last| last + self.usual_ticks);
+        let mut pts = told.or(next).unwrap_or(0);
+        if let Some(last) = self.last_pts.filter(|last| pts <= *last) {
+            self.damage.push(format!(
+                "frame {} had the time {:.3} s, not after the one before; moved",
+                self.n_frames,
+                pts as f64 * f64::from(base.0) / f64::from(base.1)
+            ));
+            pts = last + 1;
+        }
+        let duration = frame.packet().duration.max(0);
+        // The encoder shall choose its own kinds of frames.
+        frame.set_kind(picture::Type::None);
+        frame.set_pts(Some(pts));
+        let frame = self.shaped(frame)?;
+        let picture = Picture::from_frame(frame, pts, duration)
+            .map_err(|_| self.media_error("a frame whose samples can't be read"))?;
+        self.last_pts = Some(pts);
+        self.n_frames += 1;
+        Ok(Frame { idx: self.n_frames - 1, picture })
+    }
+
+    /// The frame in the shape of the first one, which itself is made into a format that is handled in place.
+    fn shaped(&mut self, frame: Video) -> Result<Video> {
+        let (path, own) = (&self.path, Shape::of(&frame));
+        let wanted = match self.shape {
+            Some(wanted) => wanted,
+            None => {
+                let target = layout::lossless_target(own.format.into()).ok_or_else(|| {
+                    Error::input(path, format!("pixels of the kind {:?} aren't supported", own.format))
+                })?;
+                *self.shape.insert(Shape { format: Pixel::from(target), ..own })
+            }
+        };
+        if own == wanted {
+            return Ok(frame);
+        }
+        if (own.width, own.height) != (wanted.width, wanted.height) {
+            let note = format!(
+                "from frame {} on the picture is {} x {}, scaled to the first size {} x {}",
+                self.n_frames, own.width, own.height, wanted.width, wanted.height
+            );
+            if !self.damage.iter().any(|d| d.ends_with(note.split_once(" on ").map_or("", |n| n.1))) {
+                self.damage.push(note);
+            }
+        }
+        self.converter.convert(&frame, wanted).map_err(|reason| self.media_error(reason))
+    }
+}
+
+impl Iterator for Decoder {
+    type Item = Result<Frame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.phase == Phase::Ended {
+            return None;
+        }
+        let next = match self.next_sound() {
+            Ok(Some(frame)) => self.deliver(frame),
+            Ok(None) => {
+                self.phase = Phase::Ended;
+                return None;
+            }
+            Err(e) => Err(e),
+        };
+        if next.is_err() {
+            self.phase = Phase::Ended;
+        }
+        Some(next)
+    }
+}
+
+fn bad_stream(path: &Path, error: ff::Error) -> Error {
+    Error::input(path, format!("the video stream can't be decoded: {error}"))
+}
+
+/// `HH:MM:SS.fraction` in seconds.
+fn seconds(tag: &str) -> Option<f64> {
+    let parts: Option<Vec<f64>> =
+        tag.trim_end_matches('\0').split(':').map(|part| part.parse().ok()).collect();
+    match parts?[..] {
+        [hours, minutes, seconds] => Some(hours * 3600.0 + minutes * 60.0 + seconds),
+        _ => None,
+    }
+}

@@ -1,0 +1,168 @@
+//! What is known of a video before any of it is decoded.
+
+use std::path::{Path, PathBuf};
+
+use ffmpeg_next::{
+    Stream,
+    ffi::{
+        AV_NOPTS_VALUE, AVFieldOrder, AVPacketSideDataType, AVPixelFormat, av_display_rotation_get,
+        av_stream_get_side_data,
+    },
+    format::context::Input,
+    media,
+};
+
+use super::{layout, open};
+use crate::{Error, Result};
+
+/// The largest picture that is decoded unless a caller says otherwise, pixels.
+pub const DEFAULT_MAX_PIXELS: usize = 8192 * 8192;
+
+/// A video, as its container tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// The file.
+    pub path: PathBuf,
+    /// Stored width and height.
+    pub size_px: (usize, usize),
+    /// Width and height as a player shows it: pixels made square, then rotated.
+    pub display_size_px: (usize, usize),
+    /// Clockwise quarter turns, 0..=3, that show the stored picture upright.
+    pub quarter_turns: u8,
+    /// A tick of the timestamps, seconds as a fraction.
+    pub time_base: (i32, i32),
+    /// Mean frames per second as a fraction; (0, 1) when unknown.
+    pub frame_rate: (i32, i32),
+    /// How many frames there should be, when the container says or hints at it.
+    pub n_frames_hint: Option<u64>,
+    /// Length in seconds, when the container says.
+    pub duration_s: Option<f64>,
+    /// FFmpeg's name of the container, e.g. `mov,mp4,m4a,3gp,3g2,mj2`.
+    pub container: String,
+    /// FFmpeg's name of the codec, e.g. `h264`.
+    pub codec: String,
+    /// FFmpeg's name of the stored pixel format, e.g. `yuv420p10le`.
+    pub pixel_format: String,
+    /// Bits of a sample.
+    pub bit_depth: u8,
+    /// The container or codec says that frames are woven from two fields.
+    pub interlaced: bool,
+    /// Number of the stream that is the picture.
+    pub stream: usize,
+    /// Other video streams, covers not counted.
+    pub n_other_video: usize,
+    /// Audio streams.
+    pub n_audio: usize,
+    /// Subtitle streams.
+    pub n_subtitle: usize,
+}
+
+/// Looks at a video, refusing pictures of more than [`DEFAULT_MAX_PIXELS`].
+///
+/// # Errors
+/// [`Error::BadInput`] when it isn't a video that can be decoded, [`Error::Io`] when it can't be read,
+/// [`Error::Refused`] when its pictures are too large.
+pub fn probe(path: &Path) -> Result<Probe> {
+    probe_within(path, DEFAULT_MAX_PIXELS)
+}
+
+/// The same with another limit.
+///
+/// # Errors
+/// As [`probe`].
+pub fn probe_within(path: &Path, max_pixels: usize) -> Result<Probe> {
+    let input = open::open(path, max_pixels)?;
+    let stream = open::video_stream(&input, path)?;
+    describe(&input, stream, path)
+}
+
+/// What `input` says of its stream.
+pub(super) fn describe(input: &Input, stream: usize, path: &Path) -> Result<Probe> {
+    let count = |kind| input.streams().filter(|s| s.parameters().medium() == kind).count();
+    let n_moving = input
+        .streams()
+        .filter(|s| s.parameters().medium() == media::Type::Video)
+        .filter(|s| !s.disposition().contains(ffmpeg_next::format::stream::Disposition::ATTACHED_PIC))
+        .count();
+    let container = input.format().name().to_owned();
+    let whole_s = (input.duration() > 0).then(|| input.duration() as f64 / 1e6);
+    let stream = input.stream(stream).ok_or_else(|| Error::input(path, "no video stream"))?;
+    // SAFETY: parameters live as long as `input`; plain numbers are read.
+    let (width, height, format, field_order, aspect) = unsafe {
+        let (parameters, raw) = (stream.parameters(), &*stream.as_ptr());
+        let par = &*parameters.as_ptr();
+        let aspect =
+            if raw.sample_aspect_ratio.num > 0 { raw.sample_aspect_ratio } else { par.sample_aspect_ratio };
+        (par.width, par.height, par.format, par.field_order, aspect)
+    };
+    let codec = stream.parameters().id();
+    if ffmpeg_next::decoder::find(codec).is_none() {
+        return Err(Error::input(path, format!("this FFmpeg has no decoder for {}", codec.name())));
+    }
+    if width <= 0 || height <= 0 || format < 0 {
+        return Err(Error::input(
+            path,
+            format!("a {} stream without a picture: cut off or damaged", codec.name()),
+        ));
+    }
+    // SAFETY: formats in codec parameters are values of the enumeration of the same library.
+    let format = unsafe { std::mem::transmute::<i32, AVPixelFormat>(format) };
+    let (pixel_format, bit_depth) = layout::name_and_depth(format);
+    let base = stream.time_base();
+    let rate = [stream.avg_frame_rate(), stream.rate()]
+        .into_iter()
+        .find(|r| r.numerator() > 0 && r.denominator() > 0);
+    let own_s = (stream.duration() != AV_NOPTS_VALUE && stream.duration() > 0)
+        .then(|| stream.duration() as f64 * f64::from(base));
+    let duration_s = own_s.or(whole_s);
+    let n_frames_hint = u64::try_from(stream.frames()).ok().filter(|n| *n > 0).or_else(|| {
+        let frames = duration_s? * f64::from(rate?);
+        Some(frames.round() as u64)
+    });
+    let quarter_turns = quarter_turns(&stream);
+    Ok(Probe {
+        path: path.into(),
+        size_px: (width as usize, height as usize),
+        display_size_px: display_size((width, height), (aspect.num, aspect.den), quarter_turns),
+        quarter_turns,
+        time_base: (base.numerator(), base.denominator()),
+        frame_rate: rate.map_or((0, 1), |r| (r.numerator(), r.denominator())),
+        n_frames_hint,
+        duration_s,
+        container,
+        codec: codec.name().to_owned(),
+        pixel_format: pixel_format.to_owned(),
+        bit_depth,
+        interlaced: !matches!(
+            field_order,
+            AVFieldOrder::AV_FIELD_UNKNOWN | AVFieldOrder::AV_FIELD_PROGRESSIVE
+        ),
+        stream: stream.index(),
+        n_other_video: n_moving.saturating_sub(1),
+        n_audio: count(media::Type::Audio),
+        n_subtitle: count(media::Type::Subtitle),
+    })
+}
+
+fn display_size((width, height): (i32, i32), (num, den): (i32, i32), quarter_turns: u8) -> (usize, usize) {
+    let aspect = if num > 0 && den > 0 { f64::from(num) / f64::from(den) } else { 1.0 };
+    let size = (((f64::from(width) * aspect).round() as usize).max(1), height as usize);
+    if quarter_turns % 2 == 1 { (size.1, size.0) } else { size }
+}
+
+/// The turn in the stream's display matrix, to the nearest quarter, clockwise.
+fn quarter_turns(stream: &Stream) -> u8 {
+    // SAFETY: the side data lives as long as the stream; a display matrix is nine 32-bit numbers, which is checked.
+    let counterclockwise = unsafe {
+        let mut size = 0;
+        let kind = AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+        let data = av_stream_get_side_data(stream.as_ptr(), kind, &raw mut size);
+        if data.is_null() || size < 9 * 4 {
+            return 0;
+        }
+        let matrix: [i32; 9] = data.cast::<[i32; 9]>().read_unaligned();
+        av_display_rotation_get(matrix.as_ptr())
+    };
+    // A matrix that can't be inverted gives no number.
+    if counterclockwise.is_nan() { 0 } else { (-counterclockwise / 90.0).round().rem_euclid(4.0) as u8 }
+}
