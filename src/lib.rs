@@ -6,6 +6,10 @@ pub mod line;
 
 pub mod video;
 
+pub mod nn;
+
+pub mod face;
+
 pub mod face_set;
 
 #[cfg(feature = "train")]

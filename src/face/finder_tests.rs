@@ -1,0 +1,122 @@
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::path::Path;
+
+use super::*;
+use crate::{frame::FramePx, nn::RuntimeSettings, video::Picture};
+
+/// Corners of the eyes, tip of the nose, corners of the mouth and chin in `tests/data/face.png`, from the mesh that
+/// the picture was rendered from (frame 365 of the synthetic clip train/B, halved).
+const TRUTH: [(usize, f64, f64); 8] = [
+    (33, 111.8, 85.8),
+    (133, 134.8, 88.8),
+    (362, 164.2, 90.9),
+    (263, 185.1, 90.9),
+    (4, 153.3, 110.4),
+    (61, 129.1, 136.4),
+    (291, 166.8, 138.8),
+    (152, 145.5, 173.0),
+];
+
+fn finder(settings: &FinderSettings) -> Option<Finder> {
+    match Runtime::load(&RuntimeSettings { threads: 1, ..Default::default() }) {
+        Ok(runtime) => Some(Finder::new(&runtime, settings).unwrap()),
+        Err(e) => {
+            eprintln!("skipped: {e}");
+            None
+        }
+    }
+}
+
+fn face() -> image::RgbImage {
+    image::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/face.png")).unwrap().into_rgb8()
+}
+
+fn frame(picture: &image::RgbImage) -> Frame {
+    let (w, h) = picture.dimensions();
+    Frame { idx: 0, picture: Picture::from_rgb8(w as usize, h as usize, picture.as_raw()) }
+}
+
+/// Mean distance in pixels to the truth, after `map` brings it into the tested picture.
+fn error_px(points: &[FramePx], map: impl Fn(f64, f64) -> (f64, f64)) -> f64 {
+    let distance = |(i, x, y): &(usize, f64, f64)| {
+        let (x, y) = map(*x, *y);
+        (points[*i].x - x).hypot(points[*i].y - y)
+    };
+    TRUTH.iter().map(distance).sum::<f64>() / TRUTH.len() as f64
+}
+
+#[test]
+fn the_points_of_a_face_lie_right() {
+    let Some(mut finder) = finder(&FinderSettings::default()) else { return };
+    let faces = finder.find(&frame(&face())).unwrap();
+    assert_eq!(faces.len(), 1);
+    assert_eq!(faces[0].points.len(), mesh::N_POINTS);
+    let error = error_px(&faces[0].points, |x, y| (x, y));
+    assert!(error < 2.5, "{error} px");
+}
+
+#[test]
+fn a_clip_stored_on_its_side_is_upright_inside() {
+    let upright = face();
+    let (w, h) = upright.dimensions();
+    let cases = [
+        (1, image::imageops::rotate270(&upright)),
+        (2, image::imageops::rotate180(&upright)),
+        (3, image::imageops::rotate90(&upright)),
+    ];
+    for (quarter_turns, stored) in cases {
+        let Some(mut finder) = finder(&FinderSettings { quarter_turns, ..Default::default() }) else {
+            return;
+        };
+        let faces = finder.find(&frame(&stored)).unwrap();
+        assert_eq!(faces.len(), 1, "{quarter_turns} turns");
+        let (w, h) = (f64::from(w), f64::from(h));
+        let error = error_px(&faces[0].points, |x, y| match quarter_turns {
+            1 => (y, w - x),
+            2 => (w - x, h - y),
+            _ => (h - y, x),
+        });
+        assert!(error < 2.5, "{quarter_turns} turns: {error} px");
+    }
+}
+
+#[test]
+fn a_close_up_and_two_faces_are_found() {
+    let Some(mut finder) = finder(&FinderSettings::default()) else { return };
+    // The face alone fills the frame.
+    let close = image::imageops::crop_imm(&face(), 78, 8, 134, 176).to_image();
+    let close = image::imageops::resize(&close, 536, 704, image::imageops::FilterType::CatmullRom);
+    let faces = finder.find(&frame(&close)).unwrap();
+    assert_eq!(faces.len(), 1);
+    let error = error_px(&faces[0].points, |x, y| (4.0 * (x - 78.0), 4.0 * (y - 8.0)));
+    assert!(error < 10.0, "{error} px");
+    // One small and one large face side by side: the large one comes first.
+    let mut both = image::RgbImage::from_pixel(512, 256, image::Rgb([90, 90, 90]));
+    let small = image::imageops::resize(&face(), 128, 128, image::imageops::FilterType::Triangle);
+    image::imageops::overlay(&mut both, &small, 60, 60);
+    image::imageops::overlay(&mut both, &face(), 256, 0);
+    let faces = finder.find(&frame(&both)).unwrap();
+    assert_eq!(faces.len(), 2);
+    assert!(error_px(&faces[0].points, |x, y| (x + 256.0, y)) < 2.5);
+    assert!(error_px(&faces[1].points, |x, y| (0.5 * x + 60.0, 0.5 * y + 60.0)) < 2.0);
+}
+
+#[test]
+fn pictures_without_a_face_have_none() {
+    let Some(mut finder) = finder(&FinderSettings::default()) else { return };
+    for (w, h) in [(1, 1), (640, 2), (3, 480), (320, 240)] {
+        let picture = image::RgbImage::from_fn(w, h, |x, y| image::Rgb([(x * 7) as u8, (y * 5) as u8, 128]));
+        assert_eq!(finder.find(&frame(&picture)).unwrap().len(), 0, "{w} x {h}");
+    }
+}
+
+#[test]
+fn of_two_meshes_on_one_face_the_more_certain_stays() {
+    let face = |x: f64, side: f64, presence| {
+        let corner = |i: usize| FramePx { x: x + side * (i % 2) as f64, y: side * (i / 2 % 2) as f64 };
+        FoundFace { points: (0..mesh::N_POINTS).map(corner).collect(), presence }
+    };
+    let kept = without_doubles(vec![face(0.0, 10.0, 0.7), face(1.0, 10.0, 0.9), face(30.0, 20.0, 0.6)]);
+    assert_eq!(kept.iter().map(|f| f.presence).collect::<Vec<_>>(), [0.9, 0.6]);
+}

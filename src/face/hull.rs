@@ -1,0 +1,100 @@
+//! Filling a convex outline with soft edges.
+
+use ndarray::Array2;
+
+use crate::frame::CropPx;
+
+/// Rows of samples per pixel row; along a row the edge is exact.
+const SUB_ROWS: usize = 8;
+
+/// The convex hull of `points`, counter-clockwise in a picture whose y grows downwards (Andrew's monotone chain).
+pub fn convex_hull(points: &[CropPx]) -> Vec<CropPx> {
+    let mut sorted: Vec<CropPx> =
+        points.iter().copied().filter(|p| p.x.is_finite() && p.y.is_finite()).collect();
+    sorted.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
+    let chain = |points: &mut dyn Iterator<Item = CropPx>| {
+        let mut chain: Vec<CropPx> = Vec::new();
+        for p in points {
+            while let [.., a, b] = chain[..] {
+                if (b.x - a.x) * (p.y - a.y) - (b.y - a.y) * (p.x - a.x) > 0.0 {
+                    break;
+                }
+                chain.pop();
+            }
+            chain.push(p);
+        }
+        chain.pop(); // the other chain starts with it
+        chain
+    };
+    let mut hull = chain(&mut sorted.iter().copied());
+    hull.extend(chain(&mut sorted.iter().rev().copied()));
+    hull
+}
+
+/// How much of each pixel lies in a convex polygon, 0..=1, `[side_px, side_px]`.
+pub fn coverage(polygon: &[CropPx], side_px: usize) -> Array2<f32> {
+    let mut mask = Array2::zeros([side_px, side_px]);
+    if polygon.len() < 3 {
+        return mask;
+    }
+    for (y, mut row) in mask.outer_iter_mut().enumerate() {
+        for sub in 0..SUB_ROWS {
+            let level = y as f64 + (sub as f64 + 0.5) / SUB_ROWS as f64;
+            let Some((left, right)) = span(polygon, level) else { continue };
+            let (left, right) = (left.clamp(0.0, side_px as f64), right.clamp(0.0, side_px as f64));
+            for x in left as usize..(right.ceil() as usize) {
+                let part = (right.min(x as f64 + 1.0) - left.max(x as f64)).max(0.0);
+                row[x] += part as f32 / SUB_ROWS as f32;
+            }
+        }
+    }
+    mask.mapv_inplace(|v: f32| v.min(1.0));
+    mask
+}
+
+/// Where the line at height `y` enters and leaves the polygon.
+fn span(polygon: &[CropPx], y: f64) -> Option<(f64, f64)> {
+    let mut range: Option<(f64, f64)> = None;
+    for (i, a) in polygon.iter().enumerate() {
+        let b = &polygon[(i + 1) % polygon.len()];
+        if (a.y <= y) != (b.y <= y) {
+            let x = a.x + (y - a.y) / (b.y - a.y) * (b.x - a.x);
+            let (left, right) = range.unwrap_or((x, x));
+            range = Some((left.min(x), right.max(x)));
+        }
+    }
+    range
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn p(x: f64, y: f64) -> CropPx {
+        CropPx { x, y }
+    }
+
+    #[test]
+    fn the_area_of_a_triangle_is_kept() {
+        let triangle = convex_hull(&[p(2.25, 3.0), p(17.5, 5.5), p(8.0, 18.75), p(9.0, 9.0)]);
+        assert_eq!(triangle.len(), 3, "the inner point is dropped");
+        let area = 0.5 * ((17.5 - 2.25) * (18.75 - 3.0) - (5.5 - 3.0) * (8.0 - 2.25));
+        let mask = coverage(&triangle, 20);
+        assert!((f64::from(mask.sum()) - area).abs() < 0.05, "{} {area}", mask.sum());
+        assert!((mask[[9, 9]] - 1.0).abs() < 1e-6 && mask[[0, 0]] == 0.0);
+    }
+
+    #[test]
+    fn whole_pixels_are_exact_and_the_outside_is_cut_off() {
+        let mask = coverage(&convex_hull(&[p(-5.0, 1.0), p(3.5, 1.0), p(3.5, 9.0), p(-5.0, 9.0)]), 4);
+        let row = [1.0, 1.0, 1.0, 0.5];
+        assert_eq!(mask, ndarray::arr2(&[[0.0; 4], row, row, row]));
+    }
+
+    #[test]
+    fn too_few_points_cover_nothing() {
+        for points in [vec![], vec![p(1.0, 1.0)], vec![p(1.0, 1.0), p(2.0, 2.0)], vec![p(f64::NAN, 1.0); 5]] {
+            assert_eq!(coverage(&convex_hull(&points), 3).sum(), 0.0);
+        }
+    }
+}

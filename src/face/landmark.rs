@@ -1,0 +1,178 @@
+//! The 478 points of a face: MediaPipe's face mesh, version 2.
+
+use ndarray::{Array4, Axis, Ix2, Ix3};
+
+use super::{
+    detect::Detection,
+    mesh,
+    resample::{self, Interpolation},
+};
+use crate::{
+    Error, Result,
+    frame::{CropPx, FoundFace, FramePx, Similarity},
+    nn::{Network, Runtime},
+    video::Picture,
+};
+
+const NAME: &str = "face_mesh_v2_256.onnx";
+const NETWORK: &[u8] = include_bytes!("../../models/face_mesh_v2_256.onnx");
+
+/// Side of the network's picture.
+const SIDE: usize = 256;
+/// The region's side over the larger side of the face's box: what the network was trained with.
+const ENLARGE: f64 = 1.5;
+
+/// The turned square of the frame that the network looks at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    /// Its middle.
+    pub centre: FramePx,
+    /// Its side in frame pixels.
+    pub side: f64,
+    /// The direction of its upper edge, clockwise in the picture, in radians: 0 for an upright face.
+    pub angle: f64,
+}
+
+impl Region {
+    /// From the box of a detection; the eyes become level.
+    pub fn from_detection(detection: &Detection) -> Self {
+        let [x0, y0, x1, y1] = detection.bounds;
+        let (right, left) = (detection.points[0], detection.points[1]);
+        Self {
+            centre: FramePx { x: 0.5 * (x0 + x1), y: 0.5 * (y0 + y1) },
+            side: ENLARGE * (x1 - x0).max(y1 - y0),
+            angle: (left.y - right.y).atan2(left.x - right.x),
+        }
+    }
+
+    /// From the points of a mesh; the outer corners of the eyes become level.
+    pub fn from_points(points: &[FramePx]) -> Self {
+        let [right, left] = mesh::OUTER_EYE_CORNERS.map(|i| points[i]);
+        let angle = (left.y - right.y).atan2(left.x - right.x);
+        let (sin, cos) = angle.sin_cos();
+        let level = |p: &FramePx| FramePx { x: cos * p.x + sin * p.y, y: cos * p.y - sin * p.x };
+        let [x0, y0, x1, y1] = mesh::bounds(&points.iter().map(level).collect::<Vec<_>>());
+        let (x, y) = (0.5 * (x0 + x1), 0.5 * (y0 + y1));
+        Self {
+            centre: FramePx { x: cos * x - sin * y, y: sin * x + cos * y },
+            side: ENLARGE * (x1 - x0).max(y1 - y0),
+            angle,
+        }
+    }
+
+    /// From the frame to the network's picture.
+    fn alignment(&self) -> Similarity {
+        let scale = SIDE as f64 / self.side;
+        let (a, b) = (scale * self.angle.cos(), -scale * self.angle.sin());
+        let half = 0.5 * SIDE as f64;
+        let FramePx { x, y } = self.centre;
+        Similarity { a, b, tx: half - (a * x - b * y), ty: half - (b * x + a * y) }
+    }
+
+    fn is_usable(&self) -> bool {
+        self.side.is_finite() && self.side >= 1.0 && self.centre.x.is_finite() && self.centre.y.is_finite()
+    }
+
+    /// Whether another region shows the face so differently that the network's answer may differ, too.
+    fn is_far_from(&self, other: &Self) -> bool {
+        let shift = (self.centre.x - other.centre.x).hypot(self.centre.y - other.centre.y) / self.side;
+        let zoom = (self.side / other.side).ln().abs();
+        let turn = (self.angle - other.angle).sin().abs();
+        shift > 0.08 || zoom > 0.15 || turn > 0.15
+    }
+}
+
+/// The mesh network with its session.
+#[derive(Debug)]
+pub struct Landmarker {
+    network: Network,
+}
+
+impl Landmarker {
+    /// # Errors
+    /// As [`Runtime::network`].
+    pub fn new(runtime: &Runtime) -> Result<Self> {
+        Ok(Self { network: runtime.network(NAME, NETWORK)? })
+    }
+
+    /// The faces in `regions`, in one batch and in the same order, each with the presence that the network gives it.
+    ///
+    /// A face whose own points ask for quite another region is measured again there.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the network fails.
+    pub fn landmarks(&mut self, picture: &Picture, regions: &[Region]) -> Result<Vec<FoundFace>> {
+        let mut faces = self.run(picture, regions)?;
+        let better: Vec<(usize, Region)> = faces
+            .iter()
+            .zip(regions)
+            .map(|(face, region)| (Region::from_points(&face.points), region))
+            .enumerate()
+            .filter(|(_, (better, region))| better.is_usable() && better.is_far_from(region))
+            .map(|(i, (better, _))| (i, better))
+            .collect();
+        let again = self.run(picture, &better.iter().map(|(_, region)| *region).collect::<Vec<_>>())?;
+        for ((i, _), face) in better.into_iter().zip(again) {
+            if face.presence >= faces[i].presence || face.presence > 0.5 {
+                faces[i] = face;
+            }
+        }
+        Ok(faces)
+    }
+
+    fn run(&mut self, picture: &Picture, regions: &[Region]) -> Result<Vec<FoundFace>> {
+        if regions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut input = Array4::zeros([regions.len(), 3, SIDE, SIDE]);
+        for (region, mut crop) in regions.iter().zip(input.axis_iter_mut(Axis(0))) {
+            crop.assign(&resample::cut(picture, &region.alignment(), SIDE, Interpolation::Bilinear));
+        }
+        let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
+        let [points, presence] = &outputs[..] else { return Err(wrong_outputs()) };
+        let points = points.view().into_dimensionality::<Ix3>().map_err(|_| wrong_outputs())?;
+        let presence = presence.view().into_dimensionality::<Ix2>().map_err(|_| wrong_outputs())?;
+        let faces =
+            regions.iter().zip(points.outer_iter()).zip(presence.iter()).map(|((region, points), logit)| {
+                let alignment = region.alignment();
+                let to_frame = |p: ndarray::ArrayView1<'_, f32>| {
+                    alignment.to_frame(CropPx { x: f64::from(p[0]), y: f64::from(p[1]) })
+                };
+                FoundFace {
+                    points: points.outer_iter().map(to_frame).collect(),
+                    presence: 1.0 / (1.0 + (-logit).exp()),
+                }
+            });
+        Ok(faces.collect())
+    }
+}
+
+fn wrong_outputs() -> Error {
+    Error::model(NAME, "has not the outputs points and presence of models/README.md")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_of_a_turned_face_is_level_in_its_own_picture() {
+        // A face box of 40 x 60 around (200, 100), turned by 30 degrees.
+        let (sin, cos) = 30.0_f64.to_radians().sin_cos();
+        let at = |x: f64, y: f64| FramePx { x: 200.0 + cos * x - sin * y, y: 100.0 + sin * x + cos * y };
+        let mut points = vec![at(0.0, 0.0); mesh::N_POINTS];
+        points[mesh::OUTER_EYE_CORNERS[0]] = at(-15.0, -10.0);
+        points[mesh::OUTER_EYE_CORNERS[1]] = at(15.0, -10.0);
+        (points[0], points[1], points[2], points[3]) =
+            (at(-20.0, 0.0), at(20.0, 0.0), at(0.0, -30.0), at(0.0, 30.0));
+        let region = Region::from_points(&points);
+        assert!((region.angle.to_degrees() - 30.0).abs() < 1e-9);
+        assert!((region.side - 90.0).abs() < 1e-9);
+        assert!((region.centre.x - 200.0).abs() < 1e-9 && (region.centre.y - 100.0).abs() < 1e-9);
+        let alignment = region.alignment();
+        let [right, left] = mesh::OUTER_EYE_CORNERS.map(|i| alignment.to_crop(points[i]));
+        assert!((right.y - left.y).abs() < 1e-9 && left.x > right.x);
+        let middle = alignment.to_crop(region.centre);
+        assert!((middle.x - 128.0).abs() < 1e-9 && (middle.y - 128.0).abs() < 1e-9);
+    }
+}

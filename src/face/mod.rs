@@ -1,0 +1,54 @@
+//! Faces: found, measured, followed, and cut out.
+//!
+//! A frame goes through [`detect`] (boxes), [`landmark`] (478 points in each), both behind [`finder`]; then
+//! [`track`] gives the faces numbers and [`stabilise`] holds the points still. [`align`] is the geometry between the
+//! frame and the aligned square crop that networks see, the same in training and in swapping.
+
+pub mod finder;
+
+pub mod detect;
+pub mod landmark;
+
+pub mod track;
+
+pub mod scene;
+pub mod stabilise;
+
+pub mod align;
+mod hull;
+pub mod mesh;
+mod resample;
+mod template;
+
+pub use align::{DEFAULT_MARGIN, HullTop, Template, align, crop, hull_mask, hull_mask_to};
+pub use finder::{Finder, FinderSettings};
+pub use track::{Tracker, TrackerSettings};
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+    use std::{fmt::Write, fs, path::Path};
+
+    use sha2::{Digest, Sha256};
+
+    /// The table in `models/README.md` says of every network where it comes from; a file that changes must say so.
+    #[test]
+    fn every_network_is_the_one_in_the_list() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let list = fs::read_to_string(folder.join("README.md")).unwrap();
+        let networks = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut n_networks = 0;
+        for path in networks.filter(|path| path.extension().is_some_and(|end| end == "onnx")) {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let row = list.lines().find(|line| line.starts_with(&format!("| {name} |"))).expect(name);
+            let mut sum = String::new();
+            for byte in Sha256::digest(fs::read(&path).unwrap()) {
+                write!(sum, "{byte:02x}").unwrap();
+            }
+            assert!(row.ends_with(&format!("| {sum} |")), "{name} is {sum}");
+            n_networks += 1;
+        }
+        assert_eq!(n_networks, list.lines().filter(|line| line.contains(".onnx |")).count());
+    }
+}

@@ -1,0 +1,227 @@
+//! Holding the points of a followed face still without delaying or blurring what really moves.
+//!
+//! Two-sided and symmetric in time, so nothing lags: the point of a frame becomes a weighted mean over the frames
+//! around it. A frame's weight falls with its distance in time and with how far the point really moved (a bilateral
+//! filter), so that tremor is averaged away while a blink or a turn stays. Motion is split first: the head's motion
+//! (a similarity fit of the mesh to its mean shape over the window) and each point's motion on the head are filtered
+//! apart, and all distances are fractions of the distance between the eyes, so that a face's size makes no difference.
+
+use super::{align::fit_similarity, mesh};
+use crate::frame::{CropPx, FramePx, Similarity};
+
+/// How strongly points are held still.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stabilisation {
+    /// Frames that are looked at before and after; 0 leaves the points as they were found.
+    pub radius: usize,
+    /// Standard deviation of the weight in time, frames.
+    pub sigma_frames: f64,
+    /// How far a point may move on the head and still be averaged (standard deviation of the weight, in distances
+    /// between the eyes).
+    pub sigma_point: f64,
+    /// How far the head may leave its even motion and still be averaged, in the same unit.
+    pub sigma_head: f64,
+}
+
+impl Default for Stabilisation {
+    fn default() -> Self {
+        Self { radius: 3, sigma_frames: 1.5, sigma_point: 0.012, sigma_head: 0.01 }
+    }
+}
+
+/// The held points of the frame in the middle of a window.
+///
+/// `window` holds the track's points in the frames around `middle` in order, `None` where the face is not there; only
+/// the unbroken stretch around `middle` counts. Gives the points of `middle` back unchanged when there is nothing to
+/// average with.
+pub fn stabilised(window: &[Option<&[FramePx]>], middle: usize, settings: &Stabilisation) -> Vec<FramePx> {
+    let Some(points) = window.get(middle).copied().flatten() else { return Vec::new() };
+    let eyes = if points.len() < mesh::N_SKIN { 0.0 } else { mesh::interocular_px(points) };
+    if eyes.is_nan() || eyes <= 0.0 {
+        return points.to_vec();
+    }
+    let poses = Poses::around(window, middle, settings.radius, eyes);
+    if poses.frames.len() < 2 {
+        return points.to_vec();
+    }
+    let now = &poses.frames[poses.now];
+    let to_frame = poses.held(settings, eyes);
+    (0..points.len())
+        .map(|i| {
+            let p = now.on_head[i];
+            let (mut sum, mut total) = (Complex::default(), 0.0);
+            for frame in &poses.frames {
+                let q = frame.on_head[i];
+                let weight = weight(frame.time, (q - p).abs() / eyes, settings.sigma_point, settings);
+                (sum, total) = (sum + q * weight, total + weight);
+            }
+            to_frame.apply(sum * (1.0 / total))
+        })
+        .collect()
+}
+
+/// Falls with time and with distance, 1 for the frame itself.
+fn weight(time: f64, distance: f64, sigma: f64, settings: &Stabilisation) -> f64 {
+    (-0.5 * (time / settings.sigma_frames).powi(2) - 0.5 * (distance / sigma).powi(2)).exp()
+}
+
+/// A point or a motion as a complex number, in which a similarity is `z -> turn * z + shift`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Complex {
+    re: f64,
+    im: f64,
+}
+
+impl Complex {
+    fn abs(self) -> f64 {
+        self.re.hypot(self.im)
+    }
+}
+
+impl From<FramePx> for Complex {
+    fn from(p: FramePx) -> Self {
+        Self { re: p.x, im: p.y }
+    }
+}
+
+impl std::ops::Add for Complex {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self { re: self.re + other.re, im: self.im + other.im }
+    }
+}
+
+impl std::ops::Sub for Complex {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self { re: self.re - other.re, im: self.im - other.im }
+    }
+}
+
+impl std::ops::Mul<f64> for Complex {
+    type Output = Self;
+    fn mul(self, factor: f64) -> Self {
+        Self { re: self.re * factor, im: self.im * factor }
+    }
+}
+
+/// From the head to the frame: where the window's mean shape lies in a frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Pose {
+    turn: Complex,
+    shift: Complex,
+}
+
+impl Pose {
+    fn apply(&self, z: Complex) -> FramePx {
+        FramePx {
+            x: self.turn.re * z.re - self.turn.im * z.im + self.shift.re,
+            y: self.turn.im * z.re + self.turn.re * z.im + self.shift.im,
+        }
+    }
+}
+
+/// One frame of the window, taken apart.
+struct Posed {
+    /// Frames after the middle, negative before.
+    time: f64,
+    pose: Pose,
+    /// The points with the pose undone, in pixels of the middle frame around the middle of the face.
+    on_head: Vec<Complex>,
+}
+
+struct Poses {
+    frames: Vec<Posed>,
+    /// The middle frame's place in `frames`.
+    now: usize,
+}
+
+impl Poses {
+    /// Takes the unbroken stretch around `middle` apart, as far before as behind: what has no partner on the other
+    /// side of time would pull the face along its path.
+    fn around(window: &[Option<&[FramePx]>], middle: usize, radius: usize, eyes: f64) -> Self {
+        let there = |i: usize| window.get(i).is_some_and(Option::is_some);
+        let before = (1..=radius.min(middle)).take_while(|k| there(middle - k)).count();
+        let after = (1..=radius).take_while(|k| there(middle + k)).count();
+        let reach = before.min(after);
+        let meshes: Vec<&[FramePx]> =
+            window[middle - reach..=middle + reach].iter().copied().flatten().collect();
+        let shape = mean_shape(&meshes, reach, eyes);
+        let frames = meshes.iter().enumerate().map(|(i, points)| {
+            let to_head = fit(points, &shape, eyes);
+            let undo = |p: &FramePx| {
+                let p = to_head.to_crop(*p);
+                Complex { re: p.x, im: p.y }
+            };
+            // The inverse of z -> m z + t is z -> z / m - t / m.
+            let square = to_head.a * to_head.a + to_head.b * to_head.b;
+            let turn = Complex { re: to_head.a / square, im: -to_head.b / square };
+            let shift = to_head.to_frame(CropPx::default()).into();
+            Posed {
+                time: i as f64 - reach as f64,
+                pose: Pose { turn, shift },
+                on_head: points.iter().map(undo).collect(),
+            }
+        });
+        Self { frames: frames.collect(), now: reach }
+    }
+
+    /// The middle frame's pose, averaged with its neighbours' along the head's even motion.
+    fn held(&self, settings: &Stabilisation, eyes: f64) -> Pose {
+        let now = self.frames[self.now].pose;
+        let (before, after) = (self.frames[self.now - 1].pose, self.frames[self.now + 1].pose);
+        let velocity =
+            Pose { turn: (after.turn - before.turn) * 0.5, shift: (after.shift - before.shift) * 0.5 };
+        let (mut turn, mut shift, mut total) = (Complex::default(), Complex::default(), 0.0);
+        for frame in &self.frames {
+            let even = Pose {
+                turn: frame.pose.turn - velocity.turn * frame.time,
+                shift: frame.pose.shift - velocity.shift * frame.time,
+            };
+            // What the difference moves: the middle of the face, and by its turn a point one eye distance away.
+            let distance = (even.shift - now.shift).abs() / eyes + (even.turn - now.turn).abs();
+            let weight = weight(frame.time, distance, settings.sigma_head, settings);
+            (turn, shift, total) = (turn + even.turn * weight, shift + even.shift * weight, total + weight);
+        }
+        Pose { turn: turn * (1.0 / total), shift: shift * (1.0 / total) }
+    }
+}
+
+/// The mean of all meshes after each is laid on the one at `middle`, around the middle of the face.
+fn mean_shape(meshes: &[&[FramePx]], middle: usize, eyes: f64) -> Vec<FramePx> {
+    let target = meshes[middle];
+    let mut shape = vec![FramePx::default(); target.len()];
+    for points in meshes {
+        let onto = fit(points, target, eyes);
+        for (sum, p) in shape.iter_mut().zip(*points) {
+            let p = onto.to_crop(*p);
+            (sum.x, sum.y) = (sum.x + p.x / meshes.len() as f64, sum.y + p.y / meshes.len() as f64);
+        }
+    }
+    let n = shape.len().max(1) as f64;
+    let (x, y) = shape.iter().fold((0.0, 0.0), |(x, y), p| (x + p.x / n, y + p.y / n));
+    shape.iter().map(|p| FramePx { x: p.x - x, y: p.y - y }).collect()
+}
+
+/// Lays the skin points of one mesh on another. What moves by itself, such as lids and lips, gets little weight
+/// (Cauchy's), so that a blink doesn't pull the head down.
+fn fit(from: &[FramePx], to: &[FramePx], eyes: f64) -> Similarity {
+    /// Distance at which a point counts half, in distances between the eyes: a little more than the network's noise.
+    const SCALE: f64 = 0.01;
+    const N_ROUNDS: usize = 2;
+    let pairs = || from.iter().zip(to).take(mesh::N_SKIN);
+    let mut onto = fit_similarity(pairs().map(|(p, q)| (*p, *q, 1.0)));
+    for _ in 0..N_ROUNDS {
+        let last = onto;
+        onto = fit_similarity(pairs().map(|(p, q)| {
+            let laid = last.to_crop(*p);
+            let distance = (laid.x - q.x).hypot(laid.y - q.y) / (SCALE * eyes);
+            (*p, *q, 1.0 / (1.0 + distance * distance))
+        }));
+    }
+    onto
+}
+
+#[cfg(test)]
+#[path = "stabilise_tests.rs"]
+mod tests;
