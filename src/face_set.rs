@@ -103,7 +103,10 @@ impl FaceSetWriter {
         if path.exists() {
             let set = FaceSet::open(dir)?;
             if set.header != *header {
-                let reason = format!("holds faces cut with {:?}, these are {header:?}; give another folder", set.header);
+                let reason = format!(
+                    "holds faces cut with {:?}, these are {header:?}; give another folder",
+                    set.header
+                );
                 return Err(Error::input(dir, reason));
             }
             n_faces = set.entries.len();
@@ -182,19 +185,27 @@ impl FaceSet {
     /// [`Error::BadInput`] naming the line that can't be read.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(SIDECAR);
-        let file = File::open(&path)
-            .map_err(|e| Error::input(&path, format!("{e}; make the set with `faceswap extract FOOTAGE -o {}`", dir.display())))?;
+        let file = File::open(&path).map_err(|e| {
+            Error::input(
+                &path,
+                format!("{e}; make the set with `faceswap extract FOOTAGE -o {}`", dir.display()),
+            )
+        })?;
         let mut lines = BufReader::new(file).lines();
         let first = lines.next().transpose().map_err(Error::io(&path))?.unwrap_or_default();
-        let header: FaceSetHeader =
-            serde_json::from_str(&first).map_err(|e| Error::input(&path, format!("line 1 is no header: {e}")))?;
+        let header: FaceSetHeader = serde_json::from_str(&first)
+            .map_err(|e| Error::input(&path, format!("line 1 is no header: {e}")))?;
         if header.schema != SCHEMA {
-            return Err(Error::input(&path, format!("schema {}, this version reads {SCHEMA}", header.schema)));
+            return Err(Error::input(
+                &path,
+                format!("schema {}, this version reads {SCHEMA}", header.schema),
+            ));
         }
         let mut entries = Vec::new();
         for (i, line) in lines.enumerate() {
             let line = line.map_err(Error::io(&path))?;
-            let entry = serde_json::from_str(&line).map_err(|e| Error::input(&path, format!("line {}: {e}", i + 2)))?;
+            let entry = serde_json::from_str(&line)
+                .map_err(|e| Error::input(&path, format!("line {}: {e}", i + 2)))?;
             entries.push(entry);
         }
         Ok(Self { dir: dir.into(), header, entries })
@@ -221,7 +232,8 @@ impl FaceSet {
         let picture = image::open(&path).map_err(|e| Error::input(&path, e.to_string()))?;
         let side = self.header.side_px as u32;
         if (picture.width(), picture.height()) != (side, side) {
-            let reason = format!("is {} x {}, the set says {side} x {side}", picture.width(), picture.height());
+            let reason =
+                format!("is {} x {}, the set says {side} x {side}", picture.width(), picture.height());
             return Err(Error::input(&path, reason));
         }
         Ok(picture)
@@ -273,9 +285,20 @@ mod tests {
             let set = FaceSet::open(dir.path()).expect("read");
             assert_eq!(set.entries.len(), n);
             assert_eq!(set.rgb(&set.entries[n - 1].image).expect("read").get_pixel(3, 3).0, [51; 3]);
-            assert_eq!(set.rgb(set.entries[n - 1].target.as_deref().expect("paired")).expect("read").get_pixel(0, 0).0, [204; 3]);
+            assert_eq!(
+                set.rgb(set.entries[n - 1].target.as_deref().expect("paired"))
+                    .expect("read")
+                    .get_pixel(0, 0)
+                    .0,
+                [204; 3]
+            );
         }
         let other = FaceSetHeader::new("t", 1.4, 8);
-        assert!(FaceSetWriter::create(dir.path(), &other).expect_err("refused").to_string().contains("another folder"));
+        assert!(
+            FaceSetWriter::create(dir.path(), &other)
+                .expect_err("refused")
+                .to_string()
+                .contains("another folder")
+        );
     }
 }

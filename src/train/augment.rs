@@ -32,7 +32,16 @@ pub struct Augmentation {
 
 impl Default for Augmentation {
     fn default() -> Self {
-        Self { rotation_deg: 6.0, scale: 0.05, shift: 0.03, flip: 0.5, warp: 0.012, light: 0.25, colour: 0.08, noise: 0.03 }
+        Self {
+            rotation_deg: 6.0,
+            scale: 0.05,
+            shift: 0.03,
+            flip: 0.5,
+            warp: 0.012,
+            light: 0.25,
+            colour: 0.08,
+            noise: 0.03,
+        }
     }
 }
 
@@ -59,13 +68,23 @@ pub struct Tone {
 }
 
 impl Tone {
-    const NONE: Self = Self { gain: [1.0; 3], gamma: 1.0, saturation: 1.0, blur: 0, noise: 0.0, noise_seed: 1 };
+    const NONE: Self =
+        Self { gain: [1.0; 3], gamma: 1.0, saturation: 1.0, blur: 0, noise: 0.0, noise_seed: 1 };
 }
 
 impl Augmentation {
     /// Leaves everything as it is.
     pub fn none() -> Self {
-        Self { rotation_deg: 0.0, scale: 0.0, shift: 0.0, flip: 0.0, warp: 0.0, light: 0.0, colour: 0.0, noise: 0.0 }
+        Self {
+            rotation_deg: 0.0,
+            scale: 0.0,
+            shift: 0.0,
+            flip: 0.0,
+            warp: 0.0,
+            light: 0.0,
+            colour: 0.0,
+            noise: 0.0,
+        }
     }
 
     /// Draws the geometry of the target, that of the input, the tone of both and that of the input alone.
@@ -91,7 +110,8 @@ impl Augmentation {
         ];
         let plain = Geometry { side_px: to_px, matrix, grid: None };
         let sigma = (self.warp * from_px as f64) as f32;
-        let grid = (sigma > 0.0).then(|| [[0.0; 2]; GRID * GRID].map(|_| [normal(rng) * sigma, normal(rng) * sigma]));
+        let grid = (sigma > 0.0)
+            .then(|| [[0.0; 2]; GRID * GRID].map(|_| [normal(rng) * sigma, normal(rng) * sigma]));
         let both = Tone {
             gain: [1.0 + light[0] + light[2], 1.0 + light[0], 1.0 + light[0] + light[3]].map(|g| g as f32),
             gamma: (light[1] * 0.8).exp() as f32,
@@ -103,7 +123,11 @@ impl Augmentation {
             gamma: (1.0 + colour[3]) as f32,
             saturation: (1.0 + 3.0 * colour[4]) as f32,
             blur: if strong && rng.random_bool(0.3) { rng.random_range(1..=2) } else { 0 },
-            noise: if strong && rng.random_bool(0.5) { rng.random_range(0.0..=self.noise) as f32 } else { 0.0 },
+            noise: if strong && rng.random_bool(0.5) {
+                rng.random_range(0.0..=self.noise) as f32
+            } else {
+                0.0
+            },
             noise_seed: rng.random_range(1..u32::MAX),
         };
         (plain.clone(), Geometry { grid, ..plain }, both, input)
@@ -157,7 +181,13 @@ fn taps(x: f32, y: f32, side_px: usize) -> (usize, usize, f32, f32) {
 }
 
 /// Writes an 8-bit RGB picture through `geometry` and `tones` to `[3, side, side]`, 0..=1.
-pub fn sample_rgb(pixels: &[u8], from_px: usize, geometry: &Geometry, tones: &[&Tone], mut to: ArrayViewMut3<'_, f32>) {
+pub fn sample_rgb(
+    pixels: &[u8],
+    from_px: usize,
+    geometry: &Geometry,
+    tones: &[&Tone],
+    mut to: ArrayViewMut3<'_, f32>,
+) {
     let row_len = from_px * 3;
     geometry.each(|row, column, x, y| {
         let (i, j, u, v) = taps(x, y, from_px);
@@ -173,7 +203,13 @@ pub fn sample_rgb(pixels: &[u8], from_px: usize, geometry: &Geometry, tones: &[&
 }
 
 /// Writes an 8-bit map through `geometry` to `[1, side, side]`, divided by `scale`.
-pub fn sample_weight(map: &[u8], from_px: usize, geometry: &Geometry, scale: f32, mut to: ArrayViewMut3<'_, f32>) {
+pub fn sample_weight(
+    map: &[u8],
+    from_px: usize,
+    geometry: &Geometry,
+    scale: f32,
+    mut to: ArrayViewMut3<'_, f32>,
+) {
     geometry.each(|row, column, x, y| {
         let (i, j, u, v) = taps(x, y, from_px);
         let p = |offset: usize| f32::from(map[j * from_px + i + offset]);
@@ -251,7 +287,8 @@ mod tests {
 
     #[test]
     fn no_augmentation_gives_the_picture() {
-        let (geometry, warped, both, input) = Augmentation::none().draw(&mut SmallRng::seed_from_u64(3), 16, 16);
+        let (geometry, warped, both, input) =
+            Augmentation::none().draw(&mut SmallRng::seed_from_u64(3), 16, 16);
         let mut out = Array3::zeros((3, 16, 16));
         for geometry in [geometry, warped] {
             sample_rgb(&picture(16), 16, &geometry, &[&both, &input], out.view_mut());

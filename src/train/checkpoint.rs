@@ -122,7 +122,10 @@ pub fn state(checkpoint: &Path) -> Result<State> {
 ///
 /// # Errors
 /// [`Error::Io`] when it can't be written; the ones before it stay.
-pub fn save<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(training: &Path, trained: &Trained<B, O>) -> Result<()> {
+pub fn save<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
+    training: &Path,
+    trained: &Trained<B, O>,
+) -> Result<()> {
     let dir = folder(training);
     let temporary = dir.join(format!(".{}.partial", trained.state.step));
     fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
@@ -133,9 +136,11 @@ pub fn save<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(training: &Path, train
     let file = File::new();
     trained.model.clone().save_file(temporary.join("model"), &file).map_err(failed)?;
     trained.average.clone().save_file(temporary.join("average"), &file).map_err(failed)?;
-    Recorder::<B>::record(&file, trained.optimizer.to_record(), temporary.join("optimizer")).map_err(failed)?;
+    Recorder::<B>::record(&file, trained.optimizer.to_record(), temporary.join("optimizer"))
+        .map_err(failed)?;
     let path = temporary.join("state.json");
-    let text = serde_json::to_string_pretty(&trained.state).map_err(|e| Error::model(&path, e.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(&trained.state).map_err(|e| Error::model(&path, e.to_string()))?;
     fs::write(&path, text).map_err(Error::io(&path))?;
     for entry in fs::read_dir(&temporary).map_err(Error::io(&temporary))? {
         let path = entry.map_err(Error::io(&temporary))?.path();

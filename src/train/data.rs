@@ -75,7 +75,10 @@ impl Identity {
             return Err(Error::input(&set.dir, reason));
         }
         if self.side_px != 0 && self.side_px != set.header.side_px {
-            let reason = format!("has pictures of {} px, {}'s other sets {} px", set.header.side_px, self.name, self.side_px);
+            let reason = format!(
+                "has pictures of {} px, {}'s other sets {} px",
+                set.header.side_px, self.name, self.side_px
+            );
             return Err(Error::input(&set.dir, reason));
         }
         if set.entries.is_empty() {
@@ -92,7 +95,15 @@ impl Identity {
     }
 
     /// The batch of a step: the same for the same seed, step and identity, whatever was drawn before.
-    pub fn batch(&self, who: usize, step: u64, seed: u64, n: usize, side_px: usize, augmentation: &Augmentation) -> Batch {
+    pub fn batch(
+        &self,
+        who: usize,
+        step: u64,
+        seed: u64,
+        n: usize,
+        side_px: usize,
+        augmentation: &Augmentation,
+    ) -> Batch {
         let mut batch = Batch::zeros(n, side_px);
         for i in 0..n {
             let mut rng = SmallRng::seed_from_u64(mixed(&[seed, step, who as u64, i as u64]));
@@ -114,7 +125,13 @@ impl Identity {
         batch
     }
 
-    fn fill(&self, batch: &mut Batch, i: usize, sample: &Sample, (geometry, warped, both, input): &(Geometry, Geometry, Tone, Tone)) {
+    fn fill(
+        &self,
+        batch: &mut Batch,
+        i: usize,
+        sample: &Sample,
+        (geometry, warped, both, input): &(Geometry, Geometry, Tone, Tone),
+    ) {
         let side_px = self.side_px;
         let rgb = |pixels: &[u8], geometry: &Geometry, tones: &[&Tone], to: ArrayViewMut3<'_, f32>| {
             sample_rgb(pixels, side_px, geometry, tones, to);
@@ -123,7 +140,13 @@ impl Identity {
         let target = sample.target.as_ref().unwrap_or(&sample.image);
         rgb(target, geometry, &[both], batch.target.index_axis_mut(Axis(0), i));
         sample_weight(&sample.mask, side_px, geometry, 255.0, batch.mask.index_axis_mut(Axis(0), i));
-        sample_weight(&sample.weight, side_px, geometry, WEIGHT_SCALE, batch.weight.index_axis_mut(Axis(0), i));
+        sample_weight(
+            &sample.weight,
+            side_px,
+            geometry,
+            WEIGHT_SCALE,
+            batch.weight.index_axis_mut(Axis(0), i),
+        );
     }
 }
 
@@ -138,11 +161,19 @@ impl Sample {
     fn read(set: &FaceSet, entry: &crate::face_set::FaceEntry) -> Result<Self> {
         let mask = set.gray(&entry.mask)?;
         if entry.points.len() <= 386 {
-            return Err(Error::input(set.dir.join(&entry.image), format!("{} points, a mesh has 478", entry.points.len())));
+            return Err(Error::input(
+                set.dir.join(&entry.image),
+                format!("{} points, a mesh has 478", entry.points.len()),
+            ));
         }
         Ok(Self {
             image: set.rgb(&entry.image)?.into_raw(),
-            target: entry.target.as_ref().map(|name| set.rgb(name)).transpose()?.map(image::RgbImage::into_raw),
+            target: entry
+                .target
+                .as_ref()
+                .map(|name| set.rgb(name))
+                .transpose()?
+                .map(image::RgbImage::into_raw),
             weight: weight_map(&mask, &entry.points),
             mask: mask.into_raw(),
         })

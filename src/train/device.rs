@@ -57,7 +57,9 @@ pub fn train_on(
     stop: &AtomicBool,
 ) -> Result<()> {
     match settings.device {
-        Device::Cpu => Trainer::<Autodiff<Flex>>::start(settings, material, Default::default())?.run(tell, stop),
+        Device::Cpu => {
+            Trainer::<Autodiff<Flex>>::start(settings, material, Default::default())?.run(tell, stop)
+        }
         #[cfg(feature = "train-libtorch")]
         Device::LibTorch => {
             type LibTorch = Autodiff<burn::backend::LibTorch>;

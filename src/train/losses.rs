@@ -107,7 +107,8 @@ fn gradient_l1<B: Backend>(difference: &Tensor<B, 4>, weight: &Tensor<B, 4>) -> 
     };
     let right = cut(difference, c, 0, 1, h, w - 1) - cut(difference, c, 0, 0, h, w - 1);
     let down = cut(difference, c, 1, 0, h - 1, w) - cut(difference, c, 0, 0, h - 1, w);
-    weighted_mean(right.abs(), cut(weight, 1, 0, 0, h, w - 1)) + weighted_mean(down.abs(), cut(weight, 1, 0, 0, h - 1, w))
+    weighted_mean(right.abs(), cut(weight, 1, 0, 0, h, w - 1))
+        + weighted_mean(down.abs(), cut(weight, 1, 0, 0, h - 1, w))
 }
 
 /// SSIM at every place where the window fits, and how many pixels that leaves out on each side. The window is 11
@@ -115,7 +116,10 @@ fn gradient_l1<B: Backend>(difference: &Tensor<B, 4>, weight: &Tensor<B, 4>) -> 
 fn ssim_map<B: Backend>(x: &Tensor<B, 4>, y: &Tensor<B, 4>) -> (Tensor<B, 4>, usize) {
     let [n, c, h, _] = x.dims();
     let window = 11.min((h - 1) / 2 * 2 + 1);
-    let stacked = Tensor::cat(vec![x.clone(), y.clone(), x.clone() * x.clone(), y.clone() * y.clone(), x.clone() * y.clone()], 0);
+    let stacked = Tensor::cat(
+        vec![x.clone(), y.clone(), x.clone() * x.clone(), y.clone() * y.clone(), x.clone() * y.clone()],
+        0,
+    );
     let means = blurred(stacked, window);
     let [_, _, hh, ww] = means.dims();
     let part = |i: usize| means.clone().slice([i * n..(i + 1) * n, 0..c, 0..hh, 0..ww]);
@@ -131,11 +135,13 @@ fn ssim_map<B: Backend>(x: &Tensor<B, 4>, y: &Tensor<B, 4>) -> (Tensor<B, 4>, us
 fn blurred<B: Backend>(x: Tensor<B, 4>, window: usize) -> Tensor<B, 4> {
     let [_, c, _, _] = x.dims();
     let middle = (window / 2) as f32;
-    let kernel: Vec<f32> = (0..window).map(|i| (-(i as f32 - middle).powi(2) / (2.0 * SSIM_SIGMA * SSIM_SIGMA)).exp()).collect();
+    let kernel: Vec<f32> =
+        (0..window).map(|i| (-(i as f32 - middle).powi(2) / (2.0 * SSIM_SIGMA * SSIM_SIGMA)).exp()).collect();
     let sum: f32 = kernel.iter().sum();
     let kernel: Vec<f32> = kernel.iter().cycle().take(window * c).map(|k| k / sum).collect();
     let device = x.device();
-    let weights = |shape: [usize; 4]| Tensor::<B, 4>::from_data(TensorData::new(kernel.clone(), shape), &device);
+    let weights =
+        |shape: [usize; 4]| Tensor::<B, 4>::from_data(TensorData::new(kernel.clone(), shape), &device);
     let options = || PaddedConvOptions::from(ConvOptions::new([1, 1], [0, 0], [1, 1], c));
     let rows = conv2d(x, weights([c, 1, 1, window]), None, options());
     conv2d(rows, weights([c, 1, window, 1]), None, options())
@@ -167,6 +173,9 @@ mod tests {
         // Constant pictures differ in luminance alone: SSIM = (2 a b + C1) / (a^2 + b^2 + C1).
         let ssim = (2.0 * 0.5 * 0.3 + C1) / (0.25 + 0.09 + C1);
         assert!((parts.dssim - (1.0 - ssim)).abs() < 1e-3, "{parts:?}");
-        assert!((parts.l1 - 0.2).abs() < 1e-5 && parts.gradient.abs() < 1e-5 && (parts.mask - 0.75).abs() < 1e-5, "{parts:?}");
+        assert!(
+            (parts.l1 - 0.2).abs() < 1e-5 && parts.gradient.abs() < 1e-5 && (parts.mask - 0.75).abs() < 1e-5,
+            "{parts:?}"
+        );
     }
 }

@@ -14,12 +14,7 @@ mod preview;
 mod schedule;
 mod step;
 
-use std::{
-    fmt, fs,
-    io::Write,
-    path::PathBuf,
-    sync::atomic::AtomicBool,
-};
+use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
 
 pub use device::Device;
 pub use losses::LossParts;
@@ -116,12 +111,17 @@ impl fmt::Display for TrainProgress {
 /// # Errors
 /// [`Error::BadSetting`] and [`Error::BadInput`] for settings and face sets that can't be, [`Error::Io`] when the
 /// training's folder can't be written, [`Error::Device`] when the loss stays not a number.
-pub fn train(settings: &TrainSettings, tell: &mut dyn FnMut(&TrainProgress), stop: &AtomicBool) -> Result<()> {
+pub fn train(
+    settings: &TrainSettings,
+    tell: &mut dyn FnMut(&TrainProgress),
+    stop: &AtomicBool,
+) -> Result<()> {
     let (identities, alignment) = read_faces(&settings.faces)?;
     let strangers = settings.preview.as_ref().map(|dir| read_strangers(dir)).transpose()?;
     fs::create_dir_all(&settings.out).map_err(Error::io(&settings.out))?;
     let log_path = settings.out.join("log.jsonl");
-    let mut log = fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(Error::io(&log_path))?;
+    let mut log =
+        fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(Error::io(&log_path))?;
     let mut tell_and_log = |progress: &TrainProgress| -> Result<()> {
         tell(progress);
         let line = serde_json::to_string(progress).map_err(|e| Error::model(&log_path, e.to_string()))?;
@@ -141,7 +141,8 @@ fn read_faces(faces: &[(String, PathBuf)]) -> Result<(Vec<Identity>, Alignment)>
         });
         identities[at].add(&FaceSet::open(dir)?, &mut alignment)?;
     }
-    let alignment = alignment.ok_or_else(|| Error::setting("--faces", "", "give at least one NAME=FOLDER"))?;
+    let alignment =
+        alignment.ok_or_else(|| Error::setting("--faces", "", "give at least one NAME=FOLDER"))?;
     Ok((identities, alignment))
 }
 

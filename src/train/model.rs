@@ -122,7 +122,14 @@ pub struct Pair<B: Backend> {
     pub b: Conv2d<B>,
 }
 
-fn conv<B: Backend>(n_in: usize, n_out: usize, kernel: usize, pad: usize, gain: f64, device: &B::Device) -> Conv2d<B> {
+fn conv<B: Backend>(
+    n_in: usize,
+    n_out: usize,
+    kernel: usize,
+    pad: usize,
+    gain: f64,
+    device: &B::Device,
+) -> Conv2d<B> {
     Conv2dConfig::new([n_in, n_out], [kernel, kernel])
         .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
         .with_initializer(Initializer::KaimingNormal { gain, fan_out_only: false })

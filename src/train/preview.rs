@@ -55,7 +55,9 @@ pub fn write<B: Backend>(
         }
     }
     let temporary = path.with_extension("partial.png");
-    sheet.save(&temporary).map_err(|e| Error::Io { path: temporary.clone(), source: std::io::Error::other(e) })?;
+    sheet
+        .save(&temporary)
+        .map_err(|e| Error::Io { path: temporary.clone(), source: std::io::Error::other(e) })?;
     std::fs::rename(&temporary, path).map_err(Error::io(path))
 }
 

@@ -35,7 +35,11 @@ impl Schedule {
     /// [`Error::BadSetting`] for a start that is no power of two or above the end, or for no steps.
     pub fn new(start_px: usize, side_px: usize, n_steps: u64, rate: f64) -> Result<Self> {
         if !start_px.is_power_of_two() || !(4..=side_px).contains(&start_px) {
-            return Err(Error::setting("--start-side", start_px, format!("must be a power of two, 4 to {side_px}")));
+            return Err(Error::setting(
+                "--start-side",
+                start_px,
+                format!("must be a power of two, 4 to {side_px}"),
+            ));
         }
         if n_steps == 0 {
             return Err(Error::setting("--steps", 0, "must be 1 or more"));

@@ -14,8 +14,9 @@ use burn::{
 };
 
 use super::{
-    LossParts, TrainProgress, TrainSettings, average,
+    LossParts, TrainProgress, TrainSettings,
     augment::Augmentation,
+    average,
     checkpoint::{self, State, Trained},
     data::{Alignment, Batch, Identity},
     losses::loss,
@@ -96,7 +97,11 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     ///
     /// # Errors
     /// [`Error::Io`] when a checkpoint can't be written, [`Error::Device`] when the loss stays not a number.
-    pub fn run(mut self, tell: &mut dyn FnMut(&TrainProgress) -> Result<()>, stop: &AtomicBool) -> Result<()> {
+    pub fn run(
+        mut self,
+        tell: &mut dyn FnMut(&TrainProgress) -> Result<()>,
+        stop: &AtomicBool,
+    ) -> Result<()> {
         let start = Instant::now();
         let mut n_roll_backs = 0;
         loop {
@@ -104,7 +109,8 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             match self.run_until_trouble(start, tell, stop)? {
                 Ending::Done => return self.save(),
                 Ending::NotFinite => {
-                    n_roll_backs = if self.trained.state.step > before + TELL_EVERY { 1 } else { n_roll_backs + 1 };
+                    n_roll_backs =
+                        if self.trained.state.step > before + TELL_EVERY { 1 } else { n_roll_backs + 1 };
                     self.roll_back(n_roll_backs)?;
                 }
             }
@@ -151,11 +157,13 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             };
             Ok((step, material.identities.iter().enumerate().map(draw).collect::<Vec<Batch>>()))
         });
-        let (mut sums, mut n_summed, mut told) = (vec![LossParts::default(); material.identities.len()], 0, Instant::now());
+        let (mut sums, mut n_summed, mut told) =
+            (vec![LossParts::default(); material.identities.len()], 0, Instant::now());
         let mut saved = Instant::now();
         let mut ending = Ending::Done;
         let result = line::run(|mut line| {
-            let batches = line.source("batches", batches.take_while(|_| !stop.load(Ordering::Relaxed) && !over()))?;
+            let batches =
+                line.source("batches", batches.take_while(|_| !stop.load(Ordering::Relaxed) && !over()))?;
             line.drain("step", batches, |(step, batches): (u64, Vec<Batch>)| {
                 let parts = self.step(step, &batches)?;
                 if parts.iter().any(|p| !p.total().is_finite()) {
@@ -193,7 +201,8 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         for (who, batch) in batches.iter().enumerate() {
             let tensor = |array| preview::tensor_from_array::<B>(array, &self.device);
             let output = self.trained.model.forward(tensor(&batch.input), who, stage);
-            let (one, four) = loss(output, tensor(&batch.target), tensor(&batch.mask), &tensor(&batch.weight));
+            let (one, four) =
+                loss(output, tensor(&batch.target), tensor(&batch.mask), &tensor(&batch.weight));
             total = Some(match total {
                 None => one,
                 Some(sum) => sum + one,
@@ -212,7 +221,9 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         state.n_samples += (batches.len() * self.settings.batch_per_identity) as u64;
         Ok(parts
             .into_iter()
-            .map(|four| LossParts::from_values(&four.into_data().convert::<f32>().into_vec().unwrap_or_default()))
+            .map(|four| {
+                LossParts::from_values(&four.into_data().convert::<f32>().into_vec().unwrap_or_default())
+            })
             .collect())
     }
 
@@ -258,7 +269,8 @@ fn resumed<B: AutodiffBackend>(
 ) -> Result<Trained<B, Optim<B>>> {
     let (wanted, found) = (fresh.state.clone(), checkpoint::state(path)?);
     let differs = |what: &str, found: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
-        let reason = format!("holds a training with {what} {found:?}, asked for is {wanted:?}; give another folder");
+        let reason =
+            format!("holds a training with {what} {found:?}, asked for is {wanted:?}; give another folder");
         Err(Error::setting("--output", path.display(), reason))
     };
     if found.comb != wanted.comb {

@@ -2,10 +2,11 @@
 
 use ffmpeg_next::{
     ffi::{
-        AV_PIX_FMT_FLAG_BAYER, AV_PIX_FMT_FLAG_BE, AV_PIX_FMT_FLAG_BITSTREAM, AV_PIX_FMT_FLAG_FLOAT,
-        AV_PIX_FMT_FLAG_HWACCEL, AV_PIX_FMT_FLAG_PAL, AV_PIX_FMT_FLAG_RGB, AVChromaLocation, AVColorRange,
-        AVColorSpace, AVPixFmtDescriptor, AVPixelFormat, FF_LOSS_ALPHA, FF_LOSS_CHROMA, FF_LOSS_COLORQUANT,
-        FF_LOSS_COLORSPACE, FF_LOSS_DEPTH, FF_LOSS_RESOLUTION, av_get_pix_fmt_loss, av_pix_fmt_desc_get,
+        AV_PIX_FMT_FLAG_ALPHA, AV_PIX_FMT_FLAG_BAYER, AV_PIX_FMT_FLAG_BE, AV_PIX_FMT_FLAG_BITSTREAM,
+        AV_PIX_FMT_FLAG_FLOAT, AV_PIX_FMT_FLAG_HWACCEL, AV_PIX_FMT_FLAG_PAL, AV_PIX_FMT_FLAG_RGB,
+        AVChromaLocation, AVColorRange, AVColorSpace, AVPixFmtDescriptor, AVPixelFormat, FF_LOSS_ALPHA,
+        FF_LOSS_CHROMA, FF_LOSS_COLORQUANT, FF_LOSS_COLORSPACE, FF_LOSS_DEPTH, FF_LOSS_RESOLUTION,
+        av_get_pix_fmt, av_get_pix_fmt_loss, av_pix_fmt_desc_get,
     },
     frame::Video,
 };
@@ -38,6 +39,8 @@ pub(super) struct Channel {
 pub(super) struct Layout {
     /// Luma and both chroma channels, or R, G, B, or one gray channel three times.
     pub channels: [Channel; 3],
+    /// Where alpha is, which is never touched, if there is any.
+    pub alpha: Option<Channel>,
     /// 1 for gray, else 3.
     pub n_channels: usize,
     /// Samples are 16-bit little endian, else bytes.
@@ -67,6 +70,7 @@ impl Layout {
         };
         let rgb = desc.flags & AV_PIX_FMT_FLAG_RGB as u64 != 0;
         let gray = desc.nb_components < 3;
+        let has_alpha = desc.flags & AV_PIX_FMT_FLAG_ALPHA as u64 != 0;
         let full = match range {
             AVColorRange::AVCOL_RANGE_JPEG => true,
             AVColorRange::AVCOL_RANGE_MPEG => is_yuvj(format),
@@ -74,11 +78,11 @@ impl Layout {
         };
         let depth = desc.comp[0].depth as u32;
         let (shift_x, shift_y) = (desc.log2_chroma_w as usize, desc.log2_chroma_h as usize);
-        let channel = |i: usize| {
-            let comp = &desc.comp[if gray { 0 } else { i }];
+        let at = |i: usize, chroma: bool| {
+            let comp = &desc.comp[i];
             let bytes = if depth > 8 { 2 } else { 1 };
-            let chroma = !rgb && !gray && i > 0;
-            let (zero, gain, lowest, highest) = codes(depth, full, chroma);
+            let is_alpha = has_alpha && i == usize::from(desc.nb_components) - 1;
+            let (zero, gain, lowest, highest) = codes(depth, full || is_alpha, chroma);
             let (shift_x, shift_y) = if chroma { (shift_x, shift_y) } else { (0, 0) };
             let (step, offset) = (comp.step as usize / bytes, comp.offset as usize / bytes);
             Channel {
@@ -99,7 +103,8 @@ impl Layout {
             _ => matrices(space, frame.height()),
         };
         Some(Self {
-            channels: [channel(0), channel(1), channel(2)],
+            channels: [0, 1, 2].map(|i| if gray { at(0, false) } else { at(i, !rgb && i > 0) }),
+            alpha: has_alpha.then(|| at(usize::from(desc.nb_components) - 1, false)),
             n_channels: if gray { 1 } else { 3 },
             wide: depth > 8,
             depth,
@@ -225,6 +230,11 @@ impl Loss {
         self.0 == 0
     }
 
+    /// More than a change of how the same colours are written: never done without being asked.
+    pub(super) fn is_grave(self) -> bool {
+        self.0 & (FF_LOSS_DEPTH | FF_LOSS_COLORQUANT | FF_LOSS_ALPHA | FF_LOSS_CHROMA) != 0
+    }
+
     /// In words, for messages.
     pub(super) fn words(self) -> String {
         let words = [
@@ -327,4 +337,12 @@ pub(super) fn is_rgb(format: AVPixelFormat) -> bool {
 fn name(desc: &'static AVPixFmtDescriptor) -> &'static str {
     // SAFETY: names in the table are constant C strings.
     unsafe { std::ffi::CStr::from_ptr(desc.name) }.to_str().unwrap_or("none")
+}
+
+/// The format that FFmpeg calls by this name.
+pub(super) fn by_name(name: &str) -> Option<AVPixelFormat> {
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: the string outlives the call.
+    let format = unsafe { av_get_pix_fmt(name.as_ptr()) };
+    (format != AVPixelFormat::AV_PIX_FMT_NONE).then_some(format)
 }

@@ -5,18 +5,28 @@
 
 mod convert;
 mod decode;
+mod encode;
 mod layout;
+mod mux;
 mod open;
+mod output;
 mod paint;
 mod picture;
 #[cfg(test)]
 mod picture_tests;
 mod probe;
 mod read;
+mod still;
+mod streams;
+mod write;
 
 pub use decode::{DecodeSettings, Decoder};
+pub use encode::{EncodeSettings, encoders};
+pub use output::same_file;
 pub use picture::Picture;
 pub use probe::{DEFAULT_MAX_PIXELS, Probe, probe, probe_within};
+pub use still::{is_picture, read_picture, read_picture_within, write_picture};
+pub use write::{Writer, Written};
 
 use std::sync::Once;
 
@@ -32,4 +42,10 @@ fn init() {
         // SAFETY: sets a number inside the library; called once, before any other use.
         unsafe { ffmpeg_next::ffi::av_max_alloc(MAX_ALLOCATION) };
     });
+}
+
+/// The version of the FFmpeg that is in use, by its own name.
+pub fn ffmpeg_version() -> String {
+    // SAFETY: gives a constant C string.
+    unsafe { std::ffi::CStr::from_ptr(ffmpeg_next::ffi::av_version_info()) }.to_string_lossy().into_owned()
 }

@@ -98,12 +98,7 @@ impl Picture {
         if picture.is_sound() { Ok(picture) } else { Err(picture.frame) }
     }
 
-    /// The frame for the encoder, which only reads it.
-    pub(super) fn frame(&self) -> &Video {
-        &self.frame
-    }
-
-    /// The frame for those who set its properties, not its samples.
+    /// The frame, for the encoder.
     pub(super) fn into_frame(self) -> Video {
         self.frame
     }
@@ -120,7 +115,7 @@ impl Picture {
         let raw = unsafe { &*self.frame.as_ptr() };
         width > 0
             && height > 0
-            && self.layout.channels.iter().all(|c| {
+            && self.layout.channels.iter().chain(&self.layout.alpha).all(|c| {
                 let samples = (width.div_ceil(1 << c.shift_x) * c.step).max(c.offset + 1);
                 let stride = raw.linesize[c.plane];
                 !raw.data[c.plane].is_null()
@@ -158,7 +153,8 @@ impl Picture {
     }
 
     fn check_row<T: Sample>(&self, plane: usize, y: usize, n: usize) {
-        let channel = self.layout.channels.iter().find(|c| c.plane == plane).expect("a plane of the layout");
+        let mut channels = self.layout.channels.iter().chain(&self.layout.alpha);
+        let channel = channels.find(|c| c.plane == plane).expect("a plane of the layout");
         let (width, height) = self.size_px();
         assert_eq!(size_of::<T>(), if self.layout.wide { 2 } else { 1 }, "sample type");
         assert!(y < height.div_ceil(1 << channel.shift_y), "row {y} of plane {plane}");

@@ -1,0 +1,360 @@
+//! The encoder of the output: which, in which pixel format, how good.
+
+use std::ffi::CString;
+
+use ffmpeg_next::{
+    self as ff, Rational, codec,
+    ffi::{
+        AV_CODEC_FLAG_GLOBAL_HEADER, AV_OPT_SEARCH_CHILDREN, AVChromaLocation, AVColorPrimaries,
+        AVColorRange, AVColorSpace, AVColorTransferCharacteristic, AVPixelFormat, FF_QP2LAMBDA,
+        FF_THREAD_FRAME, FF_THREAD_SLICE, av_opt_set,
+    },
+    format::Pixel,
+    frame::Video,
+};
+
+use super::{layout, probe::Probe};
+use crate::{Error, Result};
+
+/// How the picture is encoded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EncodeSettings {
+    /// FFmpeg's name of the encoder; `None` takes the input's family of codecs (h264: libx264, hevc: libx265, ..),
+    /// or what the container prefers when it can't hold that.
+    pub encoder: Option<String>,
+    /// 0 (worst) to 100 (lossless where the codec can); `None` is visually lossless (libx264 at CRF 16 and its kin).
+    pub quality: Option<u8>,
+    /// The encoder's own word for speed (`veryfast`, `slow`, a number for AV1); `None` for its medium.
+    pub preset: Option<String>,
+    /// Threads of the encoder; 0 for one a core.
+    pub threads: usize,
+}
+
+/// What an encoder must know of the frames to come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Look {
+    pub format: Pixel,
+    pub width: u32,
+    pub height: u32,
+    pub aspect: (i32, i32),
+    pub range: AVColorRange,
+    pub space: AVColorSpace,
+    pub primaries: AVColorPrimaries,
+    pub transfer: AVColorTransferCharacteristic,
+    pub location: AVChromaLocation,
+}
+
+impl Look {
+    pub(super) fn of(frame: &Video) -> Self {
+        // SAFETY: the frame is alive, plain numbers are read.
+        let raw = unsafe { &*frame.as_ptr() };
+        Self {
+            format: frame.format(),
+            width: frame.width(),
+            height: frame.height(),
+            aspect: (raw.sample_aspect_ratio.num, raw.sample_aspect_ratio.den),
+            range: raw.color_range,
+            space: raw.colorspace,
+            primaries: raw.color_primaries,
+            transfer: raw.color_trc,
+            location: raw.chroma_location,
+        }
+    }
+
+    /// What the frames of a probed video will look like, colour aside.
+    pub(super) fn expected(probe: &Probe) -> Option<Self> {
+        let target = layout::lossless_target(layout::by_name(&probe.pixel_format)?)?;
+        let (width, height) = probe.size_px;
+        Some(Self::plain(Pixel::from(target), width, height))
+    }
+
+    pub(super) fn plain(format: Pixel, width: usize, height: usize) -> Self {
+        Self {
+            format,
+            width: width as u32,
+            height: height as u32,
+            aspect: (0, 1),
+            range: AVColorRange::AVCOL_RANGE_UNSPECIFIED,
+            space: AVColorSpace::AVCOL_SPC_UNSPECIFIED,
+            primaries: AVColorPrimaries::AVCOL_PRI_UNSPECIFIED,
+            transfer: AVColorTransferCharacteristic::AVCOL_TRC_UNSPECIFIED,
+            location: AVChromaLocation::AVCHROMA_LOC_UNSPECIFIED,
+        }
+    }
+}
+
+/// What the output asks of an encoder.
+pub(super) struct Demand<'a> {
+    pub settings: &'a EncodeSettings,
+    /// The input's codec; `None` for a clip that is made from nothing.
+    pub source_codec: Option<&'a str>,
+    /// Whether the container holds a codec, and the one it likes best.
+    pub container_holds: &'a dyn Fn(codec::Id) -> bool,
+    pub container_likes: codec::Id,
+    /// Parameter sets go into the container's header.
+    pub global_header: bool,
+    pub time_base: (i32, i32),
+    pub frame_rate: (i32, i32),
+}
+
+/// An open encoder.
+pub(super) struct Encoder {
+    pub context: ff::encoder::video::Encoder,
+    pub name: String,
+    /// What frames have to be converted to.
+    pub format: Pixel,
+    /// What the conversion loses, in words, if anything.
+    pub note: Option<String>,
+}
+
+/// Opens the first encoder that takes the frames as they are, as near as possible to what is asked.
+///
+/// # Errors
+/// [`Error::BadSetting`] with what each candidate lacked.
+pub(super) fn open(demand: &Demand, look: &Look) -> Result<Encoder> {
+    let settings = demand.settings;
+    if let Some(quality) = settings.quality.filter(|q| *q > 100) {
+        return Err(Error::setting("--quality", quality, "must be 0 to 100"));
+    }
+    let names = match &settings.encoder {
+        Some(name) => vec![name.clone()],
+        None => candidates(demand, look.format),
+    };
+    let mut reasons = Vec::new();
+    for name in &names {
+        match try_open(name, demand, look) {
+            Ok(encoder) => return Ok(encoder),
+            Err(Refusal::Setting(error)) => return Err(error),
+            Err(Refusal::Unfit(reason)) => reasons.push(format!("{name}: {reason}")),
+        }
+    }
+    let value = settings.encoder.clone().unwrap_or_else(|| "automatic".into());
+    Err(Error::setting("--encoder", value, format!("{}; try another encoder or .mkv", reasons.join("; "))))
+}
+
+/// The encoders that doctor lists and `--encoder` is likely to name.
+pub fn encoders() -> Vec<(&'static str, bool)> {
+    const NAMES: [&str; 14] = [
+        "libx264",
+        "libx265",
+        "libvpx-vp9",
+        "libsvtav1",
+        "libaom-av1",
+        "prores_ks",
+        "ffv1",
+        "mjpeg",
+        "h264_nvenc",
+        "hevc_nvenc",
+        "av1_nvenc",
+        "h264_vaapi",
+        "h264_qsv",
+        "h264_videotoolbox",
+    ];
+    super::init();
+    NAMES.map(|name| (name, ff::encoder::find_by_name(name).is_some())).into()
+}
+
+enum Refusal {
+    /// This one won't do; another may.
+    Unfit(String),
+    /// A setting that no other candidate will like better.
+    Setting(Error),
+}
+
+fn candidates(demand: &Demand, format: Pixel) -> Vec<String> {
+    let rgb = layout::is_rgb(format.into());
+    let family: &[&str] = match demand.source_codec {
+        Some("h264") if rgb => &["libx264rgb", "libx264"],
+        Some("h264") => &["libx264"],
+        Some("hevc") => &["libx265"],
+        Some("vp8") => &["libvpx", "libvpx-vp9"],
+        Some("vp9") => &["libvpx-vp9"],
+        Some("av1") => &["libsvtav1", "libaom-av1"],
+        Some("prores") => &["prores_ks"],
+        Some("theora") => &["libtheora"],
+        // Without loss in, without loss out.
+        Some("rawvideo" | "v210" | "v308" | "v408" | "v410" | "magicyuv" | "lagarith") => &["ffv1"],
+        Some(
+            name @ ("mjpeg" | "mpeg4" | "mpeg2video" | "ffv1" | "png" | "apng" | "qtrle" | "huffyuv"
+            | "ffvhuff" | "utvideo" | "gif"),
+        ) => &[name],
+        _ => &[],
+    };
+    let mut names: Vec<String> = family.iter().map(|&name| name.to_owned()).collect();
+    names.push("libx264".into());
+    names.push("libx265".into());
+    names.extend(ff::encoder::find(demand.container_likes).map(|codec| match codec.name() {
+        // The default of its id in many builds is one that hardly anybody has the hardware for, or a slow one.
+        "libaom-av1" => "libsvtav1".to_owned(),
+        name => name.to_owned(),
+    }));
+    let mut seen = Vec::new();
+    names.retain(|name| !seen.contains(name) && (seen.push(name.clone()), true).1);
+    names
+}
+
+fn try_open(name: &str, demand: &Demand, look: &Look) -> Result<Encoder, Refusal> {
+    let unfit = |reason: String| Refusal::Unfit(reason);
+    let codec = ff::encoder::find_by_name(name).ok_or_else(|| unfit("not in this FFmpeg".into()))?;
+    if codec.medium() != ff::media::Type::Video {
+        return Err(unfit("encodes no video".into()));
+    }
+    if !(demand.container_holds)(codec.id()) {
+        return Err(unfit(format!("the container doesn't hold {}", codec.id().name())));
+    }
+    let (format, note) = pixel_format(codec, demand, look).map_err(unfit)?;
+    let mut context = codec::context::Context::new_with_codec(codec);
+    // SAFETY: the context is ours and not yet open; plain fields are set.
+    unsafe {
+        let raw = &mut *context.as_mut_ptr();
+        raw.width = look.width as i32;
+        raw.height = look.height as i32;
+        raw.pix_fmt = format.into();
+        raw.sample_aspect_ratio = Rational(look.aspect.0, look.aspect.1.max(1)).into();
+        raw.time_base = Rational(demand.time_base.0, demand.time_base.1).into();
+        raw.framerate = Rational(demand.frame_rate.0, demand.frame_rate.1.max(1)).into();
+        raw.color_range = look.range;
+        raw.colorspace = look.space;
+        raw.color_primaries = look.primaries;
+        raw.color_trc = look.transfer;
+        raw.chroma_sample_location = look.location;
+        raw.thread_count = demand.settings.threads as i32;
+        raw.thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
+        if demand.global_header {
+            raw.flags |= AV_CODEC_FLAG_GLOBAL_HEADER as i32;
+        }
+    }
+    set_options(&mut context, name, demand.settings, layout::name_and_depth(format.into()).1)?;
+    let context =
+        context.encoder().video().and_then(codec::encoder::video::Video::open).map_err(|e| match &demand
+            .settings
+            .preset
+        {
+            Some(preset) if e != ff::Error::EncoderNotFound => {
+                let reason = format!("{name} won't start with it ({e})");
+                Refusal::Setting(Error::setting("--preset", preset, reason))
+            }
+            _ => unfit(format!(
+                "won't take {} x {} {} at {}/{} frames a second ({e})",
+                look.width,
+                look.height,
+                layout::name_and_depth(format.into()).0,
+                demand.frame_rate.0,
+                demand.frame_rate.1
+            )),
+        })?;
+    Ok(Encoder { context, name: name.into(), format, note })
+}
+
+/// The encoder's format that is nearest to the frames', and what it loses; refuses to lose depth, alpha or colours.
+fn pixel_format(codec: ff::Codec, demand: &Demand, look: &Look) -> Result<(Pixel, Option<String>), String> {
+    let mut known = Vec::new();
+    // SAFETY: the codec is constant, its list of formats ends with NONE.
+    unsafe {
+        let mut format = (*codec.as_ptr()).pix_fmts;
+        while let Some(&found) = format.as_ref().filter(|f| **f != AVPixelFormat::AV_PIX_FMT_NONE) {
+            known.push(found);
+            format = format.add(1);
+        }
+    }
+    let source = AVPixelFormat::from(look.format);
+    // An encoder without a list takes what it gets.
+    if known.is_empty() || known.contains(&source) {
+        return Ok((look.format, None));
+    }
+    let (best, loss) = layout::nearest(source, &known).ok_or("takes no pixels")?;
+    let best_name = layout::name_and_depth(best).0;
+    if demand.source_codec.is_none() && !loss.is_none() && layout::is_rgb(source) {
+        // A clip that we paint ourselves: in the format that everything plays.
+        let even = look.width % 2 == 0 && look.height % 2 == 0;
+        let common = if even { AVPixelFormat::AV_PIX_FMT_YUV420P } else { AVPixelFormat::AV_PIX_FMT_YUV444P };
+        return Ok((Pixel::from(if known.contains(&common) { common } else { best }), None));
+    }
+    // ProRes is decoded to 12 bits whatever went in, and encoded from 10.
+    let nominal = codec.id() == codec::Id::PRORES && demand.source_codec == Some("prores");
+    if loss.is_grave() && !nominal {
+        return Err(format!("would lose {} ({best_name})", loss.words()));
+    }
+    let note = (!loss.is_none()).then(|| format!("{} loses {} ({best_name})", codec.name(), loss.words()));
+    Ok((Pixel::from(best), note))
+}
+
+/// Sets speed and quality by the encoder's own options.
+fn set_options(
+    context: &mut codec::context::Context,
+    name: &str,
+    settings: &EncodeSettings,
+    depth: u8,
+) -> Result<(), Refusal> {
+    let mut set = |key: &str, value: &str| {
+        let (key, value) = (CString::new(key).unwrap_or_default(), CString::new(value).unwrap_or_default());
+        // SAFETY: the context is ours and not yet open; both strings outlive the call.
+        unsafe {
+            av_opt_set(context.as_mut_ptr().cast(), key.as_ptr(), value.as_ptr(), AV_OPT_SEARCH_CHILDREN)
+        }
+    };
+    for (key, value) in quality_options(name, settings.quality, depth) {
+        if set(key, &value) < 0 {
+            return Err(Refusal::Unfit(format!("this build doesn't know {key}={value}")));
+        }
+    }
+    let key = match name {
+        "libvpx" | "libvpx-vp9" | "libaom-av1" => "cpu-used",
+        _ => "preset",
+    };
+    let usual = match name {
+        "libsvtav1" => Some("8"),
+        "libaom-av1" => Some("6"),
+        "libvpx" | "libvpx-vp9" => Some("2"),
+        _ => None,
+    };
+    if let Some(preset) = settings.preset.as_deref().or(usual)
+        && set(key, preset) < 0
+    {
+        let reason = format!("{name} doesn't know it");
+        return Err(Refusal::Setting(Error::setting("--preset", preset, reason)));
+    }
+    Ok(())
+}
+
+/// An encoder's options for a quality of 0..=100, or for one that the eye can't tell from the source.
+fn quality_options(name: &str, quality: Option<u8>, depth: u8) -> Vec<(&'static str, String)> {
+    // 100 is the best of a scale that ends with 0, 0 its worst.
+    let scaled = |usual: u8, worst: u8| {
+        let value = quality.map_or(f64::from(usual), |q| f64::from(100 - q) * f64::from(worst) / 100.0);
+        value.round().to_string()
+    };
+    let lossless = quality == Some(100);
+    let qscale = |usual: u8| {
+        // 1..=31 in units of lambda.
+        let value = quality.map_or(f64::from(usual), |q| 1.0 + f64::from(100 - q) * 0.3);
+        vec![
+            ("flags", "+qscale".into()),
+            ("global_quality", (value * f64::from(FF_QP2LAMBDA)).round().to_string()),
+        ]
+    };
+    match name {
+        "libx264" | "libx264rgb" if lossless => vec![("qp", "0".into())],
+        "libx264" | "libx264rgb" => vec![("crf", scaled(16, 51))],
+        // The library writes to the terminal by itself unless told.
+        "libx265" if lossless => vec![("x265-params", "log-level=none:lossless=1".into())],
+        "libx265" => vec![("crf", scaled(18, 51)), ("x265-params", "log-level=none".into())],
+        "libvpx-vp9" if lossless => vec![("lossless", "1".into()), ("row-mt", "1".into())],
+        "libvpx-vp9" => vec![("crf", scaled(16, 63)), ("b", "0".into()), ("row-mt", "1".into())],
+        // VP8 has no quality without a bitrate; this one is out of its reach.
+        "libvpx" => vec![("crf", scaled(4, 63)), ("b", "200M".into()), ("qmin", "0".into())],
+        "libaom-av1" if lossless => vec![("aom-params", "lossless=1".into()), ("row-mt", "1".into())],
+        "libaom-av1" => vec![("crf", scaled(16, 63)), ("b", "0".into()), ("row-mt", "1".into())],
+        "libsvtav1" => vec![("crf", scaled(18, 63))],
+        "h264_nvenc" | "hevc_nvenc" | "av1_nvenc" => {
+            vec![("rc", "vbr".into()), ("cq", scaled(19, 51)), ("b", "0".into())]
+        }
+        "mjpeg" | "mpeg4" | "mpeg2video" => {
+            let mut options = qscale(2);
+            options.push(("qmin", "1".into()));
+            options
+        }
+        "ffv1" if depth <= 16 => vec![("level", "3".into()), ("slicecrc", "1".into())],
+        _ => Vec::new(),
+    }
+}

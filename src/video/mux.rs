@@ -1,0 +1,278 @@
+//! The output's container: the new picture, and packet by packet everything else of the input.
+
+use std::{
+    ffi::CStr,
+    path::{Path, PathBuf},
+    ptr,
+};
+
+use ffmpeg_next::{
+    self as ff, Dictionary, Packet, Rational, codec,
+    ffi::{
+        AVFMT_GLOBALHEADER, AVFMT_NOFILE, AVIO_FLAG_WRITE, AVOutputFormat, FF_COMPLIANCE_EXPERIMENTAL,
+        avcodec_parameters_from_context, avformat_alloc_output_context2, avformat_query_codec, avio_closep,
+        avio_flush, avio_open,
+    },
+    format::context::{Input, Output},
+};
+
+use super::{
+    encode::Encoder,
+    open,
+    output::Partial,
+    streams::{self, Copies},
+};
+use crate::{Error, Result};
+
+/// Muxers of one file that holds sound and picture; by FFmpeg's names.
+const CONTAINERS: [&str; 20] = [
+    "mp4",
+    "mov",
+    "ipod",
+    "3gp",
+    "3g2",
+    "matroska",
+    "webm",
+    "avi",
+    "mpegts",
+    "flv",
+    "nut",
+    "ogg",
+    "mxf",
+    "asf",
+    "gif",
+    "apng",
+    "ivf",
+    "yuv4mpegpipe",
+    "h264",
+    "hevc",
+];
+
+/// A container that is being written under a temporary name.
+pub(super) struct Muxer {
+    output: Output,
+    partial: Partial,
+    video: Option<VideoTrack>,
+    copies: Option<Copies>,
+}
+
+struct VideoTrack {
+    index: usize,
+    time_base: Rational,
+}
+
+impl Muxer {
+    /// Makes the temporary file; the name's ending chooses the container.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] for an ending that is no container, [`Error::Io`] when the file can't be made.
+    pub(super) fn create(dest: &Path) -> Result<Self> {
+        super::init();
+        let partial = Partial::create(dest)?;
+        let url = open::url(partial.path())?;
+        let mut context = ptr::null_mut();
+        // SAFETY: the URL outlives the call; on success the context is ours and `Output` frees it.
+        let mut output = unsafe {
+            if avformat_alloc_output_context2(&raw mut context, ptr::null(), ptr::null(), url.as_ptr()) < 0 {
+                return Err(unknown_ending(dest));
+            }
+            Output::wrap(context)
+        };
+        let format = format(&output);
+        if !CONTAINERS.contains(&name(format)) || format.flags & AVFMT_NOFILE != 0 {
+            return Err(unknown_ending(dest));
+        }
+        // SAFETY: the context is ours and has no file yet; `finish` or `Output` closes it.
+        let code = unsafe { avio_open(&raw mut (*output.as_mut_ptr()).pb, url.as_ptr(), AVIO_FLAG_WRITE) };
+        if code < 0 {
+            return Err(write_error(dest, ff::Error::from(code)));
+        }
+        Ok(Self { output, partial, video: None, copies: None })
+    }
+
+    /// Reads `input` a second time and copies all streams but number `video`.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] when the container can't hold the sound.
+    pub(super) fn copy_from(&mut self, input: Input, path: PathBuf, video: usize) -> Result<()> {
+        let is_mov = self.is_mov();
+        let copies =
+            Copies::plan(input, path, video, name(format(&self.output)), is_mov, |id| self.holds(id));
+        self.copies =
+            Some(copies.map_err(|reason| Error::setting("--output", self.partial.dest().display(), reason))?);
+        Ok(())
+    }
+
+    /// Whether the container holds a codec. A container that doesn't know is believed to.
+    pub(super) fn holds(&self, id: codec::Id) -> bool {
+        let format = format(&self.output);
+        // SAFETY: the format is constant.
+        let answer = unsafe { avformat_query_codec(format, id.into(), FF_COMPLIANCE_EXPERIMENTAL) };
+        match name(format) {
+            // Containers for one kind of stream that answer for their own only.
+            "gif" | "apng" | "ivf" | "h264" | "hevc" => format.video_codec == id.into() || answer == 1,
+            _ => answer != 0,
+        }
+    }
+
+    /// The codec that the container likes best for video.
+    pub(super) fn likes(&self) -> codec::Id {
+        codec::Id::from(format(&self.output).video_codec)
+    }
+
+    pub(super) fn wants_global_header(&self) -> bool {
+        format(&self.output).flags & AVFMT_GLOBALHEADER != 0
+    }
+
+    fn is_mov(&self) -> bool {
+        matches!(name(format(&self.output)), "mp4" | "mov" | "ipod" | "3gp" | "3g2")
+    }
+
+    /// Makes the streams in the order of the input, and writes the header.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it can't be written, [`Error::BadSetting`] when the container won't take the streams.
+    pub(super) fn start(
+        &mut self,
+        encoder: &Encoder,
+        time_base: (i32, i32),
+        frame_rate: (i32, i32),
+    ) -> Result<()> {
+        let is_mov = self.is_mov();
+        let base = Rational(time_base.0, time_base.1);
+        let mut copies = self.copies.take();
+        let before = copies.as_mut().map_or(Ok(()), |copies| copies.add_streams(&mut self.output, true));
+        let index = self.output.nb_streams() as usize;
+        let added = before.and_then(|()| self.add_video(encoder, base, frame_rate, copies.as_ref()));
+        let after =
+            added.and_then(|()| copies.as_mut().map_or(Ok(()), |c| c.add_streams(&mut self.output, false)));
+        let dest = self.partial.dest().to_path_buf();
+        after.map_err(|e| write_error(&dest, e))?;
+        let mut options = Dictionary::new();
+        if is_mov {
+            // The index in front, so that players on a network start at once; the input's own ticks.
+            options.set("movflags", "+faststart");
+            options.set("video_track_timescale", &time_base.1.to_string());
+        }
+        if let Some(copies) = &copies {
+            copies.describe_file(&mut self.output, is_mov);
+        }
+        self.output.write_header_with(options).map(drop).map_err(|e| match e {
+            ff::Error::Other { errno } if errno != libc::EINVAL => write_error(&dest, e),
+            e => {
+                let reason = format!("the container doesn't take these streams ({e}); .mkv takes most");
+                Error::setting("--output", dest.display(), reason)
+            }
+        })?;
+        let time_base = self.output.stream(index).map_or(base, |s| s.time_base());
+        self.video = Some(VideoTrack { index, time_base });
+        if let Some(copies) = &mut copies {
+            copies.started(&self.output);
+        }
+        self.copies = copies;
+        Ok(())
+    }
+
+    fn add_video(
+        &mut self,
+        encoder: &Encoder,
+        base: Rational,
+        (num, den): (i32, i32),
+        copies: Option<&Copies>,
+    ) -> Result<(), ff::Error> {
+        let is_mov = self.is_mov();
+        let mut stream = self.output.add_stream(ff::encoder::find(codec::Id::None))?;
+        // SAFETY: the new stream and the open encoder are alive; parameters are copied between them.
+        unsafe {
+            let raw = &mut *stream.as_mut_ptr();
+            let code = avcodec_parameters_from_context(raw.codecpar, encoder.context.as_ptr());
+            if code < 0 {
+                return Err(ff::Error::from(code));
+            }
+            raw.time_base = base.into();
+            raw.avg_frame_rate = Rational(num, den.max(1)).into();
+            raw.r_frame_rate = raw.avg_frame_rate;
+            raw.sample_aspect_ratio = (*raw.codecpar).sample_aspect_ratio;
+            if is_mov && encoder.context.id() == codec::Id::HEVC {
+                // The spelling that Apple's players want; others take both.
+                (*raw.codecpar).codec_tag = u32::from_le_bytes(*b"hvc1");
+            }
+            if let Some(copies) = copies {
+                streams::copy_traits(copies.video_stream(), raw, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an encoded packet of the picture, whose times are in `time_base`, and what belongs before it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk is full or the like.
+    pub(super) fn write_video(&mut self, packet: &mut Packet, time_base: (i32, i32)) -> Result<()> {
+        let Some(track) = &self.video else { return Ok(()) };
+        let base = Rational(time_base.0, time_base.1);
+        let now_s = packet.dts().map_or(f64::NEG_INFINITY, |dts| dts as f64 * f64::from(base));
+        if let Some(copies) = &mut self.copies {
+            copies.write_until(now_s, &mut self.output, self.partial.dest())?;
+        }
+        packet.rescale_ts(base, track.time_base);
+        packet.set_stream(track.index);
+        packet.set_position(-1);
+        packet.write_interleaved(&mut self.output).map_err(|e| write_error(self.partial.dest(), e))
+    }
+
+    /// Writes what is left to copy and the index, brings the file to the disk and gives it its name. Returns its
+    /// length and what could not be kept.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk is full or the like; the file is removed then.
+    pub(super) fn finish(mut self) -> Result<(u64, Vec<String>)> {
+        let dest = self.partial.dest().to_path_buf();
+        let mut notes = Vec::new();
+        if let Some(mut copies) = self.copies.take() {
+            copies.write_until(f64::INFINITY, &mut self.output, &dest)?;
+            notes = copies.into_notes();
+        }
+        self.output.write_trailer().map_err(|e| write_error(&dest, e))?;
+        // SAFETY: the file of the context is open since `create`; it is closed here and set to null, which
+        // the context's destructor accepts.
+        let code = unsafe {
+            let raw = &mut *self.output.as_mut_ptr();
+            avio_flush(raw.pb);
+            let (flushed, closed) = ((*raw.pb).error, avio_closep(&raw mut raw.pb));
+            if flushed < 0 { flushed } else { closed }
+        };
+        if code < 0 {
+            return Err(write_error(&dest, ff::Error::from(code)));
+        }
+        drop(self.output);
+        Ok((self.partial.commit()?, notes))
+    }
+
+    pub(super) fn dest(&self) -> &Path {
+        self.partial.dest()
+    }
+}
+
+fn format(output: &Output) -> &AVOutputFormat {
+    // SAFETY: an output context has its format from the start, and formats are constant.
+    unsafe { &*(*output.as_ptr()).oformat }
+}
+
+fn name(format: &AVOutputFormat) -> &'static str {
+    // SAFETY: names of formats are constant C strings.
+    unsafe { CStr::from_ptr(format.name) }.to_str().unwrap_or_default()
+}
+
+fn unknown_ending(dest: &Path) -> Error {
+    let reason = "the ending must be a video's: .mp4, .mov, .mkv, .webm, .avi, .ts, ..";
+    Error::setting("--output", dest.display(), reason)
+}
+
+/// What writing gave, as an error of the file.
+pub(super) fn write_error(dest: &Path, error: ff::Error) -> Error {
+    match error {
+        ff::Error::Other { errno } => Error::io(dest)(std::io::Error::from_raw_os_error(errno)),
+        e => Error::io(dest)(std::io::Error::other(e.to_string())),
+    }
+}
