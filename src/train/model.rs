@@ -51,8 +51,8 @@ impl CombConfig {
         }
         let n_levels = side_px.ilog2() as usize - 1;
         //             4    8   16  32  64 128 256 512 1024
-        let encoder = [192, 160, 128, 80, 48, 24, 16, 12, 8];
-        let decoder = [256, 192, 128, 96, 64, 32, 24, 16, 12];
+        let encoder = [128, 128, 64, 32, 16, 8, 8, 8, 8];
+        let decoder = [160, 128, 96, 48, 24, 16, 12, 8, 8];
         Ok(Self { latent: 256, encoder: encoder[..n_levels].to_vec(), decoder: decoder[..n_levels].to_vec() })
     }
 
