@@ -12,6 +12,8 @@ pub mod face;
 
 pub mod face_set;
 
+pub mod swap;
+
 #[cfg(feature = "train")]
 pub mod train;
 

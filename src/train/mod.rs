@@ -8,8 +8,10 @@ mod average;
 mod checkpoint;
 mod data;
 mod device;
+mod export;
 mod losses;
 mod model;
+mod onnx;
 mod preview;
 mod schedule;
 mod step;
@@ -17,6 +19,7 @@ mod step;
 use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
 
 pub use device::Device;
+pub use export::{ExportSettings, export};
 pub use losses::LossParts;
 pub use model::{Comb, CombConfig, Stage};
 

@@ -1,0 +1,264 @@
+//! From a checkpoint to the bundle of one identity: two ONNX networks and the manifest.
+//!
+//! Exported is the moving average of the weights, at the side that the training has reached.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use burn::{
+    backend::Flex,
+    nn::conv::Conv2d,
+    tensor::{Tensor, backend::Backend},
+};
+
+use super::{
+    checkpoint::{self, State},
+    model::{Comb, Decoder, Encoder, Pair, SLOPE, side_of_level},
+    onnx::{GraphWriter, Value, Weights},
+};
+use crate::{
+    Error, Result,
+    swap::{
+        Basis, Bundle, Consent, Manifest,
+        bundle::sha256,
+        manifest::{self, Alignment, NetworkFile, Networks, Training},
+    },
+};
+
+/// What is exported, and on what ground.
+#[derive(Debug, Clone)]
+pub struct ExportSettings {
+    /// Folder of the training.
+    pub training: PathBuf,
+    /// Which of its identities.
+    pub identity: String,
+    /// Folder of the bundle.
+    pub out: PathBuf,
+    /// Whose face it is.
+    pub subject: String,
+    /// On what ground it may be used, see [`Basis`].
+    pub basis: String,
+    /// Date of the consent, `YYYY-MM-DD`; today by default.
+    pub date: Option<String>,
+    /// Licence of the bundle (SPDX).
+    pub licence: String,
+    /// Store the weights in 16 bits instead of 32.
+    pub half: bool,
+    /// Replace a bundle that exists.
+    pub overwrite: bool,
+}
+
+/// Writes the bundle of one identity of a training, and reads it back.
+///
+/// # Errors
+/// [`Error::BadSetting`] for a name, consent or folder that can't be; [`Error::BadModel`] for a training without
+/// checkpoint or in the middle of fading in a level; [`Error::Io`] when the bundle can't be written.
+pub fn export(settings: &ExportSettings) -> Result<Bundle> {
+    let consent = consent(settings)?;
+    check_out(&settings.out, settings.overwrite)?;
+    let checkpoint = checkpoint::newest(&settings.training)?
+        .ok_or_else(|| Error::model(&settings.training, "holds no checkpoint; train first"))?;
+    let state = checkpoint::state(&checkpoint)?;
+    let who = position(&state, &settings.identity)?;
+    if state.stage.alpha < 1.0 {
+        let (side, percent) = (side_of_level(state.stage.level), state.stage.alpha * 100.0);
+        let reason =
+            format!("the level of {side} px has faded in to {percent:.0} % only; train until it is whole");
+        return Err(Error::model(&checkpoint, reason));
+    }
+    let device = Default::default();
+    let fresh = Comb::<Flex>::new(&state.comb, state.identities.len(), &device);
+    let comb = checkpoint::average(&checkpoint, fresh, &device)?;
+    let weights = if settings.half { Weights::Half } else { Weights::Full };
+    let (level, latent) = (state.stage.level, state.comb.latent);
+    let files = [
+        ("encoder.onnx", encoder_onnx(&comb.encoder, level, latent, weights)),
+        ("decoder.onnx", decoder_onnx(&comb.decoders[who], level, latent, weights)),
+    ];
+    let [encoder, decoder] =
+        [0, 1].map(|i| NetworkFile { file: files[i].0.into(), sha256: sha256(&files[i].1) });
+    let manifest = Manifest {
+        schema: manifest::SCHEMA.into(),
+        name: settings.identity.clone(),
+        side_px: side_of_level(level),
+        channel_order: "rgb".into(),
+        value_range: [0.0, 1.0],
+        licence: settings.licence.clone(),
+        alignment: Alignment { template: state.alignment.template.clone(), margin: state.alignment.margin },
+        networks: Networks { encoder, decoder },
+        consent,
+        training: Some(Training {
+            version: env!("CARGO_PKG_VERSION").into(),
+            date: today(),
+            steps: state.step,
+            samples: state.n_samples,
+            // A tenth of a minute is as much as anybody wants to read.
+            minutes: (state.minutes * 10.0).round() / 10.0,
+            encoder_weights_sha256: sha256(&encoder_onnx(&comb.encoder, level, latent, Weights::Full)),
+            identities: state.identities,
+            n_faces: state.n_faces,
+        }),
+    };
+    write(&settings.out, &manifest, &files)?;
+    Bundle::load(&settings.out)
+}
+
+fn consent(settings: &ExportSettings) -> Result<Consent> {
+    let basis = Basis::by_name(&settings.basis)?;
+    let subject = settings.subject.trim().to_owned();
+    if subject.is_empty() {
+        return Err(Error::setting("--subject", &settings.subject, "say whose face it is"));
+    }
+    let date = settings.date.clone().unwrap_or_else(today);
+    if !manifest::is_date(&date) {
+        return Err(Error::setting("--date", date, "must be a day, YYYY-MM-DD"));
+    }
+    if !manifest::is_name(&settings.identity) {
+        return Err(Error::setting("--identity", &settings.identity, "must be a word without / and \\"));
+    }
+    Ok(Consent { subject, basis, date, note: None })
+}
+
+fn position(state: &State, name: &str) -> Result<usize> {
+    state.identities.iter().position(|identity| identity == name).ok_or_else(|| {
+        let known = state.identities.join(", ");
+        Error::setting("--identity", name, format!("is not in this training, which has {known}"))
+    })
+}
+
+/// Only a bundle is ever replaced, whatever `overwrite` says: the folder might be somebody's home.
+fn check_out(out: &Path, overwrite: bool) -> Result<()> {
+    let refused = |reason: &str| Err(Error::setting("--output", out.display(), reason));
+    if out.join(manifest::FILE_NAME).exists() {
+        return if overwrite {
+            Ok(())
+        } else {
+            refused("holds an identity; give --overwrite or another folder")
+        };
+    }
+    let is_used = out.symlink_metadata().is_ok()
+        && !fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
+    if is_used { refused("exists and is no identity; give another folder") } else { Ok(()) }
+}
+
+/// Writes the folder under a temporary name, and renames it when it is whole.
+fn write(out: &Path, manifest: &Manifest, files: &[(&str, Vec<u8>)]) -> Result<()> {
+    let text = toml::to_string_pretty(manifest).map_err(|e| Error::model(out, e.to_string()))?;
+    let text = format!("# An identity for faceswap. Both networks belong to it; change neither.\n\n{text}");
+    let name = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let parent = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(Error::io(parent))?;
+    let [partial, old] =
+        ["partial", "old"].map(|end| parent.join(format!(".{name}.{}.{end}", std::process::id())));
+    fs::create_dir_all(&partial).map_err(Error::io(&partial))?;
+    let all =
+        files.iter().map(|(name, bytes)| (*name, &bytes[..])).chain([(manifest::FILE_NAME, text.as_bytes())]);
+    for (name, bytes) in all {
+        let path = partial.join(name);
+        fs::write(&path, bytes).map_err(Error::io(&path))?;
+        fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;
+    }
+    let is_replaced = out.exists();
+    if is_replaced {
+        fs::rename(out, &old).map_err(Error::io(out))?;
+    }
+    fs::rename(&partial, out).map_err(Error::io(out))?;
+    if is_replaced {
+        fs::remove_dir_all(&old).map_err(Error::io(&old))?;
+    }
+    Ok(())
+}
+
+/// The encoder at `level`: `face` `[batch, 3, side, side]` to `latent` `[batch, latent, 1, 1]`.
+pub fn encoder_onnx<B: Backend>(
+    encoder: &Encoder<B>,
+    level: usize,
+    latent: usize,
+    weights: Weights,
+) -> Vec<u8> {
+    let mut graph = GraphWriter::new("encoder", weights);
+    let side = side_of_level(level);
+    let mut h = graph.input("face", &[3, side, side]);
+    h = leaky(&mut graph, h, &encoder.from_rgb[level], 0);
+    for levels in encoder.levels[..level].iter().rev() {
+        h = pair(&mut graph, h, levels);
+        h = graph.halved(h);
+    }
+    h = leaky(&mut graph, h, &encoder.last, 0);
+    graph.output("latent", h, &[latent, 1, 1]);
+    graph.finish()
+}
+
+/// A decoder at `level`: `latent` `[batch, latent, 1, 1]` to `face` `[batch, 3, side, side]` and `mask`
+/// `[batch, 1, side, side]`.
+pub fn decoder_onnx<B: Backend>(
+    decoder: &Decoder<B>,
+    level: usize,
+    latent: usize,
+    weights: Weights,
+) -> Vec<u8> {
+    let mut graph = GraphWriter::new("decoder", weights);
+    let side = side_of_level(level);
+    let mut h = graph.input("latent", &[latent, 1, 1]);
+    h = leaky(&mut graph, h, &decoder.first, 3);
+    for levels in &decoder.levels[..level] {
+        h = graph.doubled(h);
+        h = pair(&mut graph, h, levels);
+    }
+    h = conv(&mut graph, h, &decoder.to_rgb[level], 0);
+    h = graph.sigmoid(h);
+    let face = graph.channels(h.clone(), 0, 3);
+    let mask = graph.channels(h, 3, 4);
+    graph.output("face", face, &[3, side, side]);
+    graph.output("mask", mask, &[1, side, side]);
+    graph.finish()
+}
+
+fn pair<B: Backend>(graph: &mut GraphWriter, x: Value, pair: &Pair<B>) -> Value {
+    let h = leaky(graph, x, &pair.a, 1);
+    leaky(graph, h, &pair.b, 1)
+}
+
+fn leaky<B: Backend>(graph: &mut GraphWriter, x: Value, c: &Conv2d<B>, pad: usize) -> Value {
+    let h = conv(graph, x, c, pad);
+    graph.leaky_relu(h, SLOPE as f32)
+}
+
+fn conv<B: Backend>(graph: &mut GraphWriter, x: Value, c: &Conv2d<B>, pad: usize) -> Value {
+    let weight = c.weight.val();
+    let dims = weight.dims();
+    let bias = c.bias.as_ref().map_or_else(|| vec![0.0; dims[0]], |bias| values(bias.val()));
+    graph.conv(x, dims, &values(weight), &bias, pad)
+}
+
+/// A tensor's numbers, row by row.
+fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+/// The day in UTC, `YYYY-MM-DD`.
+fn today() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    day((seconds / 86_400) as i64)
+}
+
+/// The day that is `days` after 1970-01-01, in the Gregorian calendar (H. Hinnant, `civil_from_days`).
+fn day(days: i64) -> String {
+    // Eras of 400 years from 0000-03-01: a leap day then ends its year.
+    let z = days + 719_468;
+    let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+#[path = "export_tests.rs"]
+mod tests;
