@@ -10,6 +10,8 @@ pub mod nn;
 
 pub mod face;
 
+pub mod blend;
+
 pub mod face_set;
 
 pub mod swap;

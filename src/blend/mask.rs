@@ -1,0 +1,210 @@
+//! Where the new face goes, softened to the inside only: what is outside the face's outline is never touched.
+
+use super::resample::{Filter, resize};
+
+/// Distances are measured on a grid of at most this side: the mask is smooth, and its frame of reference is not the
+/// pixel.
+const MAX_DISTANCE_SIDE: usize = 256;
+
+/// `mask` (0..=1, of `side`), softened over `feather` (share of the side) from its edge inwards.
+///
+/// The edge is where `mask` is 0.5. The result is exactly 0 outside it and near it, 1 from `feather` inwards, and
+/// rises as a smooth step in between. The border of the square counts as an edge: beyond it there is nothing to
+/// paste. With a `feather` that is smaller than three pixels of the distance grid, the mask is returned as it is.
+///
+/// # Panics
+/// If `mask` isn't a square of `side`.
+pub fn feathered(mask: &[f32], side: usize, feather: f64) -> Vec<f32> {
+    assert_eq!(mask.len(), side * side, "a mask of the crop's side");
+    let grid = side.min(MAX_DISTANCE_SIDE);
+    let feather_px = (feather * grid as f64) as f32;
+    if feather_px < 3.0 {
+        return mask.to_vec();
+    }
+    let coarse = resize(mask, side, grid, Filter::Linear);
+    // Each smoothing pass reaches one pixel further, enlarging another one: the step keeps away from the edge by that.
+    let n_passes = ((feather_px / 6.0) as usize).clamp(1, 8);
+    let start = n_passes as f32 + 1.0;
+    let end = (feather_px - n_passes as f32).max(start + 1.0);
+    let mut soft = distances(&coarse, grid);
+    for d in &mut soft {
+        *d = smooth_step((*d - start) / (end - start));
+    }
+    for _ in 0..n_passes {
+        smooth(&mut soft, grid);
+    }
+    let mut out = resize(&soft, grid, side, Filter::Linear);
+    for (out, mask) in out.iter_mut().zip(mask) {
+        if *mask <= 0.0 {
+            *out = 0.0;
+        }
+    }
+    out
+}
+
+/// 0 below 0, 1 above 1, and a step without corners between.
+fn smooth_step(t: f32) -> f32 {
+    let t = t.clamp(0.0, 1.0);
+    t * t * (3.0 - 2.0 * t)
+}
+
+/// Distance from each pixel's centre to the edge of `mask`, pixels; 0 outside.
+///
+/// Exact to half a pixel: the lower envelope of parabolas (Felzenszwalb and Huttenlocher 2012), columns, then rows.
+fn distances(mask: &[f32], side: usize) -> Vec<f32> {
+    // Down the columns: steps to the nearest outside pixel of the column; the square's border is outside.
+    let mut field: Vec<f32> = vec![0.0; mask.len()];
+    for y in 0..side {
+        for x in 0..side {
+            let above = if y > 0 { field[(y - 1) * side + x] } else { 0.0 };
+            field[y * side + x] = if mask[y * side + x] < 0.5 { 0.0 } else { above + 1.0 };
+        }
+    }
+    for y in (0..side).rev() {
+        for x in 0..side {
+            let below = if y + 1 < side { field[(y + 1) * side + x] } else { 0.0 };
+            field[y * side + x] = field[y * side + x].min(below + 1.0);
+        }
+    }
+    // Along the rows, with a column of outside pixels at both ends.
+    let mut squares = vec![0.0; side + 2];
+    let (mut sites, mut bounds) = (vec![0; side + 2], vec![0.0; side + 3]);
+    for row in field.chunks_exact_mut(side) {
+        if row.iter().all(|d| *d == 0.0) {
+            continue;
+        }
+        squares[1..=side].iter_mut().zip(&*row).for_each(|(s, d)| *s = d * d);
+        let mut n = envelope(&squares, &mut sites, &mut bounds);
+        for x in (1..=side).rev() {
+            while bounds[n - 1] > x as f32 {
+                n -= 1;
+            }
+            let step = x as f32 - sites[n - 1] as f32;
+            // The edge runs half a pixel before the centre of the nearest outside pixel.
+            row[x - 1] = ((step * step + squares[sites[n - 1]]).sqrt() - 0.5).max(0.0);
+        }
+    }
+    field
+}
+
+/// The parabolas `(x - site)^2 + squares[site]` that are lowest somewhere, in rising order; parabola i is lowest
+/// from `bounds[i]` to `bounds[i + 1]`. Returns how many there are, at least 1.
+fn envelope(squares: &[f32], sites: &mut [usize], bounds: &mut [f32]) -> usize {
+    let mut n = 0;
+    for site in 0..squares.len() {
+        let value = |site: usize| squares[site] + (site * site) as f32;
+        let mut from = f32::NEG_INFINITY;
+        while n > 0 {
+            let last = sites[n - 1];
+            from = (value(site) - value(last)) / (2 * (site - last)) as f32;
+            if from > bounds[n - 1] {
+                break;
+            }
+            n -= 1;
+            from = f32::NEG_INFINITY;
+        }
+        (sites[n], bounds[n]) = (site, from);
+        n += 1;
+    }
+    n
+}
+
+/// One pass of 1 2 1 along rows and columns, the border pixels going on outside.
+fn smooth(plane: &mut [f32], side: usize) {
+    let mut before = vec![0.0; side];
+    for row in plane.chunks_exact_mut(side) {
+        before.copy_from_slice(row);
+        for (out, w) in row[1..].iter_mut().zip(before.windows(3)) {
+            *out = 0.25 * (w[0] + w[2]) + 0.5 * w[1];
+        }
+    }
+    for y in 1..side.saturating_sub(1) {
+        let (head, tail) = plane.split_at_mut(y * side);
+        let (row, below) = tail.split_at_mut(side);
+        if y == 1 {
+            before.copy_from_slice(&head[..side]);
+        }
+        for ((row, above), below) in row.iter_mut().zip(&mut before).zip(&below[..side]) {
+            let old = *row;
+            *row = 0.25 * (*above + below) + 0.5 * old;
+            *above = old;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn disc(side: usize, radius: f64) -> Vec<f32> {
+        let c = side as f64 / 2.0;
+        let at = |i: usize| (i as f64 + 0.5 - c).powi(2);
+        (0..side * side)
+            .map(|i| (radius - (at(i % side) + at(i / side)).sqrt() + 0.5).clamp(0.0, 1.0) as f32)
+            .collect()
+    }
+
+    #[test]
+    fn the_distance_is_that_of_the_nearest_outside_pixel() {
+        let side = 23;
+        let mask: Vec<f32> = (0..side * side).map(|i| f32::from(i * 2_654_435_761 % 97 > 4)).collect();
+        let outside: Vec<(isize, isize)> = (-1..=side as isize)
+            .flat_map(|y| (-1..=side as isize).map(move |x| (x, y)))
+            .filter(|&(x, y)| {
+                let inside = (0..side as isize).contains(&x) && (0..side as isize).contains(&y);
+                !inside || mask[y as usize * side + x as usize] < 0.5
+            })
+            .collect();
+        let found = distances(&mask, side);
+        for (i, d) in found.iter().enumerate() {
+            let (x, y) = ((i % side) as isize, (i / side) as isize);
+            let nearest = outside.iter().map(|(a, b)| (a - x).pow(2) + (b - y).pow(2)).min().unwrap_or(0);
+            let want = ((nearest as f32).sqrt() - 0.5).max(0.0);
+            assert!((d - want).abs() < 1e-4, "({x}, {y}): {d}, not {want}");
+        }
+    }
+
+    #[test]
+    fn a_disc_is_soft_inside_and_untouched_outside() {
+        for side in [200, 256, 512, 700] {
+            let radius = 0.35 * side as f64;
+            let soft = feathered(&disc(side, radius), side, 0.1);
+            let middle = &soft[side / 2 * side..][..side];
+            for (x, v) in middle.iter().enumerate() {
+                let inwards = (radius - (x as f64 + 0.5 - side as f64 / 2.0).abs()) / side as f64;
+                assert!(inwards > 0.0 || *v == 0.0, "{side}: {v} at {inwards} outside");
+                assert!(inwards < 0.105 || *v > 0.999, "{side}: {v} at {inwards} inside");
+                assert!((0.0..=1.0001).contains(v));
+            }
+            let steepest = middle.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+            assert!(steepest < 40.0 / side as f32, "{side}: a step of {steepest}");
+            let half = middle.iter().position(|v| *v > 0.5).unwrap_or(0) as f64 / side as f64;
+            assert!((half - 0.15 - 0.05).abs() < 0.012, "{side}: half way at {half}");
+        }
+    }
+
+    #[test]
+    fn nothing_comes_from_nothing_and_a_full_square_ends_at_its_border() {
+        assert!(feathered(&[0.0; 64 * 64], 64, 0.1).iter().all(|v| *v == 0.0));
+        let full = feathered(&[1.0; 64 * 64], 64, 0.1);
+        assert!(full[..64].iter().all(|v| *v == 0.0) && full[32 * 64 + 32] == 1.0);
+        let hard = disc(64, 20.0);
+        assert_eq!(feathered(&hard, 64, 0.0), hard);
+    }
+
+    proptest! {
+        #[test]
+        fn outside_stays_outside(holes in prop::collection::vec((0_usize..96, 0_usize..96, 1_usize..30), 1..6)) {
+            let mut mask = vec![1.0; 96 * 96];
+            for (x, y, size) in holes {
+                for i in y..(y + size).min(96) {
+                    mask[i * 96 + x..i * 96 + (x + size).min(96)].fill(0.0);
+                }
+            }
+            let soft = feathered(&mask, 96, 0.08);
+            prop_assert!(soft.iter().zip(&mask).all(|(s, m)| (0.0..=1.0001).contains(s) && (*m > 0.0 || *s == 0.0)));
+        }
+    }
+}

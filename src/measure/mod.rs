@@ -1,0 +1,13 @@
+//! Measures: functions of images and points, used by `eval`, by reports and by tests alike.
+//!
+//! Pictures are `[3, h, w]` RGB 0..=1, regions `[h, w]` with more than 0.5 inside.
+
+pub mod psnr;
+pub mod ssim;
+
+pub mod flicker;
+pub mod identity;
+pub mod jitter;
+pub mod seam;
+
+pub use flicker::opencv_version;
