@@ -10,11 +10,13 @@ pub mod nn;
 
 pub mod face;
 
-pub mod blend;
-
 pub mod face_set;
 
 pub mod swap;
+
+pub mod blend;
+
+pub mod measure;
 
 #[cfg(feature = "train")]
 pub mod train;

@@ -20,7 +20,9 @@ pub fn matched(new: &mut [f32], target: &[f32], mask: &[f32], side: usize) -> f3
     let weight: f32 = mask.iter().sum();
     for plane in new.chunks_exact_mut(side * side) {
         let mean = plane.iter().zip(mask).map(|(v, m)| v * m).sum::<f32>() / weight.max(1e-6);
-        plane.iter_mut().for_each(|v| *v = mean + ratio * (*v - mean));
+        for v in plane {
+            *v = mean + ratio * (*v - mean);
+        }
     }
     ratio
 }

@@ -184,7 +184,7 @@ fn difference(paint: &[[f32; 4]], source: &Array3<f32>, rect: Rect) -> Array3<f3
         for ((out, paint), old) in plane.iter_mut().zip(paint).zip(source) {
             let new = old + (paint[c] - paint[3] * old);
             let (low, high) = (old.min(0.0), old.max(1.0));
-            *out = if *paint == [0.0; 4] { 0.0 } else { new.clamp(low, high) - old };
+            *out = if paint.iter().all(|v| *v == 0.0) { 0.0 } else { new.clamp(low, high) - old };
         }
     }
     delta

@@ -70,11 +70,10 @@ pub fn multi_band(difference: &mut [f32], mask: &[f32], side: usize, n_small: us
         for k in (0..n_used).rev() {
             let Some(mut floor) = pictures.pop() else { break };
             let copy = if k > 0 { floor.clone() } else { Vec::new() };
-            match &below {
-                Some(below) => {
-                    collapse(&mut floor, below, kept.as_deref(), &masks[k], (sides[k], sides[k + 1]))
-                }
-                None => floor.iter_mut().zip(&masks[k]).for_each(|(v, m)| *v *= m),
+            if let Some(below) = &below {
+                collapse(&mut floor, below, kept.as_deref(), &masks[k], (sides[k], sides[k + 1]));
+            } else {
+                floor.iter_mut().zip(&masks[k]).for_each(|(v, m)| *v *= m);
             }
             (below, kept) = (Some(copy), Some(floor));
         }
@@ -131,7 +130,7 @@ fn collapse(
 /// Row `y` of a plane of side `half` enlarged to twice its side.
 fn doubled_row(plane: &[f32], half: usize, y: usize, scratch: &mut [f32], out: &mut [f32]) {
     let near = y / 2;
-    let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(half - 1) };
+    let far = if y.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(half - 1) };
     let (near, far) = (&plane[near * half..][..half], &plane[far * half..][..half]);
     for ((s, n), f) in scratch.iter_mut().zip(near).zip(far) {
         *s = 0.75 * n + 0.25 * f;

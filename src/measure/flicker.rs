@@ -95,7 +95,9 @@ mod tests {
         let moving = flow(&blobs(0.0, 0.0), &blobs(1.5, 0.0)).unwrap();
         let brighter = flow(&(blobs(0.0, 0.0) * 0.9), &(blobs(1.5, 0.0) * 0.9)).unwrap();
         let still = flow(&blobs(0.0, 0.0), &blobs(0.0, 0.0)).unwrap();
-        let middle = Array2::from_shape_fn((90, 120), |(y, x)| f32::from((30..60).contains(&y) && (40..80).contains(&x)));
+        let middle = Array2::from_shape_fn((90, 120), |(y, x)| {
+            f32::from((30..60).contains(&y) && (40..80).contains(&x))
+        });
         let mean = |(sum, n): (f64, f64)| sum / n;
         assert!(mean(flow_difference(&moving, &brighter, Some(&middle))) < 0.05);
         assert!((mean(flow_difference(&moving, &still, Some(&middle))) - 1.5).abs() < 0.1);

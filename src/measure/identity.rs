@@ -3,7 +3,7 @@
 //! The network is dlib's ResNet (`models/README.md`): faces of one person lie within 0.52 of each other (L2), those of
 //! two mostly further apart.
 
-use ndarray::{ArrayView3, Axis};
+use ndarray::{Array3, Axis};
 
 use crate::{
     Result, face,
@@ -63,14 +63,16 @@ impl Embedder {
     pub fn embed(&mut self, picture: &Picture, points: &[FramePx]) -> Result<Option<Embedding>> {
         let Some(alignment) = alignment(points) else { return Ok(None) };
         let crop = face::crop(picture, &alignment, SIDE);
-        self.embed_crop(crop.view()).map(Some)
+        self.embed_crop(&crop).map(Some)
     }
 
     /// The embedding of an aligned crop `[3, 150, 150]`, RGB 0..=1.
-    fn embed_crop(&mut self, crop: ArrayView3<'_, f32>) -> Result<Embedding> {
-        let input = (&crop * 255.0).insert_axis(Axis(0));
+    fn embed_crop(&mut self, crop: &Array3<f32>) -> Result<Embedding> {
+        let input = (crop * 255.0).insert_axis(Axis(0));
         let output = self.network.run(&[("input", input.view().into_dyn())])?;
-        Ok(Embedding(output.into_iter().next().map(|values| values.iter().copied().collect()).unwrap_or_default()))
+        Ok(Embedding(
+            output.into_iter().next().map(|values| values.iter().copied().collect()).unwrap_or_default(),
+        ))
     }
 }
 

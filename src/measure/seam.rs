@@ -90,7 +90,9 @@ fn band_step(composite: &Array3<f32>, target: &Array3<f32>, alpha: &Array2<f32>)
         let values: Vec<(usize, usize)> = (0..reach as usize).map_while(|r| at(r as f64)).collect();
         let Some(inner) = values.iter().rposition(|p| alpha[*p] > 0.95) else { continue };
         let Some(outer) = values[inner..].iter().position(|p| alpha[*p] < 0.05) else { continue };
-        let (inner, outer) = (values[inner], values[inner + outer]);
+        // Two pixels further on both sides, so that the patches lie on one side of the edge each.
+        let outer = (inner + outer + 2).min(values.len() - 1);
+        let (inner, outer) = (values[inner.saturating_sub(2)], values[outer]);
         let step = |picture: &Array3<f32>| {
             let (a, b) = (lab_around(picture, inner), lab_around(picture, outer));
             [0, 1, 2].map(|i| a[i] - b[i])
@@ -173,7 +175,9 @@ mod tests {
 
     fn picture(tone: [f32; 3], grain: f32, phase: f32) -> Array3<f32> {
         Array3::from_shape_fn((3, SIZE.0, SIZE.1), |(c, y, x)| {
-            tone[c] + 0.05 * (x as f32 * 0.2 + y as f32 * 0.13 + phase).sin() + grain * noise((y * 140 + x) * 3 + c)
+            tone[c]
+                + 0.05 * (x as f32 * 0.2 + y as f32 * 0.13 + phase).sin()
+                + grain * noise((y * 140 + x) * 3 + c)
         })
     }
 

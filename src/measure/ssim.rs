@@ -102,7 +102,9 @@ mod tests {
     fn half_the_contrast_is_known() {
         // Around a mean of 0.5 and finer than the window: only the contrast term is left, 2ab / (a^2 + b^2).
         let checks = |amplitude: f32| {
-            Array3::from_shape_fn((3, 32, 32), |(_, y, x)| 0.5 + if (x + y) % 2 == 0 { amplitude } else { -amplitude })
+            Array3::from_shape_fn((3, 32, 32), |(_, y, x)| {
+                0.5 + if (x + y) % 2 == 0 { amplitude } else { -amplitude }
+            })
         };
         let (var, half) = (0.16_f64, 0.04);
         let want = (2.0 * 0.4 * 0.2 + f64::from(C2)) / (var + half + f64::from(C2));
