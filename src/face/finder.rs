@@ -2,7 +2,7 @@
 
 use super::{
     detect::Detector,
-    landmark::{Landmarker, Region},
+    landmark::{LandmarkSettings, Landmarker, Region},
     mesh,
 };
 use crate::{
@@ -20,6 +20,8 @@ pub struct FinderSettings {
     pub presence_threshold: f32,
     /// Clockwise quarter turns that show the stored picture upright, 0..=3, from the probe.
     pub quarter_turns: u8,
+    /// How carefully faces are measured.
+    pub landmarks: LandmarkSettings,
     /// The largest faces of a frame that are kept.
     pub max_faces: usize,
 }
@@ -34,7 +36,13 @@ impl FinderSettings {
 
 impl Default for FinderSettings {
     fn default() -> Self {
-        Self { detection_threshold: 0.5, presence_threshold: 0.5, quarter_turns: 0, max_faces: 16 }
+        Self {
+            detection_threshold: 0.5,
+            presence_threshold: 0.5,
+            quarter_turns: 0,
+            landmarks: LandmarkSettings::default(),
+            max_faces: 16,
+        }
     }
 }
 
@@ -71,7 +79,7 @@ impl Finder {
     pub fn find(&mut self, frame: &Frame) -> Result<Vec<FoundFace>> {
         let detections = self.detector.detect(&frame.picture, self.settings.quarter_turns)?;
         let regions: Vec<Region> = detections.iter().map(Region::from_detection).collect();
-        let mut faces = self.landmarker.landmarks(&frame.picture, &regions)?;
+        let mut faces = self.landmarker.landmarks(&frame.picture, &regions, &self.settings.landmarks)?;
         faces.retain(|face| face.presence > self.settings.presence_threshold);
         let mut faces = without_doubles(faces);
         faces.sort_by(|a, b| height(b).total_cmp(&height(a)));

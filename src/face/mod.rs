@@ -22,6 +22,7 @@ mod template;
 
 pub use align::{DEFAULT_MARGIN, HullTop, Template, align, crop, hull_mask, hull_mask_to};
 pub use finder::{Finder, FinderSettings};
+pub use landmark::{LandmarkSettings, Refine};
 pub use track::{Tracker, TrackerSettings};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Cutting a rotated square out of a picture: pre-filter, then interpolate.
 
-use ndarray::{Array2, Array3, ArrayView2, Axis, s};
+use ndarray::{Array3, Axis};
 
 use crate::{
     frame::{CropPx, FramePx, Rect, Similarity},
@@ -34,13 +34,11 @@ pub fn cut(
     let taps = taps(sigma);
     let rect = source_rect(picture.size_px(), alignment, side_px, factor, taps.len() / 2);
     let pixels = picture.rgb_rect(rect);
-    let planes: Vec<Array2<f32>> = pixels
-        .axis_iter(Axis(0))
-        .map(|plane| if factor > 1 { averaged(plane, factor) } else { plane.to_owned() })
-        .map(|plane| if taps.len() > 1 { blurred(plane, &taps) } else { plane })
-        .collect();
+    let image = Image::interleaved(&pixels);
+    let image = if factor > 1 { image.averaged(factor) } else { image };
+    let image = if taps.len() > 1 { image.blurred(&taps) } else { image };
     let origin = FramePx { x: rect.x0 as f64, y: rect.y0 as f64 };
-    interpolate(&planes, origin, factor as f64, alignment, side_px, interpolation)
+    image.interpolated(origin, factor as f64, alignment, side_px, interpolation)
 }
 
 /// The whole pixels of the frame that the crop needs, with room for the filters. At least one pixel.
@@ -68,14 +66,108 @@ fn source_rect(
     Rect { x0, y0, x1, y1 }
 }
 
-/// Averages blocks of `factor` x `factor` pixels; the last blocks may be cut off.
-fn averaged(plane: ArrayView2<'_, f32>, factor: usize) -> Array2<f32> {
-    let (h, w) = plane.dim();
-    Array2::from_shape_fn([h.div_ceil(factor), w.div_ceil(factor)], |(y, x)| {
-        let (y, x) = (y * factor, x * factor);
-        let block = plane.slice(s![y..(y + factor).min(h), x..(x + factor).min(w)]);
-        block.sum() / block.len() as f32
-    })
+/// Red, green, blue and nothing, so that the four are computed at once.
+type Pixel = [f32; 4];
+
+/// A picture, row by row.
+struct Image {
+    pixels: Vec<Pixel>,
+    width: usize,
+    height: usize,
+}
+
+impl Image {
+    /// From planes `[3, height, width]`.
+    fn interleaved(planes: &Array3<f32>) -> Self {
+        let (_, height, width) = planes.dim();
+        let [red, green, blue] = [0, 1, 2].map(|channel| planes.index_axis(Axis(0), channel));
+        let pixels = red.iter().zip(green).zip(blue).map(|((r, g), b)| [*r, *g, *b, 0.0]).collect();
+        Self { pixels, width, height }
+    }
+
+    /// Means of blocks of `factor` x `factor` pixels; the last blocks may be cut off.
+    fn averaged(&self, factor: usize) -> Self {
+        let width = self.width.div_ceil(factor);
+        let mut pixels = Vec::with_capacity(self.pixels.len() / factor);
+        let mut sums = vec![[0.0; 4]; self.width];
+        for rows in self.pixels.chunks(self.width * factor) {
+            sums.fill([0.0; 4]);
+            rows.chunks(self.width).for_each(|row| add(&mut sums, row, 1.0));
+            let n_rows = rows.len() / self.width;
+            pixels.extend(sums.chunks(factor).map(|block| {
+                let part = 1.0 / (n_rows * block.len()) as f32;
+                std::array::from_fn(|c| part * block.iter().map(|sum| sum[c]).sum::<f32>())
+            }));
+        }
+        Self { height: pixels.len() / width, pixels, width }
+    }
+
+    /// Convolves columns, then rows, with the border pixels going on outside.
+    fn blurred(&self, taps: &[f32]) -> Self {
+        let (w, h, radius) = (self.width, self.height, taps.len() / 2);
+        let mut pixels = vec![[0.0; 4]; w * h];
+        let mut long = vec![[0.0; 4]; w + 2 * radius];
+        for (y, result) in pixels.chunks_mut(w).enumerate() {
+            long.fill([0.0; 4]);
+            for (k, tap) in taps.iter().enumerate() {
+                let start = (y + k).saturating_sub(radius).min(h - 1) * w;
+                add(&mut long[radius..radius + w], &self.pixels[start..start + w], *tap);
+            }
+            let (first, last) = (long[radius], long[radius + w - 1]);
+            long[..radius].fill(first);
+            long[radius + w..].fill(last);
+            for (k, tap) in taps.iter().enumerate() {
+                add(result, &long[k..], *tap);
+            }
+        }
+        Self { pixels, width: w, height: h }
+    }
+
+    /// Samples, `[3, side_px, side_px]`, where a pixel is `factor` frame pixels wide and the first starts at `origin`.
+    fn interpolated(
+        &self,
+        origin: FramePx,
+        factor: f64,
+        alignment: &Similarity,
+        side_px: usize,
+        interpolation: Interpolation,
+    ) -> Array3<f32> {
+        let size = (self.width, self.height);
+        let start = alignment.to_frame(CropPx { x: 0.5, y: 0.5 });
+        let next = alignment.to_frame(CropPx { x: 1.5, y: 0.5 });
+        let (dx, dy) = ((next.x - start.x) / factor, (next.y - start.y) / factor);
+        let (x0, y0) = ((start.x - origin.x) / factor - 0.5, (start.y - origin.y) / factor - 0.5);
+        let mut result = Array3::zeros([3, side_px, side_px]);
+        let (mut red, mut rest) = result.view_mut().split_at(Axis(0), 1);
+        let (mut green, mut blue) = rest.view_mut().split_at(Axis(0), 1);
+        let samples = red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut());
+        for (i, ((red, green), blue)) in samples.enumerate() {
+            let (cx, cy) = ((i % side_px) as f64, (i / side_px) as f64);
+            // Far outside, all is border: clamping keeps the whole numbers small.
+            let sx = (x0 + dx * cx - dy * cy).clamp(-3.0, self.width as f64 + 2.0);
+            let sy = (y0 + dy * cx + dx * cy).clamp(-3.0, self.height as f64 + 2.0);
+            // Rounds down without a library call: `as` cuts towards zero, and the numbers are above -4.
+            let (left, top) = ((sx + 4.0) as isize - 4, (sy + 4.0) as isize - 4);
+            let (fx, fy) = ((sx - left as f64) as f32, (sy - top as f64) as f32);
+            let pixel = match interpolation {
+                Interpolation::Bilinear => {
+                    Taps::at(size, (left, top), [1.0 - fx, fx], [1.0 - fy, fy]).sum(&self.pixels)
+                }
+                Interpolation::Bicubic => {
+                    let taps = Taps::at(size, (left - 1, top - 1), catmull_rom(fx), catmull_rom(fy));
+                    taps.sum(&self.pixels).map(|value| value.clamp(0.0, 1.0))
+                }
+            };
+            [*red, *green, *blue, _] = pixel;
+        }
+        result
+    }
+}
+
+/// `sums += factor * values`, element by element.
+fn add(sums: &mut [Pixel], values: &[Pixel], factor: f32) {
+    let (sums, values) = (sums.as_flattened_mut(), values.as_flattened());
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * value);
 }
 
 /// Weights of a Gaussian, an odd number of them with sum 1; a single 1 when `sigma` is too small to matter.
@@ -89,87 +181,55 @@ fn taps(sigma: f64) -> Vec<f32> {
     (-radius..=radius).map(|i| (weight(i) / sum) as f32).collect()
 }
 
-/// Convolves rows, then columns, with the border pixels going on outside.
-fn blurred(plane: Array2<f32>, taps: &[f32]) -> Array2<f32> {
-    let pass = |plane: &Array2<f32>, axis: Axis| {
-        let (radius, last) = (taps.len() / 2, plane.len_of(axis) - 1);
-        let mut result = Array2::zeros(plane.dim());
-        for (i, mut line) in result.axis_iter_mut(axis).enumerate() {
-            for (k, tap) in taps.iter().enumerate() {
-                line.scaled_add(*tap, &plane.index_axis(axis, (i + k).saturating_sub(radius).min(last)));
-            }
-        }
-        result
-    };
-    pass(&pass(&plane, Axis(0)), Axis(1))
-}
-
-/// Samples of `planes`, whose pixels are `factor` frame pixels wide and start at `origin`.
-fn interpolate(
-    planes: &[Array2<f32>],
-    origin: FramePx,
-    factor: f64,
-    alignment: &Similarity,
-    side_px: usize,
-    interpolation: Interpolation,
-) -> Array3<f32> {
-    let mut result = Array3::zeros([planes.len(), side_px, side_px]);
-    let Some((h, w)) = planes.first().map(Array2::dim) else { return result };
-    let planes: Vec<&[f32]> = planes.iter().filter_map(|plane| plane.as_slice()).collect(); // all made in standard layout
-    let start = alignment.to_frame(CropPx { x: 0.5, y: 0.5 });
-    let next = alignment.to_frame(CropPx { x: 1.5, y: 0.5 });
-    let (dx, dy) = ((next.x - start.x) / factor, (next.y - start.y) / factor);
-    let (x0, y0) = ((start.x - origin.x) / factor - 0.5, (start.y - origin.y) / factor - 0.5);
-    for y in 0..side_px {
-        for x in 0..side_px {
-            let (cx, cy) = (x as f64, y as f64);
-            // Far outside, all is border: clamping keeps the whole numbers small.
-            let sx = (x0 + dx * cx - dy * cy).clamp(-3.0, w as f64 + 2.0);
-            let sy = (y0 + dy * cx + dx * cy).clamp(-3.0, h as f64 + 2.0);
-            let (left, top) = (sx.floor(), sy.floor());
-            let (fx, fy) = ((sx - left) as f32, (sy - top) as f32);
-            let (left, top) = (left as isize, top as isize);
-            for (channel, plane) in planes.iter().enumerate() {
-                result[[channel, y, x]] = match interpolation {
-                    Interpolation::Bilinear => {
-                        gather(plane, (w, h), (left, top), [1.0 - fx, fx], [1.0 - fy, fy])
-                    }
-                    Interpolation::Bicubic => {
-                        let (wx, wy) = (catmull_rom(fx), catmull_rom(fy));
-                        gather(plane, (w, h), (left - 1, top - 1), wx, wy).clamp(0.0, 1.0)
-                    }
-                };
-            }
-        }
-    }
-    result
-}
-
-/// The weighted sum of N x N pixels from `corner` on.
-fn gather<const N: usize>(
-    pixels: &[f32],
-    (w, h): (usize, usize),
-    (x0, y0): (isize, isize),
+/// The N x N pixels that make one sample, and their weights.
+struct Taps<const N: usize> {
+    /// Where the rows start in the plane.
+    rows: [usize; N],
+    /// The columns, and whether they are neighbours.
+    columns: [usize; N],
+    is_inside: bool,
     wx: [f32; N],
     wy: [f32; N],
-) -> f32 {
-    let n = N as isize;
-    let mut sum = 0.0;
-    if x0 >= 0 && y0 >= 0 && x0 + n <= w as isize && y0 + n <= h as isize {
-        for (j, wy) in wy.iter().enumerate() {
-            let start = (y0 as usize + j) * w + x0 as usize;
-            sum += wy * pixels[start..start + N].iter().zip(wx).map(|(p, wx)| p * wx).sum::<f32>();
-        }
-        return sum;
-    }
-    let clamped = |i: isize, length: usize| i.clamp(0, length as isize - 1) as usize;
-    for (j, wy) in wy.iter().enumerate() {
-        let row = clamped(y0 + j as isize, h) * w;
-        for (i, wx) in wx.iter().enumerate() {
-            sum += wy * wx * pixels[row + clamped(x0 + i as isize, w)];
+}
+
+impl<const N: usize> Taps<N> {
+    /// The pixels from `(x0, y0)` on, border pixels going on outside.
+    #[inline]
+    fn at((w, h): (usize, usize), (x0, y0): (isize, isize), wx: [f32; N], wy: [f32; N]) -> Self {
+        let clamped = |i: isize, length: usize| i.clamp(0, length as isize - 1) as usize;
+        Self {
+            rows: std::array::from_fn(|j| clamped(y0 + j as isize, h) * w),
+            columns: std::array::from_fn(|i| clamped(x0 + i as isize, w)),
+            is_inside: x0 >= 0 && x0 + N as isize <= w as isize,
+            wx,
+            wy,
         }
     }
-    sum
+
+    #[inline]
+    fn sum(&self, pixels: &[Pixel]) -> Pixel {
+        let mut sum = [0.0; 4];
+        for (row, wy) in self.rows.iter().zip(self.wy) {
+            if self.is_inside {
+                let start = row + self.columns[0];
+                for (pixel, wx) in pixels[start..start + N].iter().zip(self.wx) {
+                    weigh(&mut sum, pixel, wx * wy);
+                }
+            } else {
+                for (column, wx) in self.columns.iter().zip(self.wx) {
+                    weigh(&mut sum, &pixels[row + column], wx * wy);
+                }
+            }
+        }
+        sum
+    }
+}
+
+#[inline]
+fn weigh(sum: &mut Pixel, pixel: &Pixel, weight: f32) {
+    for c in 0..4 {
+        sum[c] += weight * pixel[c];
+    }
 }
 
 /// Catmull and Rom's cubic (Keys 1981 with a = -1/2) for the pixels at -1, 0, 1, 2 around a sample at `t` in 0..1.
