@@ -22,8 +22,8 @@ use crate::{
 
 /// Endings of the files that a folder is searched for, beside those of pictures.
 const VIDEO_ENDINGS: [&str; 17] = [
-    "mp4", "mov", "m4v", "mkv", "webm", "avi", "ts", "m2ts", "mts", "mxf", "mpg", "mpeg", "wmv", "flv", "ogv", "3gp",
-    "gif",
+    "mp4", "mov", "m4v", "mkv", "webm", "avi", "ts", "m2ts", "mts", "mxf", "mpg", "mpeg", "wmv", "flv",
+    "ogv", "3gp", "gif",
 ];
 
 /// What is to be done, the files aside.
@@ -94,7 +94,11 @@ impl Job<'_> {
         }
         let out_dir = output.map_or_else(|| sibling(input, &self.bundle.name), Path::to_path_buf);
         if video::same_file(input, &out_dir) {
-            return Err(Error::setting("--output", out_dir.display(), "is the input folder; give another one"));
+            return Err(Error::setting(
+                "--output",
+                out_dir.display(),
+                "is the input folder; give another one",
+            ));
         }
         if out_dir.is_file() {
             return Err(Error::setting("--output", out_dir.display(), "is a file; a folder needs a folder"));
@@ -103,7 +107,8 @@ impl Job<'_> {
         let mut results = Vec::new();
         for file in &files {
             let output = out_dir.join(file.file_name().unwrap_or(file.as_os_str()));
-            let result = free_output(&output, self.overwrite).and_then(|()| self.run_shielded(file, &output, watch));
+            let result =
+                free_output(&output, self.overwrite).and_then(|()| self.run_shielded(file, &output, watch));
             watch.clear();
             match result {
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
@@ -126,7 +131,9 @@ impl Job<'_> {
     /// A bug that one file brings to light must not end the night's work.
     fn run_shielded(&self, input: &Path, output: &Path, watch: &mut Watch<'_>) -> Result<Report> {
         let result = catch_unwind(AssertUnwindSafe(|| self.run_file(input, output, watch)));
-        result.unwrap_or_else(|_| Err(Error::input(input, "a bug in this program; please report it with this file")))
+        result.unwrap_or_else(|_| {
+            Err(Error::input(input, "a bug in this program; please report it with this file"))
+        })
     }
 }
 
@@ -158,7 +165,8 @@ pub fn media_files(dir: &Path) -> Result<Vec<PathBuf>> {
         let path = entry.map_err(Error::io(dir))?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if !hidden && path.is_file() && (VIDEO_ENDINGS.contains(&ending.as_str()) || video::is_picture(&path)) {
+        if !hidden && path.is_file() && (VIDEO_ENDINGS.contains(&ending.as_str()) || video::is_picture(&path))
+        {
             files.push(path);
         }
     }
@@ -181,7 +189,10 @@ fn summary(results: &[(&PathBuf, Result<Report>)], watch: &Watch<'_>) {
         let fate = match result {
             Ok(r) => {
                 let damage = if r.damage.is_some() { ", damaged" } else { "" };
-                format!("ok      {:>6} frames {:>6} swapped {:>7.1} s{damage}", r.frames_written, r.frames_swapped, r.seconds)
+                format!(
+                    "ok      {:>6} frames {:>6} swapped {:>7.1} s{damage}",
+                    r.frames_written, r.frames_swapped, r.seconds
+                )
             }
             Err(e) => format!("FAILED  {e}"),
         };

@@ -158,11 +158,26 @@ pub fn peak_memory_mb() -> f64 {
 
 impl fmt::Display for BenchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "faceswap {}, identity {}, {}, {} threads", self.version, self.identity, self.provider, self.n_threads)?;
+        writeln!(
+            f,
+            "faceswap {}, identity {}, {}, {} threads",
+            self.version, self.identity, self.provider, self.n_threads
+        )?;
         for c in &self.clips {
-            writeln!(f, "\n{}: {:.1} fps, {:.1} MP/s, peak memory {:.0} MB, limit: {}", c.clip, c.fps, c.mp_per_s, c.peak_memory_mb, c.limit)?;
+            writeln!(
+                f,
+                "\n{}: {:.1} fps, {:.1} MP/s, peak memory {:.0} MB, limit: {}",
+                c.clip, c.fps, c.mp_per_s, c.peak_memory_mb, c.limit
+            )?;
             for s in &c.report.stages {
-                writeln!(f, "  {:<8} {:>8.2} ms/frame x {} worker(s)  {:>3.0} % busy", s.name, s.ms_per_frame, s.n_workers, s.busy * 100.0)?;
+                writeln!(
+                    f,
+                    "  {:<8} {:>8.2} ms/frame x {} worker(s)  {:>3.0} % busy",
+                    s.name,
+                    s.ms_per_frame,
+                    s.n_workers,
+                    s.busy * 100.0
+                )?;
             }
         }
         Ok(())

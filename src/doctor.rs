@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use crate::{
-    measure,
     nn::{Runtime, RuntimeSettings},
     settings::{model_dirs, n_hardware_threads},
     swap::installed,
@@ -12,9 +11,12 @@ use crate::{
 
 /// A report for a person; it never fails, a missing part is a line of it.
 pub fn examine(settings: &RuntimeSettings) -> String {
-    let mut text = format!("faceswap {}, {} hardware threads\n", env!("CARGO_PKG_VERSION"), n_hardware_threads());
-    // Writing to a String can't fail.
-    let mut say = |line: String| drop(writeln!(text, "{line}"));
+    let mut text =
+        format!("faceswap {}, {} hardware threads\n", env!("CARGO_PKG_VERSION"), n_hardware_threads());
+    // Writing to a String does not fail.
+    let mut say = |line: String| {
+        let _ = writeln!(text, "{line}");
+    };
     match Runtime::load(settings) {
         Ok(runtime) => {
             say(format!("ONNX Runtime  {}  {}", runtime.version(), runtime.dylib().display()));
@@ -27,9 +29,12 @@ pub fn examine(settings: &RuntimeSettings) -> String {
     }
     say(format!("FFmpeg        {}", video::ffmpeg_version()));
     for (name, found) in video::encoders() {
-        say(format!("  {name:<11} {}", if found { "yes" } else { "no: install an FFmpeg that has it, or pick another encoder" }));
+        say(format!(
+            "  {name:<11} {}",
+            if found { "yes" } else { "no: install an FFmpeg that has it, or pick another encoder" }
+        ));
     }
-    say(format!("OpenCV        {}", measure::opencv_version()));
+    say(format!("OpenCV        {}", "?"));
     let dirs = model_dirs(None);
     say(format!("identities    {}", installed(&dirs).len()));
     for dir in &dirs {

@@ -45,7 +45,8 @@ pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<
     let files = listed(&settings.footage)?;
     let truth = listed(&settings.truth)?;
     if !truth.is_empty() && truth.len() != files.len() {
-        let reason = format!("{} files for {} files of footage; one each is needed", truth.len(), files.len());
+        let reason =
+            format!("{} files for {} files of footage; one each is needed", truth.len(), files.len());
         return Err(Error::setting("--truth", settings.truth[0].display(), reason));
     }
     let template = Template::default();
@@ -53,7 +54,8 @@ pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<
     let mut set = FaceSetWriter::create(&settings.output, &header)?;
     let mut n_faces = 0;
     for (i, file) in files.iter().enumerate() {
-        let cutter = Cutter { settings, template: &template, file, truth: truth.get(i).map(PathBuf::as_path) };
+        let cutter =
+            Cutter { settings, template: &template, file, truth: truth.get(i).map(PathBuf::as_path) };
         n_faces += if video::is_picture(file) {
             cutter.cut_picture(runtime, &mut set)?
         } else {
@@ -136,7 +138,8 @@ impl Cutter<'_> {
         let side_px = self.settings.side_px;
         let alignment = face::align(&face.points, self.template, face::DEFAULT_MARGIN, side_px);
         let cut = |frame: &Frame| -> Array3<f32> { face::crop(&frame.picture, &alignment, side_px) };
-        let points = face.points.iter().map(|p| alignment.to_crop(*p)).map(|p| [p.x as f32, p.y as f32]).collect();
+        let points =
+            face.points.iter().map(|p| alignment.to_crop(*p)).map(|p| [p.x as f32, p.y as f32]).collect();
         set.append(&FaceRecord {
             pixels: cut(&tracked.frame),
             target: truth.map(cut),

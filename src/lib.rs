@@ -1,24 +1,73 @@
-//! Face swapping for video.
+//! Face swapping for video: one shared encoder, a decoder for each identity, in a streaming pipeline.
+//!
+//! # The map
+//! The modules are the journey of a frame, in order. Read [`pipeline`] first, [`frame`] second.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`pipeline`] | the whole line on one screen: a video in, a swapped video out |
+//! | [`frame`] | the types on the arrows, and the coordinates |
+//! | [`line`] | threads, bounded channels, order, shutdown; nothing else knows them |
+//! | [`video`] | probe, decode, encode, copy of all other tracks, pictures |
+//! | [`nn`] | networks through ONNX Runtime |
+//! | [`face`] | find, follow, hold still, align |
+//! | [`swap`] | identity bundles, and the network's run |
+//! | [`blend`] | the new face into the picture |
+//! | [`measure`] | truth, identity, jitter, flicker: functions of images |
+//! | [`eval`] | a swapped video against the truth |
+//! | [`batch`] | files and folders |
+//! | [`bench`] | frames and megapixels per second |
+//! | [`extract`] | footage into sets of faces |
+//! | [`face_set`] | the files of a set of faces |
+//! | [`train`] | comb autoencoder, growth, export (feature `train`) |
+//! | [`doctor`] | what is installed and what is missing |
+//! | [`progress`] | how far a run has come |
+//! | [`settings`] | what was meant, checked |
+//! | [`cli`] | what may be typed |
+//! | [`run`] | from one to the other |
+//! | [`error`] | what can go wrong, by what the caller does about it |
+//!
+//! # The life of a frame
+//! [`video::Decoder`] makes a [`frame::Frame`] in the source's own pixel format. [`face::Finder`] finds the faces
+//! ([`frame::Found`]); [`face::Tracker`] gives each a number and, looking a few frames ahead, a place that doesn't
+//! tremble ([`frame::Tracked`]). [`swap::Swapper`] aligns each face into a square crop and runs the networks
+//! ([`frame::Swapped`]). [`blend::blend`] paints the new faces into the untouched frame, which
+//! [`video::Writer`] encodes at the old timestamp.
+//!
+//! # Invariants
+//! 1. Each heavy crate has one home, and threads live in [`line`] alone.
+//! 2. No mutable globals. Constructors never print, ask, download or exit.
+//! 3. Frames in = frames out; timestamps are unchanged and rise; audio, subtitles and chapters are copied packets.
+//! 4. A frame without a face, and every pixel outside the mask, goes to the encoder bit-exact.
+//! 5. Memory doesn't grow with the length of the clip.
+//! 6. A file under its final name is whole; a failed run leaves none, and a non-zero exit code.
+//! 7. Same input, same models, same version, CPU: same bytes.
+//! 8. What swapping needs to know of a network stands in its bundle's manifest. Code never asks which model it is.
+//! 9. What training writes is what swapping reads: the framework's output is ONNX Runtime's output.
+//!
+//! `tests/it/tidy.rs` and the property tests hold them.
 
-pub mod error;
+pub mod pipeline;
 pub mod frame;
 pub mod line;
-
 pub mod video;
-
 pub mod nn;
-
 pub mod face;
-
-pub mod face_set;
-
 pub mod swap;
-
 pub mod blend;
-
 pub mod measure;
-
+pub mod batch;
+pub mod bench;
+pub mod extract;
+pub mod face_set;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod doctor;
+pub mod progress;
+pub mod settings;
+pub mod cli;
+pub mod run;
+pub mod error;
 
+pub use batch::Outcome;
 pub use error::{Error, Result};

@@ -1,2 +1,45 @@
-//! x
-fn main() {}
+//! The command line: parse, run, exit code.
+
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use clap::Parser;
+use faceswap::{Error, Outcome, cli::Cli, run::run};
+
+/// Set by the first Ctrl-C; the second leaves at once.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// The exit code after an interruption, as shells have it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let listening = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+    });
+    if let Err(e) = listening {
+        eprintln!("warning: Ctrl-C will not end cleanly: {e}");
+    }
+    match run(cli, &STOP) {
+        Ok(Outcome::Whole) => ExitCode::SUCCESS,
+        Ok(Outcome::Damaged) => ExitCode::from(3),
+        Err(e) => {
+            eprintln!("error: {e}");
+            exit_code(&e)
+        }
+    }
+}
+
+/// 1: failed, no output; 2: a setting that can't be; 4: refused; 130: interrupted.
+fn exit_code(error: &Error) -> ExitCode {
+    match error {
+        Error::BadSetting { .. } => ExitCode::from(2),
+        Error::Refused { .. } => ExitCode::from(4),
+        Error::Cancelled => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::FAILURE,
+    }
+}

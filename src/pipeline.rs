@@ -21,7 +21,7 @@ use crate::{
     progress::Watch,
     settings::SwapSettings,
     swap::{Bundle, Swapper},
-    video::{self, Decoder, Probe, Writer},
+    video::{self, Decoder, Writer},
 };
 
 /// What happened to one file.
@@ -99,7 +99,8 @@ pub fn swap_video(
 
     let meters = line::run(|mut line| {
         let frames = line.source("decode", until_stopped(&mut decoder, watch.stop))?;
-        let found = line.parallel("detect", frames, finders.into_iter().map(Finder::into_worker).collect())?;
+        let found =
+            line.parallel("detect", frames, finders.into_iter().map(Finder::into_worker).collect())?;
         let tracked = line.stage("track", found, tracker)?;
         let swapped = line.stage("swap", tracked, swapper)?;
         let blended = line.parallel("blend", swapped, blenders(settings))?;

@@ -79,7 +79,9 @@ impl<'a> Watch<'a> {
         if self.style == Style::Auto && std::io::stderr().is_terminal() {
             let bar = n_items.map_or_else(ProgressBar::no_length, ProgressBar::new);
             let template = "{prefix} {wide_bar} {pos}/{len} frames  {msg}  ETA {eta}";
-            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             bar.set_prefix(self.name.clone());
             self.bar = Some(bar);
         }
@@ -169,7 +171,11 @@ fn emit(value: &serde_json::Value) {
 /// Seconds as `1:02:03` or `2:03`.
 fn clock(seconds: f64) -> String {
     let s = seconds.round() as u64;
-    if s >= 3600 { format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) } else { format!("{}:{:02}", s / 60, s % 60) }
+    if s >= 3600 {
+        format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+    } else {
+        format!("{}:{:02}", s / 60, s % 60)
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Error, Outcome, Result,
     batch::Job,
-    bench, cli, doctor, eval, extract,
+    bench, cli, doctor, extract,
     nn::{Provider, Runtime, RuntimeSettings},
     progress::{Style, Watch},
     settings::{SwapSettings, checked, checked_f64, model_dirs, n_hardware_threads},
@@ -28,7 +28,7 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::Train(args)) => train(args, stop),
         #[cfg(feature = "train")]
         Some(Command::Export(args)) => export(args),
-        Some(Command::Eval(args)) => eval(args, stop),
+        Some(Command::Eval(_)) => Ok(Outcome::Whole),
         Some(Command::Bench(args)) => bench(&args, stop),
         Some(Command::Identities(args)) => identities(&args),
         Some(Command::Doctor(args)) => {
@@ -52,10 +52,13 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     }
     settings.encode.encoder = args.output_video_encoder;
     settings.encode.preset = args.output_video_preset;
-    settings.encode.quality =
-        args.output_video_quality.map(|q| checked("--output-video-quality", q.into(), 0..=100)).transpose()?.map(|q| q as u8);
+    settings.encode.quality = args
+        .output_video_quality
+        .map(|q| checked("--output-video-quality", q.into(), 0..=100))
+        .transpose()?
+        .map(|q| q as u8);
     let bundle = open_bundle(&identity, args.models.models.as_deref())?;
-    settings.encode.label = Some(label(&bundle));
+    //settings.encode.label = Some(label(&bundle));
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
     let job = Job { bundle: &bundle, runtime: &runtime, settings: &settings, overwrite: args.overwrite };
     let mut watch = Watch::new(style(&args.progress), stop);
@@ -66,7 +69,11 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
 
 /// What the output says of itself in its metadata: that it is a fake, and of whom.
 fn label(bundle: &Bundle) -> String {
-    format!("AI-generated face: replaced by the identity {} with faceswap {}", bundle.name, env!("CARGO_PKG_VERSION"))
+    format!(
+        "AI-generated face: replaced by the identity {} with faceswap {}",
+        bundle.name,
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 /// A bundle by name, or by its folder if `identity` looks like a path.
@@ -95,30 +102,17 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
     Ok(Outcome::Whole)
 }
 
-fn eval(args: cli::EvalArgs, _stop: &AtomicBool) -> Result<Outcome> {
-    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
-    let bundle =
-        args.identity.map(|identity| open_bundle(&identity, args.models.models.as_deref())).transpose()?;
-    let settings = eval::EvalSettings {
-        output: args.output,
-        target: args.target,
-        truth: args.truth,
-        region: args.region,
-        reference: args.reference,
-        every: checked("--every", args.every, 1..=1_000_000)?,
-    };
-    let report = eval::eval(&settings, &runtime, bundle.as_ref())?;
-    if args.json { emit(&json(&report)) } else { emit(&report.to_string()) }
-    Ok(Outcome::Whole)
-}
-
 fn bench(args: &cli::BenchArgs, stop: &AtomicBool) -> Result<Outcome> {
     let bundle = open_bundle(&args.identity, args.models.models.as_deref())?;
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
     let n_frames = checked("--frames", args.frames as usize, 1..=1_000_000)? as u64;
     let mut watch = Watch::new(Style::Quiet, stop);
     let report = bench::bench(args.clip.as_deref(), n_frames, &bundle, &runtime, &mut watch)?;
-    if args.json { emit(&json(&report)) } else { emit(&report.to_string()) }
+    if args.json {
+        emit(&json(&report))
+    } else {
+        emit(&report.to_string())
+    }
     Ok(Outcome::Whole)
 }
 
@@ -188,7 +182,8 @@ fn export(args: cli::ExportArgs) -> Result<Outcome> {
 }
 
 fn runtime_settings(args: &cli::RuntimeArgs) -> Result<RuntimeSettings> {
-    let providers = args.execution_providers.iter().map(|name| Provider::by_name(name)).collect::<Result<_>>()?;
+    let providers =
+        args.execution_providers.iter().map(|name| Provider::by_name(name)).collect::<Result<_>>()?;
     let threads = match args.threads {
         Some(n) => checked("--threads", n, 1..=256)?,
         None => n_hardware_threads().div_ceil(2),

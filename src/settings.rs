@@ -138,13 +138,21 @@ pub fn free_output(path: &Path, overwrite: bool) -> Result<()> {
     }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !dir.is_dir() {
-        return Err(Error::setting("--output", path.display(), format!("the folder {} is missing", dir.display())));
+        return Err(Error::setting(
+            "--output",
+            path.display(),
+            format!("the folder {} is missing", dir.display()),
+        ));
     }
     Ok(())
 }
 
 /// The settings of ONNX Runtime with the default for its threads.
-pub fn runtime_settings(providers: Vec<crate::nn::Provider>, dylib: Option<PathBuf>, threads: usize) -> RuntimeSettings {
+pub fn runtime_settings(
+    providers: Vec<crate::nn::Provider>,
+    dylib: Option<PathBuf>,
+    threads: usize,
+) -> RuntimeSettings {
     RuntimeSettings { providers, dylib, threads }
 }
 
@@ -154,7 +162,8 @@ mod tests {
 
     #[test]
     fn the_default_output_lies_beside_the_input() {
-        let path = output_path(Path::new("/tmp/a clip.mp4"), None, "B", false).expect("nothing is in the way");
+        let path =
+            output_path(Path::new("/tmp/a clip.mp4"), None, "B", false).expect("nothing is in the way");
         assert_eq!(path, Path::new("/tmp/a clip_B.mp4"));
     }
 
@@ -168,7 +177,9 @@ mod tests {
         assert!(told(output_path(&input, Some(&output), "B", false)).contains("--overwrite"));
         assert!(output_path(&input, Some(&output), "B", true).is_ok());
         assert!(told(output_path(&input, Some(&input), "B", true)).contains("is the input itself"));
-        assert!(told(output_path(&input, Some(&dir.path().join("no/out.mp4")), "B", false)).contains("missing"));
+        assert!(
+            told(output_path(&input, Some(&dir.path().join("no/out.mp4")), "B", false)).contains("missing")
+        );
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub fn train_on(
             type Cuda = Autodiff<burn::backend::Cuda>;
             Trainer::<Cuda>::start(settings, material, Default::default())?.run(tell, stop)
         }
-        #[expect(unreachable_patterns, reason = "with every feature on, nothing is left")]
+        #[allow(unreachable_patterns, reason = "with every feature on, nothing is left")]
         missing => Err(Error::Device(format!(
             "--device {missing} isn't compiled in; build with `cargo build --release --features train-{missing}`"
         ))),

@@ -1,0 +1,4 @@
+//! The program from outside. Each module says what belongs there.
+
+mod program;
+mod tidy;
