@@ -131,28 +131,32 @@ fn errors_are_clear_and_leave_nothing_behind() {
     ffmpeg(&["-i", DEMO, "-vn", "-c:a", "copy", "-t", "1", text(&path("sound.m4a"))]);
     let out = text(&path("out.mp4")).to_owned();
     // What is given, the exit code, and what the message must say.
-    let table: &[(&[&str], i32, &[&str])] = &[
-        (&[text(&path("none.mp4")), "-i", "B", "-o", &out], 1, &["none.mp4", "no such file"]),
-        (&[text(&path("zero.mp4")), "-i", "B", "-o", &out], 1, &["zero.mp4", "empty"]),
-        (&[text(&path("text.mp4")), "-i", "B", "-o", &out], 1, &["text.mp4"]),
-        (&[text(&path("dir.mp4")), "-i", "B", "-o", &out], 1, &["dir.mp4", "no video"]),
-        (&[text(&path("sound.m4a")), "-i", "B", "-o", &out], 1, &["sound.m4a", "no video"]),
-        (&[DEMO, "-i", "Zaphod", "-o", &out], 2, &["Zaphod", "A", "B"]),
-        (&[DEMO, "-i", "B", "-o", DEMO], 2, &["is the input itself"]),
-        (&[DEMO, "-i", "B", "-o", text(&path("exists.mp4"))], 2, &["exists.mp4", "--overwrite"]),
-        (&[DEMO, "-i", "B", "-o", text(&path("no/out.mp4"))], 2, &["missing"]),
-        (&[DEMO, "-i", "B", "-o", "/proc/out.mp4"], 1, &["/proc/"]),
-        (&[DEMO, "-i", "B", "-o", &out, "--batch", "0"], 2, &["--batch = 0", "1 to 64"]),
-        (&[DEMO, "-i", "B", "-o", &out, "--onnxruntime", text(&path("no.so"))], 1, &["no.so"]),
-        (&[DEMO, "-i", "B", "-o", &out, "--execution-providers", "cuda"], 1, &["cuda"]),
-        (&[DEMO, "-i", "B", "-o", &out, "--execution-providers", "abacus"], 2, &["abacus", "cpu"]),
-        (&[DEMO, "-i", "B", "-o", &out, "--output-video-encoder", "none264"], 1, &["none264"]),
+    let row = |args: &[&str], code: i32, words: &[&'static str]| {
+        (args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>(), code, words.to_vec())
+    };
+    let name = |name: &str| text(&path(name)).to_owned();
+    let table = [
+        row(&[&name("none.mp4"), "-i", "B", "-o", &out], 1, &["none.mp4", "no such file"]),
+        row(&[&name("zero.mp4"), "-i", "B", "-o", &out], 1, &["zero.mp4", "empty"]),
+        row(&[&name("text.mp4"), "-i", "B", "-o", &out], 1, &["text.mp4"]),
+        row(&[&name("dir.mp4"), "-i", "B", "-o", &out], 1, &["dir.mp4", "no video"]),
+        row(&[&name("sound.m4a"), "-i", "B", "-o", &out], 1, &["sound.m4a", "no video"]),
+        row(&[DEMO, "-i", "Zaphod", "-o", &out], 2, &["Zaphod", "A", "B"]),
+        row(&[DEMO, "-i", "B", "-o", DEMO], 2, &["is the input itself"]),
+        row(&[DEMO, "-i", "B", "-o", &name("exists.mp4")], 2, &["exists.mp4", "--overwrite"]),
+        row(&[DEMO, "-i", "B", "-o", &name("no/out.mp4")], 2, &["missing"]),
+        row(&[DEMO, "-i", "B", "-o", "/proc/out.mp4"], 1, &["/proc/"]),
+        row(&[DEMO, "-i", "B", "-o", &out, "--batch", "0"], 2, &["--batch = 0", "1 to 64"]),
+        row(&[DEMO, "-i", "B", "-o", &out, "--onnxruntime", &name("no.so")], 1, &["no.so"]),
+        row(&[DEMO, "-i", "B", "-o", &out, "--execution-providers", "cuda"], 1, &["cuda"]),
+        row(&[DEMO, "-i", "B", "-o", &out, "--execution-providers", "abacus"], 2, &["abacus", "cpu"]),
+        row(&[DEMO, "-i", "B", "-o", &out, "--output-video-encoder", "none264"], 1, &["none264"]),
     ];
     for (args, code, words) in table {
-        let result = faceswap(args);
+        let result = faceswap(&args.iter().map(String::as_str).collect::<Vec<_>>());
         let told = String::from_utf8_lossy(&result.stderr).to_lowercase();
-        assert_eq!(result.status.code(), Some(*code), "{args:?}: {told}");
-        for word in *words {
+        assert_eq!(result.status.code(), Some(code), "{args:?}: {told}");
+        for word in words {
             assert!(told.contains(&word.to_lowercase()), "{args:?} must say `{word}`: {told}");
         }
         assert!(!told.contains("panicked"), "{told}");
