@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
+    measure,
     nn::{Runtime, RuntimeSettings},
     settings::{model_dirs, n_hardware_threads},
     swap::installed,
@@ -34,7 +35,7 @@ pub fn examine(settings: &RuntimeSettings) -> String {
             if found { "yes" } else { "no: install an FFmpeg that has it, or pick another encoder" }
         ));
     }
-    say(format!("OpenCV        {}", "?"));
+    say(format!("OpenCV        {}", measure::opencv_version()));
     let dirs = model_dirs(None);
     say(format!("identities    {}", installed(&dirs).len()));
     for dir in &dirs {
