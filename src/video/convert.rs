@@ -50,10 +50,7 @@ impl Converter {
         // frame are allocated before they are written.
         unsafe {
             let source = &*frame.as_ptr();
-            let flags = SWS_BICUBIC as i32
-                | SWS_ACCURATE_RND as i32
-                | SWS_FULL_CHR_H_INP as i32
-                | SWS_FULL_CHR_H_INT as i32;
+            let flags = SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_FULL_CHR_H_INT;
             let (format, new_format) = (AVPixelFormat::from(from.format), AVPixelFormat::from(to.format));
             self.context = sws_getCachedContext(
                 self.context,

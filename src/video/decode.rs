@@ -12,7 +12,10 @@ use ffmpeg_next::{
 
 use super::{
     convert::{Converter, Shape},
-    layout, open,
+    damage::{Damage, Promise},
+    layout,
+    log::Journal,
+    open,
     picture::Picture,
     probe::{self, DEFAULT_MAX_PIXELS, Probe},
 };
@@ -45,20 +48,31 @@ pub struct Decoder {
     path: PathBuf,
     probe: Probe,
     input: Input,
-    decoder: ff::decoder::Video,
+    codec: ff::decoder::Video,
+    /// What the decoder complains of; declared after it, since it must live longer.
+    journal: Journal,
     packet: Packet,
     phase: Phase,
     settings: DecodeSettings,
     converter: Converter,
     shape: Option<Shape>,
+    /// The last size that wasn't the first one's.
+    odd_size: Option<(u32, u32)>,
     n_frames: u64,
     last_pts: Option<i64>,
+    last_ticks: i64,
+    /// Added to all times since the stream's clock jumped back.
+    shift: i64,
     /// Ticks from frame to frame for streams without timestamps.
     usual_ticks: i64,
     last_sent_dts: i64,
     held: Option<Held>,
-    damage: Vec<String>,
+    promise: Promise,
+    damage: Damage,
 }
+
+/// A clock that goes back by more than this was set anew; by less, it stumbled. Seconds.
+pub(super) const CLOCK_JUMP_S: f64 = 1.0;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
@@ -88,8 +102,10 @@ impl Decoder {
         let base = stream.time_base();
         let mut context =
             codec::context::Context::from_parameters(stream.parameters()).map_err(|e| bad_stream(path, e))?;
-        // SAFETY: the context is ours and not yet open; plain numbers are set.
+        let journal = Journal::default();
+        // SAFETY: the context is ours and not yet open; plain numbers are set. The journal is dropped after it.
         unsafe {
+            journal.attach(&mut context);
             let raw = &mut *context.as_mut_ptr();
             raw.thread_count = settings.threads as i32;
             raw.thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
@@ -97,7 +113,17 @@ impl Decoder {
         }
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(base);
-        let decoder = decoder.video().map_err(|e| bad_stream(path, e))?;
+        let decoder = match alpha_decoder(&stream) {
+            None => decoder.video(),
+            Some(name) => match ff::decoder::find_by_name(name) {
+                Some(codec) => decoder.open_as(codec).and_then(codec::decoder::Opened::video),
+                None => {
+                    return Err(Error::input(path, format!("has an alpha channel; only {name} decodes it")));
+                }
+            },
+        };
+        let codec = decoder.map_err(|e| bad_stream(path, e))?;
+        let promise = Promise::of(&stream, &probe.container, path);
         let (num, den) = probe.frame_rate;
         let usual_ticks = if num > 0 {
             (f64::from(den) / f64::from(num) / f64::from(base)).round().max(1.0) as i64
@@ -108,18 +134,23 @@ impl Decoder {
             path: path.into(),
             probe,
             input,
-            decoder,
+            codec,
+            journal,
             packet: Packet::empty(),
             phase: Phase::Reading,
             settings: settings.clone(),
             converter: Converter::new(),
             shape: None,
+            odd_size: None,
             n_frames: 0,
             last_pts: None,
+            last_ticks: 0,
+            shift: 0,
             usual_ticks,
             last_sent_dts: i64::MIN,
             held: None,
-            damage: Vec::new(),
+            promise,
+            damage: Damage::default(),
         })
     }
 
@@ -130,18 +161,18 @@ impl Decoder {
 
     /// What was wrong with the file and yet no error, so far; complete after the last frame.
     pub fn damage(&self) -> Option<String> {
-        (!self.damage.is_empty()).then(|| self.damage.join("; "))
+        self.damage.told()
     }
 
     /// The next frame as the codec gives it, or `None` at the end.
     fn next_decoded(&mut self) -> Result<Option<Video>> {
         let mut frame = Video::empty();
         loop {
-            match self.decoder.receive_frame(&mut frame) {
+            match self.codec.receive_frame(&mut frame) {
                 Ok(()) => return Ok(Some(frame)),
                 Err(ff::Error::Eof) => return Ok(None),
                 Err(ff::Error::Other { errno: libc::EAGAIN }) => self.feed()?,
-                Err(e) => self.hold(&format!("can't be decoded: {e}"), self.last_sent_dts),
+                Err(e) => self.hold_undecodable(e),
             }
         }
     }
@@ -157,12 +188,11 @@ impl Decoder {
                 if let Some(dts) = self.packet.dts().or(self.packet.pts()) {
                     self.last_sent_dts = self.last_sent_dts.max(dts);
                 }
-                if let Err(e) = self.decoder.send_packet(&self.packet) {
-                    self.hold(&format!("can't be decoded: {e}"), self.last_sent_dts);
+                if let Err(e) = self.codec.send_packet(&self.packet) {
+                    self.hold_undecodable(e);
                 }
             }
-            Ok(()) => {}
-            Err(ff::Error::Other { errno: libc::EAGAIN }) => {}
+            Ok(()) | Err(ff::Error::Other { errno: libc::EAGAIN }) => {}
             Err(ff::Error::Other { errno }) if errno != libc::EINVAL => {
                 return Err(Error::io(&self.path)(std::io::Error::from_raw_os_error(errno)));
             }
@@ -172,7 +202,7 @@ impl Decoder {
                 }
                 self.phase = Phase::Draining;
                 // Only fails when the end was told before.
-                let _ = self.decoder.send_eof();
+                let _ = self.codec.send_eof();
             }
         }
         Ok(())
@@ -181,6 +211,12 @@ impl Decoder {
     /// Remembers damage until it is known whether anything comes after it.
     fn hold(&mut self, reason: &str, after_dts: i64) {
         self.held.get_or_insert_with(|| Held { after_dts, reason: reason.into(), n_dropped: 0 });
+    }
+
+    fn hold_undecodable(&mut self, error: ff::Error) {
+        let lines = self.journal.take();
+        let said = if lines.is_empty() { error.to_string() } else { lines.join(", ") };
+        self.hold(&format!("can't be decoded ({said})"), self.last_sent_dts);
     }
 
     fn media_error(&self, reason: impl Into<String>) -> Error {
@@ -199,10 +235,10 @@ impl Decoder {
             let bad = frame.is_corrupt() || frame.has_decode_errors();
             if self.settings.keep_damaged {
                 if bad {
-                    self.damage.push(format!("frame {} is damaged", self.n_frames));
+                    self.damage.note(format!("frame {} is damaged", self.n_frames));
                 }
                 if let Some(held) = self.held.take_if(|held| dts > held.after_dts) {
-                    self.damage.push(format!("before frame {}: {}", self.n_frames, held.reason));
+                    self.damage.note(format!("before frame {}: {}", self.n_frames, held.reason));
                 }
                 return Ok(Some(frame));
             }
@@ -218,7 +254,7 @@ impl Decoder {
                 return Err(self.media_error(format!("damaged: {}", held.reason)));
             }
             self.damage
-                .push(format!("what comes before the first whole frame is left out ({})", held.reason));
+                .note(format!("what comes before the first whole frame is left out ({})", held.reason));
             return Ok(Some(frame));
         }
     }
@@ -231,10 +267,9 @@ impl Decoder {
                 n => format!(", {n} damaged frames left out"),
             };
             self.damage
-                .push(format!("the video ends after frame {}{dropped}: {}", self.n_frames, held.reason));
-        } else if let Some(missing_s) = self.missing_s().filter(|s| *s > 0.5) {
-            self.damage
-                .push(format!("the file is cut off: {missing_s:.1} s of video are missing at the end"));
+                .note(format!("the video ends after frame {}{dropped}: {}", self.n_frames, held.reason));
+        } else if let Some(broken) = self.promise.broken(self.end_s()) {
+            self.damage.note(broken);
         }
         if self.n_frames == 0 {
             let why = self.damage().unwrap_or_else(|| "no frames".into());
@@ -243,28 +278,20 @@ impl Decoder {
         Ok(())
     }
 
-    /// Seconds that the stream's own tag (Matroska) promises beyond the last frame.
-    fn missing_s(&self) -> Option<f64> {
-        let stream = self.input.stream(self.probe.stream)?;
-        let promised = seconds(stream.metadata().get("DURATION")?)?;
-        let end = self.last_pts? as f64 * f64::from(stream.time_base());
-        Some(promised - end - self.usual_ticks as f64 * f64::from(stream.time_base()))
+    /// The end of the last frame, seconds.
+    fn end_s(&self) -> f64 {
+        let ticks = if self.last_ticks > 0 { self.last_ticks } else { self.usual_ticks };
+        self.last_pts.map_or(0.0, |pts| (pts + ticks) as f64 * self.tick_s())
+    }
+
+    fn tick_s(&self) -> f64 {
+        f64::from(self.probe.time_base.0) / f64::from(self.probe.time_base.1)
     }
 
     /// From a decoded frame to one of the line.
     fn deliver(&mut self, mut frame: Video) -> Result<Frame> {
-        let base = (self.probe.time_base.0, self.probe.time_base.1);
-        let told = frame.timestamp().or(frame.pts());
-        let next = self.last_pts.map(|last| last + self.usual_ticks);
-        let mut pts = told.or(next).unwrap_or(0);
-        if let Some(last) = self.last_pts.filter(|last| pts <= *last) {
-            self.damage.push(format!(
-                "frame {} had the time {:.3} s, not after the one before; moved",
-                self.n_frames,
-                pts as f64 * f64::from(base.0) / f64::from(base.1)
-            ));
-            pts = last + 1;
-        }
+        self.note_complaints();
+        let pts = self.rising(frame.timestamp().or(frame.pts()));
         let duration = frame.packet().duration.max(0);
         // The encoder shall choose its own kinds of frames.
         frame.set_kind(picture::Type::None);
@@ -272,34 +299,61 @@ impl Decoder {
         let frame = self.shaped(frame)?;
         let picture = Picture::from_frame(frame, pts, duration)
             .map_err(|_| self.media_error("a frame whose samples can't be read"))?;
-        self.last_pts = Some(pts);
+        (self.last_pts, self.last_ticks) = (Some(pts), duration);
         self.n_frames += 1;
         Ok(Frame { idx: self.n_frames - 1, picture })
+    }
+
+    /// A time that is after the last one: the frame's own, if it is.
+    fn rising(&mut self, told: Option<i64>) -> i64 {
+        let Some(last) = self.last_pts else { return told.unwrap_or(0) };
+        let next = last + if self.last_ticks > 0 { self.last_ticks } else { self.usual_ticks };
+        let Some(pts) = told.map(|pts| pts + self.shift) else { return next };
+        if pts > last {
+            return pts;
+        }
+        let back_s = (last - pts) as f64 * self.tick_s();
+        self.damage
+            .note(format!("the clock jumps back by {back_s:.3} s at frame {}; smoothed", self.n_frames));
+        if back_s < CLOCK_JUMP_S {
+            return last + 1;
+        }
+        // Recordings that were joined end to end: go on from here.
+        self.shift += next - pts;
+        next
+    }
+
+    /// What the decoder said of frames that it gave nevertheless. Before the first frame it only says that it is
+    /// looking for a place to start.
+    fn note_complaints(&mut self) {
+        let lines = self.journal.take();
+        if self.n_frames > 0 && !lines.is_empty() {
+            self.damage.note(format!("near frame {}: {}", self.n_frames, lines.join(", ")));
+        }
     }
 
     /// The frame in the shape of the first one, which itself is made into a format that is handled in place.
     fn shaped(&mut self, frame: Video) -> Result<Video> {
         let (path, own) = (&self.path, Shape::of(&frame));
-        let wanted = match self.shape {
-            Some(wanted) => wanted,
-            None => {
-                let target = layout::lossless_target(own.format.into()).ok_or_else(|| {
-                    Error::input(path, format!("pixels of the kind {:?} aren't supported", own.format))
-                })?;
-                *self.shape.insert(Shape { format: Pixel::from(target), ..own })
-            }
+        let wanted = if let Some(wanted) = self.shape {
+            wanted
+        } else {
+            let target = layout::lossless_target(own.format.into()).ok_or_else(|| {
+                Error::input(path, format!("pixels of the kind {:?} aren't supported", own.format))
+            })?;
+            *self.shape.insert(Shape { format: Pixel::from(target), ..own })
         };
         if own == wanted {
             return Ok(frame);
         }
         if (own.width, own.height) != (wanted.width, wanted.height) {
-            let note = format!(
-                "from frame {} on the picture is {} x {}, scaled to the first size {} x {}",
-                self.n_frames, own.width, own.height, wanted.width, wanted.height
-            );
-            if !self.damage.iter().any(|d| d.ends_with(note.split_once(" on ").map_or("", |n| n.1))) {
-                self.damage.push(note);
+            if self.odd_size != Some((own.width, own.height)) {
+                self.damage.note(format!(
+                    "from frame {} on the picture is {} x {}, scaled to the first size {} x {}",
+                    self.n_frames, own.width, own.height, wanted.width, wanted.height
+                ));
             }
+            self.odd_size = Some((own.width, own.height));
         }
         self.converter.convert(&frame, wanted).map_err(|reason| self.media_error(reason))
     }
@@ -331,12 +385,12 @@ fn bad_stream(path: &Path, error: ff::Error) -> Error {
     Error::input(path, format!("the video stream can't be decoded: {error}"))
 }
 
-/// `HH:MM:SS.fraction` in seconds.
-fn seconds(tag: &str) -> Option<f64> {
-    let parts: Option<Vec<f64>> =
-        tag.trim_end_matches('\0').split(':').map(|part| part.parse().ok()).collect();
-    match parts?[..] {
-        [hours, minutes, seconds] => Some(hours * 3600.0 + minutes * 60.0 + seconds),
+/// The decoder that VP8 and VP9 with an alpha channel need; FFmpeg's own drop it without a word.
+fn alpha_decoder(stream: &ff::Stream) -> Option<&'static str> {
+    let has_alpha = stream.metadata().get("alpha_mode") == Some("1");
+    match stream.parameters().id() {
+        codec::Id::VP8 if has_alpha => Some("libvpx"),
+        codec::Id::VP9 if has_alpha => Some("libvpx-vp9"),
         _ => None,
     }
 }

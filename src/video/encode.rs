@@ -13,7 +13,7 @@ use ffmpeg_next::{
     frame::Video,
 };
 
-use super::{layout, probe::Probe};
+use super::{hdr::Hdr, layout, log::Journal, probe::Probe};
 use crate::{Error, Result};
 
 /// How the picture is encoded.
@@ -31,7 +31,7 @@ pub struct EncodeSettings {
 }
 
 /// What an encoder must know of the frames to come.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Look {
     pub format: Pixel,
     pub width: u32,
@@ -42,6 +42,7 @@ pub(super) struct Look {
     pub primaries: AVColorPrimaries,
     pub transfer: AVColorTransferCharacteristic,
     pub location: AVChromaLocation,
+    pub hdr: Hdr,
 }
 
 impl Look {
@@ -58,6 +59,7 @@ impl Look {
             primaries: raw.color_primaries,
             transfer: raw.color_trc,
             location: raw.chroma_location,
+            hdr: Hdr::of(frame),
         }
     }
 
@@ -79,6 +81,7 @@ impl Look {
             primaries: AVColorPrimaries::AVCOL_PRI_UNSPECIFIED,
             transfer: AVColorTransferCharacteristic::AVCOL_TRC_UNSPECIFIED,
             location: AVChromaLocation::AVCHROMA_LOC_UNSPECIFIED,
+            hdr: Hdr::default(),
         }
     }
 }
@@ -105,6 +108,8 @@ pub(super) struct Encoder {
     pub format: Pixel,
     /// What the conversion loses, in words, if anything.
     pub note: Option<String>,
+    /// What the encoder complains of; declared after it, since it must live longer.
+    pub journal: Journal,
 }
 
 /// Opens the first encoder that takes the frames as they are, as near as possible to what is asked.
@@ -188,6 +193,8 @@ fn candidates(demand: &Demand, format: Pixel) -> Vec<String> {
         "libaom-av1" => "libsvtav1".to_owned(),
         name => name.to_owned(),
     }));
+    // What holds everything, for pictures that lose with all others (alpha, 16 bits).
+    names.push("ffv1".into());
     let mut seen = Vec::new();
     names.retain(|name| !seen.contains(name) && (seen.push(name.clone()), true).1);
     names
@@ -204,8 +211,10 @@ fn try_open(name: &str, demand: &Demand, look: &Look) -> Result<Encoder, Refusal
     }
     let (format, note) = pixel_format(codec, demand, look).map_err(unfit)?;
     let mut context = codec::context::Context::new_with_codec(codec);
-    // SAFETY: the context is ours and not yet open; plain fields are set.
+    let journal = Journal::default();
+    // SAFETY: the context is ours and not yet open; plain fields are set. The journal is dropped after it.
     unsafe {
+        journal.attach(&mut context);
         let raw = &mut *context.as_mut_ptr();
         raw.width = look.width as i32;
         raw.height = look.height as i32;
@@ -224,26 +233,15 @@ fn try_open(name: &str, demand: &Demand, look: &Look) -> Result<Encoder, Refusal
             raw.flags |= AV_CODEC_FLAG_GLOBAL_HEADER as i32;
         }
     }
-    set_options(&mut context, name, demand.settings, layout::name_and_depth(format.into()).1)?;
-    let context =
-        context.encoder().video().and_then(codec::encoder::video::Video::open).map_err(|e| match &demand
-            .settings
-            .preset
-        {
-            Some(preset) if e != ff::Error::EncoderNotFound => {
-                let reason = format!("{name} won't start with it ({e})");
-                Refusal::Setting(Error::setting("--preset", preset, reason))
-            }
-            _ => unfit(format!(
-                "won't take {} x {} {} at {}/{} frames a second ({e})",
-                look.width,
-                look.height,
-                layout::name_and_depth(format.into()).0,
-                demand.frame_rate.0,
-                demand.frame_rate.1
-            )),
-        })?;
-    Ok(Encoder { context, name: name.into(), format, note })
+    set_options(&mut context, name, demand.settings, &look.hdr)?;
+    let context = context.encoder().video().and_then(codec::encoder::video::Video::open).map_err(|e| {
+        let lines = journal.take();
+        let said = if lines.is_empty() { e.to_string() } else { lines.join(", ") };
+        let (format, (num, den)) = (layout::name_and_depth(format.into()).0, demand.frame_rate);
+        let (width, height) = (look.width, look.height);
+        unfit(format!("won't take {width} x {height} {format} at {num}/{den} frames a second ({said})"))
+    })?;
+    Ok(Encoder { context, name: name.into(), format, note, journal })
 }
 
 /// The encoder's format that is nearest to the frames', and what it loses; refuses to lose depth, alpha or colours.
@@ -266,7 +264,7 @@ fn pixel_format(codec: ff::Codec, demand: &Demand, look: &Look) -> Result<(Pixel
     let best_name = layout::name_and_depth(best).0;
     if demand.source_codec.is_none() && !loss.is_none() && layout::is_rgb(source) {
         // A clip that we paint ourselves: in the format that everything plays.
-        let even = look.width % 2 == 0 && look.height % 2 == 0;
+        let even = look.width.is_multiple_of(2) && look.height.is_multiple_of(2);
         let common = if even { AVPixelFormat::AV_PIX_FMT_YUV420P } else { AVPixelFormat::AV_PIX_FMT_YUV444P };
         return Ok((Pixel::from(if known.contains(&common) { common } else { best }), None));
     }
@@ -284,7 +282,7 @@ fn set_options(
     context: &mut codec::context::Context,
     name: &str,
     settings: &EncodeSettings,
-    depth: u8,
+    hdr: &Hdr,
 ) -> Result<(), Refusal> {
     let mut set = |key: &str, value: &str| {
         let (key, value) = (CString::new(key).unwrap_or_default(), CString::new(value).unwrap_or_default());
@@ -293,7 +291,10 @@ fn set_options(
             av_opt_set(context.as_mut_ptr().cast(), key.as_ptr(), value.as_ptr(), AV_OPT_SEARCH_CHILDREN)
         }
     };
-    for (key, value) in quality_options(name, settings.quality, depth) {
+    for (key, mut value) in quality_options(name, settings.quality) {
+        if key == "x265-params" {
+            value += &hdr.x265_params();
+        }
         if set(key, &value) < 0 {
             return Err(Refusal::Unfit(format!("this build doesn't know {key}={value}")));
         }
@@ -308,17 +309,30 @@ fn set_options(
         "libvpx" | "libvpx-vp9" => Some("2"),
         _ => None,
     };
-    if let Some(preset) = settings.preset.as_deref().or(usual)
-        && set(key, preset) < 0
-    {
-        let reason = format!("{name} doesn't know it");
-        return Err(Refusal::Setting(Error::setting("--preset", preset, reason)));
+    let Some(preset) = settings.preset.as_deref().or(usual) else { return Ok(()) };
+    let refuse = |reason| Err(Refusal::Setting(Error::setting("--preset", preset, reason)));
+    // These two take any word here and complain, on the terminal, when they start.
+    if name.starts_with("libx26") && !X26_PRESETS.contains(&preset) {
+        return refuse(format!("{name} knows {}", X26_PRESETS.join(", ")));
     }
-    Ok(())
+    if set(key, preset) < 0 { refuse(format!("{name} doesn't know it")) } else { Ok(()) }
 }
 
+const X26_PRESETS: [&str; 10] = [
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+];
+
 /// An encoder's options for a quality of 0..=100, or for one that the eye can't tell from the source.
-fn quality_options(name: &str, quality: Option<u8>, depth: u8) -> Vec<(&'static str, String)> {
+fn quality_options(name: &str, quality: Option<u8>) -> Vec<(&'static str, String)> {
     // 100 is the best of a scale that ends with 0, 0 its worst.
     let scaled = |usual: u8, worst: u8| {
         let value = quality.map_or(f64::from(usual), |q| f64::from(100 - q) * f64::from(worst) / 100.0);
@@ -339,12 +353,13 @@ fn quality_options(name: &str, quality: Option<u8>, depth: u8) -> Vec<(&'static 
         // The library writes to the terminal by itself unless told.
         "libx265" if lossless => vec![("x265-params", "log-level=none:lossless=1".into())],
         "libx265" => vec![("crf", scaled(18, 51)), ("x265-params", "log-level=none".into())],
-        "libvpx-vp9" if lossless => vec![("lossless", "1".into()), ("row-mt", "1".into())],
-        "libvpx-vp9" => vec![("crf", scaled(16, 63)), ("b", "0".into()), ("row-mt", "1".into())],
+        "libvpx-vp9" | "libaom-av1" if !lossless => {
+            vec![("crf", scaled(16, 63)), ("b", "0".into()), ("row-mt", "1".into())]
+        }
         // VP8 has no quality without a bitrate; this one is out of its reach.
         "libvpx" => vec![("crf", scaled(4, 63)), ("b", "200M".into()), ("qmin", "0".into())],
-        "libaom-av1" if lossless => vec![("aom-params", "lossless=1".into()), ("row-mt", "1".into())],
-        "libaom-av1" => vec![("crf", scaled(16, 63)), ("b", "0".into()), ("row-mt", "1".into())],
+        "libvpx-vp9" => vec![("lossless", "1".into()), ("row-mt", "1".into())],
+        "libaom-av1" => vec![("aom-params", "lossless=1".into()), ("row-mt", "1".into())],
         "libsvtav1" => vec![("crf", scaled(18, 63))],
         "h264_nvenc" | "hevc_nvenc" | "av1_nvenc" => {
             vec![("rc", "vbr".into()), ("cq", scaled(19, 51)), ("b", "0".into())]
@@ -354,7 +369,7 @@ fn quality_options(name: &str, quality: Option<u8>, depth: u8) -> Vec<(&'static 
             options.push(("qmin", "1".into()));
             options
         }
-        "ffv1" if depth <= 16 => vec![("level", "3".into()), ("slicecrc", "1".into())],
+        "ffv1" => vec![("level", "3".into()), ("slicecrc", "1".into())],
         _ => Vec::new(),
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Layout {
     pub alpha: Option<Channel>,
     /// 1 for gray, else 3.
     pub n_channels: usize,
+    /// The channels are R, G, B already.
+    pub is_rgb: bool,
     /// Samples are 16-bit little endian, else bytes.
     pub wide: bool,
     /// Bits of a sample.
@@ -106,6 +108,7 @@ impl Layout {
             channels: [0, 1, 2].map(|i| if gray { at(0, false) } else { at(i, !rgb && i > 0) }),
             alpha: has_alpha.then(|| at(usize::from(desc.nb_components) - 1, false)),
             n_channels: if gray { 1 } else { 3 },
+            is_rgb: rgb,
             wide: depth > 8,
             depth,
             to_rgb,
@@ -278,11 +281,11 @@ pub(super) fn nearest(source: AVPixelFormat, candidates: &[AVPixelFormat]) -> Op
 
 /// The handled format that holds all of `format`, or `None` when there is none (floating point, Bayer, XYZ).
 pub(super) fn lossless_target(format: AVPixelFormat) -> Option<AVPixelFormat> {
+    // Bayer has as many bits as gray of its depth, yet is another thing.
+    const NEVER: i32 = AV_PIX_FMT_FLAG_BAYER | AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_FLOAT;
     if is_handled(format) {
         return Some(format);
     }
-    // Bayer has as many bits as gray of its depth, yet is another thing.
-    const NEVER: i32 = AV_PIX_FMT_FLAG_BAYER | AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_FLOAT;
     descriptor(format).filter(|d| d.flags & NEVER as u64 == 0)?;
     nearest(format, TARGETS).filter(|(_, loss)| loss.is_none()).map(|(target, _)| target)
 }

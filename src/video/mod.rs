@@ -4,9 +4,12 @@
 //! as an [`Error`](crate::Error).
 
 mod convert;
+mod damage;
 mod decode;
 mod encode;
+mod hdr;
 mod layout;
+mod log;
 mod mux;
 mod open;
 mod output;
@@ -38,7 +41,7 @@ fn init() {
     ONCE.call_once(|| {
         // The one error that `init` could give is gone since FFmpeg 4.
         let _ = ffmpeg_next::init();
-        ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
+        log::install();
         // SAFETY: sets a number inside the library; called once, before any other use.
         unsafe { ffmpeg_next::ffi::av_max_alloc(MAX_ALLOCATION) };
     });

@@ -9,15 +9,16 @@ use std::{
 use ffmpeg_next::{
     self as ff, Dictionary, Packet, Rational, codec,
     ffi::{
-        AVFMT_GLOBALHEADER, AVFMT_NOFILE, AVIO_FLAG_WRITE, AVOutputFormat, FF_COMPLIANCE_EXPERIMENTAL,
-        avcodec_parameters_from_context, avformat_alloc_output_context2, avformat_query_codec, avio_closep,
-        avio_flush, avio_open,
+        AVCodecParameters, AVFMT_GLOBALHEADER, AVFMT_NOFILE, AVIO_FLAG_WRITE, AVOutputFormat, AVRational,
+        FF_COMPLIANCE_EXPERIMENTAL, av_bsf_alloc, av_bsf_free, av_bsf_get_by_name, av_bsf_init, av_opt_set,
+        avcodec_parameters_copy, avcodec_parameters_from_context, avformat_alloc_output_context2,
+        avformat_query_codec, avio_closep, avio_flush, avio_open,
     },
     format::context::{Input, Output},
 };
 
 use super::{
-    encode::Encoder,
+    encode::{Encoder, Look},
     open,
     output::Partial,
     streams::{self, Copies},
@@ -135,6 +136,7 @@ impl Muxer {
     pub(super) fn start(
         &mut self,
         encoder: &Encoder,
+        look: &Look,
         time_base: (i32, i32),
         frame_rate: (i32, i32),
     ) -> Result<()> {
@@ -143,7 +145,7 @@ impl Muxer {
         let mut copies = self.copies.take();
         let before = copies.as_mut().map_or(Ok(()), |copies| copies.add_streams(&mut self.output, true));
         let index = self.output.nb_streams() as usize;
-        let added = before.and_then(|()| self.add_video(encoder, base, frame_rate, copies.as_ref()));
+        let added = before.and_then(|()| self.add_video(encoder, look, base, frame_rate, copies.as_ref()));
         let after =
             added.and_then(|()| copies.as_mut().map_or(Ok(()), |c| c.add_streams(&mut self.output, false)));
         let dest = self.partial.dest().to_path_buf();
@@ -176,6 +178,7 @@ impl Muxer {
     fn add_video(
         &mut self,
         encoder: &Encoder,
+        look: &Look,
         base: Rational,
         (num, den): (i32, i32),
         copies: Option<&Copies>,
@@ -191,15 +194,26 @@ impl Muxer {
             }
             raw.time_base = base.into();
             raw.avg_frame_rate = Rational(num, den.max(1)).into();
-            raw.r_frame_rate = raw.avg_frame_rate;
+            // The rate of the source's grid, of which frames of a variable rate leave out some.
+            let grid = copies.map_or(raw.avg_frame_rate, |copies| copies.video_stream().r_frame_rate);
+            let sane = grid.num > 0 && grid.den > 0 && grid.num / grid.den <= 1000;
+            raw.r_frame_rate = if sane { grid } else { raw.avg_frame_rate };
             raw.sample_aspect_ratio = (*raw.codecpar).sample_aspect_ratio;
+            if encoder.context.id() == codec::Id::H264 && raw.r_frame_rate.num > 0 {
+                set_h264_clock(&mut *raw.codecpar, raw.r_frame_rate);
+            }
             if is_mov && encoder.context.id() == codec::Id::HEVC {
                 // The spelling that Apple's players want; others take both.
                 (*raw.codecpar).codec_tag = u32::from_le_bytes(*b"hvc1");
             }
             if let Some(copies) = copies {
                 streams::copy_traits(copies.video_stream(), raw, true);
+                if raw.sample_aspect_ratio.num == 0 {
+                    raw.sample_aspect_ratio = copies.video_stream().sample_aspect_ratio;
+                    (*raw.codecpar).sample_aspect_ratio = raw.sample_aspect_ratio;
+                }
             }
+            look.hdr.add_to(raw);
         }
         Ok(())
     }
@@ -251,6 +265,30 @@ impl Muxer {
 
     pub(super) fn dest(&self) -> &Path {
         self.partial.dest()
+    }
+}
+
+/// Puts the frame rate into the header of H.264. The encoder writes its time base there, which is the container's
+/// ticks, and players that believe it show 7680 frames per second. A stream without the right filter keeps that.
+fn set_h264_clock(parameters: &mut AVCodecParameters, rate: AVRational) {
+    // The unit of that clock is a field: half a frame.
+    let rate =
+        std::ffi::CString::new(format!("{}/{}", i64::from(rate.num) * 2, rate.den)).unwrap_or_default();
+    // SAFETY: the filter's context is made, used and freed here; parameters are copied in and out of it.
+    unsafe {
+        let filter = av_bsf_get_by_name(c"h264_metadata".as_ptr());
+        let mut context = ptr::null_mut();
+        if filter.is_null() || av_bsf_alloc(filter, &raw mut context) < 0 {
+            return;
+        }
+        let raw = &mut *context;
+        let ready = avcodec_parameters_copy(raw.par_in, parameters) >= 0
+            && av_opt_set(raw.priv_data, c"tick_rate".as_ptr(), rate.as_ptr(), 0) >= 0
+            && av_bsf_init(raw) >= 0;
+        if ready {
+            avcodec_parameters_copy(parameters, raw.par_out);
+        }
+        av_bsf_free(&raw mut context);
     }
 }
 

@@ -134,7 +134,9 @@ fn find_streams(input: &mut Input, max_pixels: usize) -> i32 {
             av_dict_set(option, c"max_pixels".as_ptr(), value.as_ptr(), 0);
         }
         let code = avformat_find_stream_info(input.as_mut_ptr(), options.as_mut_ptr());
-        options.iter_mut().for_each(|option| av_dict_free(option));
+        for option in &mut options {
+            av_dict_free(option);
+        }
         code
     }
 }

@@ -119,7 +119,7 @@ impl Picture {
                 let samples = (width.div_ceil(1 << c.shift_x) * c.step).max(c.offset + 1);
                 let stride = raw.linesize[c.plane];
                 !raw.data[c.plane].is_null()
-                    && raw.data[c.plane] as usize % bytes == 0
+                    && (raw.data[c.plane] as usize).is_multiple_of(bytes)
                     && stride % bytes as i32 == 0
                     && stride.unsigned_abs() as usize >= samples * bytes
             })

@@ -85,7 +85,11 @@ pub(super) fn describe(input: &Input, stream: usize, path: &Path) -> Result<Prob
         .filter(|s| !s.disposition().contains(ffmpeg_next::format::stream::Disposition::ATTACHED_PIC))
         .count();
     let container = input.format().name().to_owned();
-    let whole_s = (input.duration() > 0).then(|| input.duration() as f64 / 1e6);
+    // Matroska counts from 0 to the end, others from the first frame.
+    // SAFETY: the context is alive, a plain number is read.
+    let start = unsafe { (*input.as_ptr()).start_time };
+    let start = if container.contains("matroska") && start != AV_NOPTS_VALUE { start.max(0) } else { 0 };
+    let whole_s = (input.duration() > start).then(|| (input.duration() - start) as f64 / 1e6);
     let stream = input.stream(stream).ok_or_else(|| Error::input(path, "no video stream"))?;
     // SAFETY: parameters live as long as `input`; plain numbers are read.
     let (width, height, format, field_order, aspect) = unsafe {

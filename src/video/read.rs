@@ -18,6 +18,7 @@ impl Picture {
 
     /// The whole picture as RGB, `[3, height, width]`, area-filtered by the factor `max_side / long side` (never
     /// enlarged), sides rounded and at least 1.
+    #[expect(clippy::missing_panics_doc, reason = "a new array is contiguous")]
     pub fn rgb_reduced(&self, max_side: usize) -> Array3<f32> {
         let (width, height) = self.size_px();
         let factor = max_side.max(1) as f64 / width.max(height) as f64;
@@ -70,7 +71,7 @@ impl Picture {
             return;
         }
         let m = self.layout().to_rgb;
-        if m[0] == [1.0, 0.0, 0.0] {
+        if self.layout().is_rgb {
             return;
         }
         for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
@@ -269,5 +270,5 @@ fn taps(shift: usize, place: f32) -> Vec<[f32; 3]> {
         return vec![[0.0, 1.0, 0.0]];
     }
     let distance = |p: usize| (p as f32 - place) / (1 << shift) as f32;
-    (0..1 << shift).map(|p| distance(p)).map(|d| [(-d).max(0.0), 1.0 - d.abs(), d.max(0.0)]).collect()
+    (0..1 << shift).map(distance).map(|d| [(-d).max(0.0), 1.0 - d.abs(), d.max(0.0)]).collect()
 }

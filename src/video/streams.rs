@@ -15,7 +15,7 @@ use ffmpeg_next::{
     media,
 };
 
-use super::mux::write_error;
+use super::{decode::CLOCK_JUMP_S, mux::write_error};
 use crate::{Error, Result};
 
 /// The streams that are copied, and how far they are.
@@ -35,7 +35,7 @@ enum Route {
     /// Left out; or the picture, which is made anew.
     None,
     /// Packets are copied to this stream of the output.
-    Packets { to: usize, from_base: Rational, to_base: Rational, last_dts: i64 },
+    Packets { to: usize, from_base: Rational, to_base: Rational, shift: i64, next_dts: Option<i64> },
     /// All of it is in the header.
     Header,
     /// Will be one of the two above.
@@ -76,7 +76,9 @@ impl Copies {
             };
             routes.push(match kind {
                 _ if index == video => Route::None,
-                media::Type::Audio if holds(id) => Route::Planned { as_attachment: false },
+                media::Type::Audio | media::Type::Subtitle if holds(id) => {
+                    Route::Planned { as_attachment: false }
+                }
                 media::Type::Audio => {
                     let name = id.name();
                     return Err(format!(
@@ -87,7 +89,6 @@ impl Copies {
                 media::Type::Video if is_cover && is_mov => Route::Planned { as_attachment: false },
                 media::Type::Video if !is_cover && holds(id) => Route::Planned { as_attachment: false },
                 media::Type::Video => drop_it(if is_cover { "cover" } else { "another video" }),
-                media::Type::Subtitle if holds(id) => Route::Planned { as_attachment: false },
                 media::Type::Subtitle => drop_it("subtitles"),
                 media::Type::Attachment if matroska => Route::Planned { as_attachment: true },
                 media::Type::Attachment => drop_it("attachment"),
@@ -144,7 +145,7 @@ impl Copies {
             self.routes[index] = if as_attachment {
                 Route::Header
             } else {
-                Route::Packets { to, from_base: base, to_base: base, last_dts: i64::MIN }
+                Route::Packets { to, from_base: base, to_base: base, shift: 0, next_dts: None }
             };
         }
         Ok(())
@@ -193,23 +194,31 @@ impl Copies {
                     None => return Ok(()),
                 },
             };
-            let Some(Route::Packets { to, from_base, to_base, last_dts }) =
+            let Some(Route::Packets { to, from_base, to_base, shift, next_dts }) =
                 self.routes.get_mut(packet.stream())
             else {
                 continue;
             };
-            let time = packet.dts().or(packet.pts());
+            let time = packet.dts().or(packet.pts()).map(|time| time + *shift);
             if time.is_some_and(|time| time as f64 * f64::from(*from_base) > until_s) {
                 self.ahead = Some(packet);
                 return Ok(());
             }
+            if let (Some(time), Some(next)) = (time, *next_dts)
+                && (next - time) as f64 * f64::from(*from_base) > CLOCK_JUMP_S
+            {
+                // The clock was set anew: go on from here, as the picture does.
+                *shift += next - time;
+            }
+            packet.set_dts(packet.dts().map(|dts| dts + *shift));
+            packet.set_pts(packet.pts().map(|pts| pts + *shift));
+            *next_dts = packet.dts().map(|dts| dts + packet.duration());
             packet.rescale_ts(*from_base, *to_base);
             packet.set_stream(*to);
             packet.set_position(-1);
             if packet.size() == 0 && packet.side_data().len() == 0 {
                 continue;
             }
-            *last_dts = packet.dts().unwrap_or(*last_dts);
             packet.write_interleaved(output).map_err(|e| write_error(dest, e))?;
         }
     }
@@ -278,6 +287,7 @@ pub(super) fn copy_traits(source: &AVStream, made: &mut AVStream, remade: bool) 
 /// # Safety
 /// Both streams must be alive, and `made` must have its own parameters.
 unsafe fn attach(source: &AVStream, made: &mut AVStream) {
+    const KEEP_OLD: i32 = ff::ffi::AV_DICT_DONT_OVERWRITE;
     // SAFETY: as above; the picture's bytes are copied into padded memory that the parameters then own.
     unsafe {
         let par = &mut *made.codecpar;
@@ -297,7 +307,6 @@ unsafe fn attach(source: &AVStream, made: &mut AVStream) {
             codec::Id::PNG => (c"cover.png", c"image/png"),
             _ => (c"cover.jpg", c"image/jpeg"),
         };
-        const KEEP_OLD: i32 = ff::ffi::AV_DICT_DONT_OVERWRITE as i32;
         av_dict_set(&raw mut made.metadata, c"filename".as_ptr(), name.as_ptr(), KEEP_OLD);
         av_dict_set(&raw mut made.metadata, c"mimetype".as_ptr(), mime.as_ptr(), KEEP_OLD);
     }

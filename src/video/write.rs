@@ -128,10 +128,8 @@ impl Writer {
     /// when the disk is full or the like.
     pub fn write(&mut self, frame: Frame) -> Result<()> {
         let is_clip = self.source_codec.is_none();
-        let (pts, duration) = match is_clip {
-            true => (self.n_frames as i64, 1),
-            false => (frame.picture.pts(), frame.picture.duration()),
-        };
+        let (pts, duration) =
+            if is_clip { (self.n_frames as i64, 1) } else { (frame.picture.pts(), frame.picture.duration()) };
         if let Some(last) = self.last_pts.filter(|last| pts <= *last) {
             return Err(
                 self.media_error(format!("its time {pts} is not after {last}, that of the frame before"))
@@ -158,7 +156,7 @@ impl Writer {
             frame = self.converter.convert(&frame, wanted).map_err(|reason| self.media_error(reason))?;
         }
         let Some(encoder) = &mut self.encoder else { return Err(self.media_error("no encoder")) };
-        encoder.context.send_frame(&frame).map_err(|e| self.media_error(format!("can't be encoded: {e}")))?;
+        encoder.context.send_frame(&frame).map_err(|e| self.encoder_error(e))?;
         self.durations.insert(pts, duration);
         (self.last_pts, self.n_frames) = (Some(pts), self.n_frames + 1);
         self.drain()
@@ -166,7 +164,7 @@ impl Writer {
 
     /// Opens the encoder for what the first frame looks like, and the file.
     fn start(&mut self, look: &Look) -> Result<()> {
-        let mut look = *look;
+        let mut look = look.clone();
         let mut encoder = self.open_encoder(&look)?;
         if encoder.format != look.format && super::layout::is_rgb(look.format.into()) {
             // Converted on the way: tell players what it is then.
@@ -179,7 +177,7 @@ impl Writer {
             encoder = self.open_encoder(&look)?;
         }
         self.notes.extend(encoder.note.clone());
-        self.muxer.start(&encoder, self.time_base, self.frame_rate)?;
+        self.muxer.start(&encoder, &look, self.time_base, self.frame_rate)?;
         self.encoder = Some(encoder);
         Ok(())
     }
@@ -192,7 +190,7 @@ impl Writer {
             match encoder.context.receive_packet(&mut packet) {
                 Ok(()) => {}
                 Err(ff::Error::Eof | ff::Error::Other { errno: libc::EAGAIN }) => return Ok(()),
-                Err(e) => return Err(self.media_error(format!("can't be encoded: {e}"))),
+                Err(e) => return Err(self.encoder_error(e)),
             }
             if let Some(duration) = packet.pts().and_then(|pts| self.durations.remove(&pts)) {
                 packet.set_duration(duration);
@@ -211,11 +209,17 @@ impl Writer {
             return Err(self.media_error("there are no frames to write"));
         };
         let name = encoder.name.clone();
-        encoder.context.send_eof().map_err(|e| self.media_error(format!("can't be encoded: {e}")))?;
+        encoder.context.send_eof().map_err(|e| self.encoder_error(e))?;
         self.drain()?;
         let (bytes, notes) = self.muxer.finish()?;
         self.notes.extend(notes);
         Ok(Written { frames: self.n_frames, bytes, encoder: name, notes: self.notes })
+    }
+
+    fn encoder_error(&self, error: ff::Error) -> Error {
+        let lines = self.encoder.as_ref().map_or_else(Vec::new, |encoder| encoder.journal.take());
+        let said = if lines.is_empty() { error.to_string() } else { lines.join(", ") };
+        self.media_error(format!("can't be encoded ({said})"))
     }
 
     fn media_error(&self, reason: impl Into<String>) -> Error {

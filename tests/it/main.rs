@@ -1,4 +1,8 @@
 //! The program from outside. Each module says what belongs there.
 
+mod media;
+mod pictures;
 mod program;
 mod tidy;
+mod video;
+mod video_refused;
