@@ -307,30 +307,3 @@ fn other_formats_have_a_target_that_loses_nothing() {
     }
     assert_eq!(layout::lossless_target(Pixel::BAYER_RGGB8.into()), None);
 }
-
-/// Not a check: prints what the two readers and the painter cost. `cargo test --release -- --ignored speed`
-#[test]
-#[ignore = "prints times"]
-fn speed() {
-    let time = |name: &str, f: &mut dyn FnMut()| {
-        f();
-        let start = std::time::Instant::now();
-        (0..20).for_each(|_| f());
-        eprintln!("{name}: {:.2} ms", start.elapsed().as_secs_f64() * 50.0);
-    };
-    for format in [Pixel::YUV420P, Pixel::YUV420P10LE, Pixel::NV12] {
-        let picture = noise(format, 1920, 1080, 7);
-        let rect = Rect { x0: 701, y0: 281, x1: 1213, y1: 793 };
-        let even = Rect { x0: 700, x1: 1212, ..rect };
-        let delta = ramp(rect, 0.1);
-        eprintln!("{format:?}");
-        time("reduced to 192", &mut || drop(picture.rgb_reduced(192)));
-        time("reduced to 640", &mut || drop(picture.rgb_reduced(640)));
-        time("512 x 512 even", &mut || drop(picture.rgb_rect(even)));
-        time("512 x 512 odd", &mut || drop(picture.rgb_rect(rect)));
-        let mut own = picture.clone();
-        own.make_writable();
-        time("add 512 x 512", &mut || own.add_rgb(rect, &delta));
-        time("clone and add", &mut || picture.clone().add_rgb(rect, &delta));
-    }
-}
