@@ -19,7 +19,7 @@ use ort::{
     environment::Environment,
     ep::ExecutionProviderDispatch,
     ortsys,
-    session::{Session, SessionInputValue, builder::GraphOptimizationLevel, builder::SessionBuilder},
+    session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
     value::{Outlet, TensorElementType, TensorRef, ValueType},
 };
 
@@ -170,14 +170,16 @@ impl Runtime {
     }
 
     fn session(&self, providers: &[Provider], bytes: &[u8]) -> ort::Result<Session> {
-        Session::builder(&self.environment)?
-            .with_optimization_level(GraphOptimizationLevel::All)
-            .and_then(|builder| builder.with_intra_threads(self.threads))
-            .and_then(|builder| builder.with_inter_threads(1))
+        let mut builder = Session::builder(&self.environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(self.threads)?
+            .with_inter_threads(1)?
             // Threads that spin while they wait burn 30 to 50 % of a pipeline's CPU time.
-            .and_then(|builder| builder.with_intra_op_spinning(false))
-            .and_then(|builder| register(builder, providers))?
-            .commit_from_memory(bytes)
+            .with_intra_op_spinning(false)?;
+        for provider in providers.iter().filter_map(|provider| dispatch(*provider)) {
+            builder = builder.with_execution_providers([provider.error_on_failure()])?;
+        }
+        builder.commit_from_memory(bytes)
     }
 
     /// Runs a network of one node on `provider`.
@@ -262,23 +264,13 @@ fn environment(setting: Option<&Path>) -> Result<(Environment, PathBuf)> {
 
 fn available() -> ort::Result<Vec<String>> {
     let (mut names, mut n_names) = (ptr::null_mut(), 0);
-    ortsys![unsafe GetAvailableProviders(&mut names, &mut n_names)?];
+    ortsys![unsafe GetAvailableProviders(&raw mut names, &raw mut n_names)?];
     // SAFETY: ONNX Runtime gave `n_names` NUL-terminated strings, which live until the release below.
     let list = (0..n_names as usize)
         .map(|i| unsafe { CStr::from_ptr(*names.add(i)) }.to_string_lossy().into_owned())
         .collect();
     ortsys![unsafe ReleaseAvailableProviders(names, n_names)?];
     Ok(list)
-}
-
-fn register(
-    mut builder: SessionBuilder,
-    providers: &[Provider],
-) -> Result<SessionBuilder, ort::Error<SessionBuilder>> {
-    for provider in providers.iter().filter_map(|provider| dispatch(*provider)) {
-        builder = builder.with_execution_providers([provider.error_on_failure()])?;
-    }
-    Ok(builder)
 }
 
 /// What registers a provider with a session; `None` for the CPU, which is always there, and for what this program was

@@ -124,5 +124,5 @@ fn the_hull_lies_between_brows_and_chin() {
     let mask = hull_mask(&points, &identity, 100);
     assert_eq!((mask[[50, 50]], mask[[88, 50]], mask[[95, 50]]), (1.0, 1.0, 0.0));
     assert_eq!((mask[[29, 50]], mask[[26, 50]]), (1.0, 0.0), "the upper edge is a quarter above the brows");
-    assert!(hull_mask_to(&points, &identity, 100, HullTop::Forehead)[[12, 50]] == 1.0);
+    assert!(hull_mask_to(&points, &identity, 100, HullTop::Forehead)[[12, 50]] > 0.99);
 }

@@ -104,7 +104,7 @@ impl Detector {
             offset: [left as f64, top as f64],
             scale: [size_px.0 as f64 / w as f64, size_px.1 as f64 / h as f64],
         };
-        Ok(decoded(boxes.index_axis(Axis(0), 0), logits.index_axis(Axis(0), 0), self.threshold, letterbox))
+        Ok(decoded(&boxes.index_axis(Axis(0), 0), &logits.index_axis(Axis(0), 0), self.threshold, letterbox))
     }
 }
 
@@ -148,8 +148,8 @@ fn turned_back(p: FramePx, quarter_turns: u8, size_px: (usize, usize)) -> FrameP
 ///
 /// Numbers are pixels of the network's picture; centre and points are relative to the middle of the anchor's cell.
 fn decoded(
-    boxes: ArrayView2<'_, f32>,
-    logits: ArrayView2<'_, f32>,
+    boxes: &ArrayView2<'_, f32>,
+    logits: &ArrayView2<'_, f32>,
     threshold: f64,
     Letterbox { offset, scale }: Letterbox,
 ) -> Vec<Detection> {
@@ -223,7 +223,7 @@ mod tests {
             let upright = turned(stored.clone(), quarter_turns);
             let (_, uh, uw) = upright.dim();
             assert_eq!((uw, uh), if quarter_turns % 2 == 1 { (h, w) } else { (w, h) });
-            let (at, _) = upright.indexed_iter().find(|(_, v)| **v == 1.0).expect("the bright pixel is kept");
+            let (at, _) = upright.indexed_iter().find(|(_, v)| **v > 0.5).expect("the bright pixel is kept");
             let p = FramePx { x: at.2 as f64 + 0.5, y: at.1 as f64 + 0.5 };
             let back = turned_back(p, quarter_turns, (uw, uh));
             assert_eq!(
@@ -234,7 +234,7 @@ mod tests {
         }
         // One clockwise turn brings the stored left edge to the top.
         let once = turned(stored, 1);
-        assert_eq!(once[[0, bright.0, h - 1 - bright.1]], 1.0);
+        assert!(once[[0, bright.0, h - 1 - bright.1]] > 0.5);
     }
 
     fn detection(x: f64, score: f64) -> Detection {

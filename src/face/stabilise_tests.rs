@@ -111,7 +111,9 @@ fn a_blink_keeps_its_depth() {
             (0..11).map(|t| posed(&face(), 1.3, 0.2, 400.0 + 5.0 * f64::from(t), 300.0)).collect();
         let lids: Vec<usize> = mesh::LIDS.as_flattened().to_vec();
         for (t, share) in (4..7).zip(shape) {
-            lids.iter().for_each(|i| clip[t][*i].y += 8.0 * 1.3 * share);
+            for i in &lids {
+                clip[t][*i].y += 8.0 * 1.3 * share;
+            }
         }
         let held = run(&clip);
         let depth = |clip: &[Vec<FramePx>]| {
