@@ -90,7 +90,7 @@ pub fn crop(picture: &Picture, alignment: &Similarity, side_px: usize) -> Array3
 /// How far up a face goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HullTop {
-    /// To just above the brows.
+    /// To a little above the brows.
     #[default]
     Brows,
     /// Over the forehead, to the upper edge of the mesh.
@@ -118,10 +118,10 @@ pub fn hull_mask_to(points: &[FramePx], alignment: &Similarity, side_px: usize, 
     hull::coverage(&hull::convex_hull(&contour), side_px)
 }
 
-/// The upper edges of the brows, moved away from the eyes by a quarter of their distance to them, so that no hair of
-/// the brow is cut.
+/// The upper edges of the brows, moved away from the eyes by most of their distance to them, so that the mask's soft
+/// inner edge lies on the forehead and not in the brows.
 fn above_brows(points: &[FramePx]) -> impl Iterator<Item = FramePx> {
-    const RAISE: f64 = 0.25;
+    const RAISE: f64 = 0.8;
     (0..2).flat_map(move |side| {
         let brow = mesh::BROWS_TOP[side].map(|i| points[i]);
         let middle = brow[2];
