@@ -74,7 +74,8 @@ impl Job<'_> {
         let swapped: Swapped = single(&mut swapper, tracked)?;
         let n_faces = swapped.faces.len();
         let frame = blend(swapped, &self.settings.blend)?;
-        video::write_picture(output, &frame.picture, input)?;
+        let label = self.settings.encode.label.as_deref();
+        video::write_picture(output, &frame.picture, input, label)?;
         Ok(Report {
             frames_decoded: 1,
             frames_written: 1,

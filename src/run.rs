@@ -58,7 +58,7 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         .transpose()?
         .map(|q| q as u8);
     let bundle = open_bundle(&identity, args.models.models.as_deref())?;
-    //settings.encode.label = Some(label(&bundle));
+    settings.encode.label = Some(label(&bundle));
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
     let job = Job { bundle: &bundle, runtime: &runtime, settings: &settings, overwrite: args.overwrite };
     let mut watch = Watch::new(style(&args.progress), stop);

@@ -28,6 +28,8 @@ pub struct EncodeSettings {
     pub preset: Option<String>,
     /// Threads of the encoder; 0 for one a core.
     pub threads: usize,
+    /// What the file says of itself in its tag `comment`, after what the input says there.
+    pub label: Option<String>,
 }
 
 /// What an encoder must know of the frames to come.

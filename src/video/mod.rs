@@ -7,6 +7,7 @@ mod convert;
 mod damage;
 mod decode;
 mod encode;
+mod exif;
 mod hdr;
 mod layout;
 mod log;

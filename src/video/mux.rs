@@ -55,6 +55,8 @@ pub(super) struct Muxer {
     partial: Partial,
     video: Option<VideoTrack>,
     copies: Option<Copies>,
+    /// What the file says of itself.
+    pub(super) label: Option<String>,
 }
 
 struct VideoTrack {
@@ -88,7 +90,7 @@ impl Muxer {
         if code < 0 {
             return Err(write_error(dest, ff::Error::from(code)));
         }
-        Ok(Self { output, partial, video: None, copies: None })
+        Ok(Self { output, partial, video: None, copies: None, label: None })
     }
 
     /// Reads `input` a second time and copies all streams but number `video`.
@@ -157,7 +159,7 @@ impl Muxer {
             options.set("video_track_timescale", &time_base.1.to_string());
         }
         if let Some(copies) = &copies {
-            copies.describe_file(&mut self.output, is_mov);
+            copies.describe_file(&mut self.output, is_mov, self.label.as_deref());
         }
         self.output.write_header_with(options).map(drop).map_err(|e| match e {
             ff::Error::Other { errno } if errno != libc::EINVAL => write_error(&dest, e),

@@ -15,6 +15,7 @@ use image::{
 };
 
 use super::{
+    exif::labelled,
     layout::Channel,
     output::Partial,
     picture::{Picture, Sample},
@@ -69,13 +70,13 @@ pub fn read_picture_within(path: &Path, max_pixels: usize) -> Result<Frame> {
 }
 
 /// Writes a picture under `output`, in the format that its ending names: JPEG at quality 95, others without loss.
-/// Colour profile and EXIF of `source` are kept, its orientation being done already. The name appears only when
-/// the file is whole.
+/// Colour profile and EXIF of `source` are kept, its orientation being done already; `label` becomes the EXIF's
+/// description (TIFF and BMP have no room for it). The name appears only when the file is whole.
 ///
 /// # Errors
 /// [`Error::BadSetting`] for an ending that is no picture's, or that can't hold transparency which the picture has;
 /// [`Error::Io`] when it can't be written.
-pub fn write_picture(output: &Path, picture: &Picture, source: &Path) -> Result<()> {
+pub fn write_picture(output: &Path, picture: &Picture, source: &Path, label: Option<&str>) -> Result<()> {
     let wrong = |reason: &str| Error::setting("--output", output.display(), reason);
     let format = ImageFormat::from_path(output).map_err(|_| wrong("the ending must be a picture's"))?;
     let mut samples = interleaved(picture)?;
@@ -88,7 +89,10 @@ pub fn write_picture(output: &Path, picture: &Picture, source: &Path) -> Result<
     if samples.depth == 16 && !matches!(format, ImageFormat::Png | ImageFormat::Tiff) {
         samples.reduce_depth();
     }
-    let (profile, exif) = metadata(source);
+    let (profile, mut exif) = metadata(source);
+    if let Some(label) = label {
+        exif = Some(labelled(exif, label));
+    }
     let partial = Partial::create(output)?;
     let io = |e| Error::io(output)(e);
     let file = File::create(partial.path()).map_err(io)?;

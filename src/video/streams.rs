@@ -151,12 +151,20 @@ impl Copies {
         Ok(())
     }
 
-    /// Copies the file's tags and chapters.
-    pub(super) fn describe_file(&self, output: &mut Output, is_mov: bool) {
+    /// Copies the file's tags and chapters, and adds `label` to its comment.
+    pub(super) fn describe_file(&self, output: &mut Output, is_mov: bool, label: Option<&str>) {
         let own =
             |key: &str| matches!(key, "major_brand" | "minor_version" | "compatible_brands" | "encoder");
         let tags = self.input.metadata();
-        output.set_metadata(tags.iter().filter(|(key, _)| is_mov || !own(key)).collect::<Dictionary>());
+        let mut kept = tags.iter().filter(|(key, _)| is_mov || !own(key)).collect::<Dictionary>();
+        if let Some(label) = label {
+            // Matroska's own spelling is in capitals.
+            let key = if kept.get("COMMENT").is_some() { "COMMENT" } else { "comment" };
+            let before = kept.get(key).filter(|before| !before.contains(label));
+            let comment = before.map_or(label.to_owned(), |before| format!("{before}; {label}"));
+            kept.set(key, &comment);
+        }
+        output.set_metadata(kept);
         for chapter in self.input.chapters() {
             let title = chapter.metadata().get("title").unwrap_or_default().to_owned();
             let (start, end) = (chapter.start(), chapter.end());

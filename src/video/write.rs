@@ -61,6 +61,7 @@ impl Writer {
         }
         let source = open::open(input, usize::MAX)?;
         let mut muxer = Muxer::create(output)?;
+        muxer.label.clone_from(&settings.label);
         muxer.copy_from(source, input.into(), probe.stream)?;
         let writer = Self::new(muxer, settings, Some(probe.codec.clone()), probe.time_base, probe.frame_rate);
         if let Some(look) = Look::expected(probe) {

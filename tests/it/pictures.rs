@@ -35,7 +35,7 @@ fn lossless_formats_come_back_bit_by_bit() {
         let frame = read_picture(&from).expect("read");
         let rgb = whole(&frame);
         assert!((rgb[[1, 5, 2]] * 255.0 - f32::from(pattern(2, 5)[1])).abs() < 1e-3);
-        write_picture(&to, &frame.picture, &from).expect("written");
+        write_picture(&to, &frame.picture, &from, None).expect("written");
         assert_eq!(image::open(&to).expect("opens").into_rgb8(), image, "{ending}");
     }
     assert_eq!(names(dir.path()).len(), 8);
@@ -47,7 +47,7 @@ fn jpeg_stays_close() {
     let (from, to) = (dir.path().join("a.jpg"), dir.path().join("b.jpg"));
     RgbImage::from_fn(64, 48, |x, y| Rgb([(x * 3) as u8, (y * 4) as u8, 90])).save(&from).expect("saved");
     let frame = read_picture(&from).expect("read");
-    write_picture(&to, &frame.picture, &from).expect("written");
+    write_picture(&to, &frame.picture, &from, None).expect("written");
     let worst = (whole(&read_picture(&to).expect("read")) - whole(&frame))
         .iter()
         .fold(0.0_f32, |w, d| w.max(d.abs()));
@@ -63,22 +63,22 @@ fn depth_alpha_and_gray_are_kept() {
     deep.save(&from).expect("saved");
     let frame = read_picture(&from).expect("read");
     assert_eq!(frame.picture.bit_depth(), 16);
-    write_picture(&to, &frame.picture, &from).expect("written");
+    write_picture(&to, &frame.picture, &from, None).expect("written");
     assert_eq!(image::open(&to).expect("opens").into_rgb16(), deep);
 
     let clear = RgbaImage::from_fn(9, 7, |x, y| Rgba([x as u8, y as u8, 3, (x * y) as u8]));
     clear.save(&from).expect("saved");
     let frame = read_picture(&from).expect("read");
-    write_picture(&to, &frame.picture, &from).expect("written");
+    write_picture(&to, &frame.picture, &from, None).expect("written");
     assert_eq!(image::open(&to).expect("opens").into_rgba8(), clear);
-    let error =
-        write_picture(&dir.path().join("b.jpg"), &frame.picture, &from).expect_err("alpha would be lost");
+    let error = write_picture(&dir.path().join("b.jpg"), &frame.picture, &from, None)
+        .expect_err("alpha would be lost");
     assert!(matches!(&error, Error::BadSetting { reason, .. } if reason.contains(".png")), "{error}");
 
     let gray = GrayImage::from_fn(9, 7, |x, y| Luma([(x * y) as u8]));
     gray.save(&from).expect("saved");
     let frame = read_picture(&from).expect("read");
-    write_picture(&to, &frame.picture, &from).expect("written");
+    write_picture(&to, &frame.picture, &from, None).expect("written");
     assert_eq!(image::open(&to).expect("opens"), image::DynamicImage::ImageLuma8(gray));
     assert_eq!(names(dir.path()), ["a.png", "b.png"]);
 }
@@ -104,7 +104,7 @@ fn pictures_are_turned_upright_once() {
         let frame = read_picture(&from).expect("read");
         assert_eq!(frame.picture.size_px(), size, "{orientation}");
         assert!(whole(&frame)[[0, white.1, white.0]] > 0.9, "{orientation}");
-        write_picture(&to, &frame.picture, &from).expect("written");
+        write_picture(&to, &frame.picture, &from, None).expect("written");
         let again = read_picture(&to).expect("read");
         assert_eq!(again.picture.size_px(), size, "turned twice after {orientation}");
         assert!(whole(&again)[[0, white.1, white.0]] > 0.9, "{orientation}");
@@ -138,10 +138,13 @@ fn pictures_that_will_not_do() {
     assert!(read_picture_within(&at("a.png"), 1200).is_ok());
     let frame = read_picture(&at("a.png")).expect("read");
     for name in ["b.xyz", "b.gif"] {
-        let error = write_picture(&at(name), &frame.picture, &at("a.png")).expect_err(name);
+        let error = write_picture(&at(name), &frame.picture, &at("a.png"), None).expect_err(name);
         assert!(matches!(error, Error::BadSetting { .. }), "{error:?}");
     }
-    assert!(matches!(write_picture(&at("no/b.png"), &frame.picture, &at("a.png")), Err(Error::Io { .. })));
+    assert!(matches!(
+        write_picture(&at("no/b.png"), &frame.picture, &at("a.png"), None),
+        Err(Error::Io { .. })
+    ));
     assert_eq!(names(dir.path()), ["a.png", "cut.png", "lie.png", "text.png", "zero.png"]);
     assert!(!is_picture(&at("text.png")) && !is_picture(&at("missing.png")));
 }

@@ -80,6 +80,11 @@ fn a_video_keeps_its_frames_times_and_sound() {
     assert_eq!(done["report"]["frames_decoded"], 12);
     assert_eq!(done["report"]["frames_written"], 12);
     assert_eq!(done["report"]["frames_swapped"], 12);
+    let probed = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", "format_tags=comment", "-of", "csv=p=0", text(&output)])
+        .output()
+        .expect("ffprobe starts");
+    assert!(String::from_utf8_lossy(&probed.stdout).contains("AI-generated face"), "{probed:?}");
     let (before, after) = (first_frame(&input), first_frame(&output));
     assert_eq!(before.dimensions(), after.dimensions());
     let change = |x: u32, y: u32| {
@@ -116,6 +121,7 @@ fn a_folder_goes_on_after_a_failure_and_tells_it() {
     let (before, after) =
         (fs::read(input.join("c.png")).expect("read"), fs::read(output.join("c.png")).expect("read"));
     assert_ne!(before, after);
+    assert!(after.windows(17).any(|w| w == b"AI-generated face"), "the picture isn't labelled");
 }
 
 #[test]

@@ -176,6 +176,7 @@ fn encoders_that_will_not_do() {
         preset: preset.map(Into::into),
         quality,
         threads: 1,
+        ..EncodeSettings::default()
     };
     let cases = [
         (with(Some("no-such"), None, None), "--encoder", "not in this FFmpeg"),
