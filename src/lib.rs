@@ -56,6 +56,7 @@ pub mod face;
 pub mod swap;
 pub mod blend;
 pub mod measure;
+pub mod eval;
 pub mod batch;
 pub mod bench;
 pub mod extract;

@@ -40,6 +40,13 @@ pub fn mean_distance(faces: &[Embedding], people: &[Embedding]) -> Option<f64> {
     (n > 0).then(|| sum / n as f64)
 }
 
+/// Mean distance between each two of `faces`; `None` when there are fewer than two.
+pub fn mean_distance_within(faces: &[Embedding]) -> Option<f64> {
+    let n = faces.len() as f64;
+    // Every face is at 0 from itself.
+    mean_distance(faces, faces).filter(|_| n > 1.0).map(|mean| mean * n / (n - 1.0))
+}
+
 /// The network that describes faces.
 #[derive(Debug)]
 pub struct Embedder {
@@ -130,5 +137,8 @@ mod tests {
         let mean = mean_distance(&[face(0.0, 0.0), face(0.0, 1.0)], &[face(0.0, 0.0), face(0.0, 3.0)]);
         assert!((mean.unwrap_or(0.0) - (0.0 + 3.0 + 1.0 + 2.0) / 4.0).abs() < 1e-6);
         assert_eq!(mean_distance(&[], &[face(0.0, 0.0)]), None);
+        let within = mean_distance_within(&[face(0.0, 0.0), face(0.0, 1.0), face(0.0, 3.0)]);
+        assert!((within.unwrap_or(0.0) - 2.0).abs() < 1e-6, "1, 2 and 3");
+        assert_eq!(mean_distance_within(&[face(0.0, 0.0)]), None);
     }
 }
