@@ -34,7 +34,10 @@ fn swapped(side: usize, network_side: usize) -> Swapped {
         pixels: Array3::from_shape_vec((3, network_side, network_side), new).expect("three squares"),
         mask: Some(Array2::ones((network_side, network_side))),
     };
-    Swapped { frame: Frame { idx: 0, picture: Picture::from_rgb8(1920, 1080, &pixels) }, faces: vec![new_face] }
+    Swapped {
+        frame: Frame { idx: 0, picture: Picture::from_rgb8(1920, 1080, &pixels) },
+        faces: vec![new_face],
+    }
 }
 
 fn blending(c: &mut Criterion) {

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Error, Outcome, Result,
     batch::Job,
-    bench, cli, doctor, extract,
+    bench, cli, doctor, eval, extract,
     nn::{Provider, Runtime, RuntimeSettings},
     progress::{Style, Watch},
     settings::{SwapSettings, checked, checked_f64, model_dirs, n_hardware_threads},
@@ -28,7 +28,7 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::Train(args)) => train(args, stop),
         #[cfg(feature = "train")]
         Some(Command::Export(args)) => export(args),
-        Some(Command::Eval(_)) => Ok(Outcome::Whole),
+        Some(Command::Eval(args)) => eval(args),
         Some(Command::Bench(args)) => bench(&args, stop),
         Some(Command::Identities(args)) => identities(&args),
         Some(Command::Doctor(args)) => {
@@ -99,6 +99,27 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
     let n_faces = extract::extract(&settings, &runtime, &mut watch)?;
     watch.clear();
     watch.line(&format!("{}: {n_faces} faces", args.output.display()));
+    Ok(Outcome::Whole)
+}
+
+fn eval(args: cli::EvalArgs) -> Result<Outcome> {
+    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let bundle =
+        args.identity.map(|identity| open_bundle(&identity, args.models.models.as_deref())).transpose()?;
+    let settings = eval::EvalSettings {
+        output: args.output,
+        target: args.target,
+        truth: args.truth,
+        region: args.region,
+        reference: args.reference,
+        every: checked("--every", args.every, 1..=1_000_000)?,
+    };
+    let report = eval::eval(&settings, &runtime, bundle.as_ref())?;
+    if args.json {
+        emit(&json(&report))
+    } else {
+        emit(&report.to_string())
+    }
     Ok(Outcome::Whole)
 }
 
