@@ -100,6 +100,10 @@ pub struct SwapArgs {
     /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5
     #[arg(long, value_name = "SHARE")]
     pub face_mask_blur: Option<f64>,
+    /// How many of the coarsest bands of detail keep the target's content: 0 gives the identity's own skin tone
+    /// and light, 2 the target's [default: 2]
+    #[arg(long, value_name = "N")]
+    pub target_bands: Option<usize>,
     /// Encoder, e.g. libx264, libx265, ffv1 [default: the input's codec family]
     #[arg(long, value_name = "NAME")]
     pub output_video_encoder: Option<String>,

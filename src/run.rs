@@ -50,6 +50,9 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     if let Some(blur) = args.face_mask_blur {
         settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;
     }
+    if let Some(n) = args.target_bands {
+        settings.blend.small_bands_from_target = checked("--target-bands", n, 0..=4)?;
+    }
     settings.encode.encoder = args.output_video_encoder;
     settings.encode.preset = args.output_video_preset;
     settings.encode.quality = args

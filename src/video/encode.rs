@@ -121,7 +121,7 @@ pub(super) struct Encoder {
 pub(super) fn open(demand: &Demand, look: &Look) -> Result<Encoder> {
     let settings = demand.settings;
     if let Some(quality) = settings.quality.filter(|q| *q > 100) {
-        return Err(Error::setting("--quality", quality, "must be 0 to 100"));
+        return Err(Error::setting("--output-video-quality", quality, "must be 0 to 100"));
     }
     let names = match &settings.encoder {
         Some(name) => vec![name.clone()],
@@ -136,7 +136,11 @@ pub(super) fn open(demand: &Demand, look: &Look) -> Result<Encoder> {
         }
     }
     let value = settings.encoder.clone().unwrap_or_else(|| "automatic".into());
-    Err(Error::setting("--encoder", value, format!("{}; try another encoder or .mkv", reasons.join("; "))))
+    Err(Error::setting(
+        "--output-video-encoder",
+        value,
+        format!("{}; try another encoder or .mkv", reasons.join("; ")),
+    ))
 }
 
 /// The encoders that doctor lists and `--encoder` is likely to name.
@@ -312,7 +316,7 @@ fn set_options(
         _ => None,
     };
     let Some(preset) = settings.preset.as_deref().or(usual) else { return Ok(()) };
-    let refuse = |reason| Err(Refusal::Setting(Error::setting("--preset", preset, reason)));
+    let refuse = |reason| Err(Refusal::Setting(Error::setting("--output-video-preset", preset, reason)));
     // These two take any word here and complain, on the terminal, when they start.
     if name.starts_with("libx26") && !X26_PRESETS.contains(&preset) {
         return refuse(format!("{name} knows {}", X26_PRESETS.join(", ")));

@@ -156,7 +156,7 @@ fn errors_are_clear_and_leave_nothing_behind() {
         row(&[DEMO, "-i", "B", "-o", &out, "--onnxruntime", &name("no.so")], 1, &["no.so"]),
         row(&[DEMO, "-i", "B", "-o", &out, "--execution-providers", "cuda"], 1, &["cuda"]),
         row(&[DEMO, "-i", "B", "-o", &out, "--execution-providers", "abacus"], 2, &["abacus", "cpu"]),
-        row(&[DEMO, "-i", "B", "-o", &out, "--output-video-encoder", "none264"], 1, &["none264"]),
+        row(&[DEMO, "-i", "B", "-o", &out, "--output-video-encoder", "none264"], 2, &["none264"]),
     ];
     for (args, code, words) in table {
         let result = faceswap(&args.iter().map(String::as_str).collect::<Vec<_>>());

@@ -179,11 +179,11 @@ fn encoders_that_will_not_do() {
         ..EncodeSettings::default()
     };
     let cases = [
-        (with(Some("no-such"), None, None), "--encoder", "not in this FFmpeg"),
-        (with(Some("aac"), None, None), "--encoder", "no video"),
-        (with(Some("mpeg4"), None, None), "--encoder", "bits of depth"),
-        (with(None, Some("warp"), None), "--preset", "warp"),
-        (with(None, None, Some(101)), "--quality", "0 to 100"),
+        (with(Some("no-such"), None, None), "--output-video-encoder", "not in this FFmpeg"),
+        (with(Some("aac"), None, None), "--output-video-encoder", "no video"),
+        (with(Some("mpeg4"), None, None), "--output-video-encoder", "bits of depth"),
+        (with(None, Some("warp"), None), "--output-video-preset", "warp"),
+        (with(None, None, Some(101)), "--output-video-quality", "0 to 100"),
     ];
     for (settings, option, words) in cases {
         let error = refused(&input, &output, &settings);
