@@ -81,6 +81,7 @@ pub enum Error {
 
 impl Error {
     /// An [`Error::BadSetting`].
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over numbers, texts and displays alike")]
     pub fn setting(name: &str, value: impl ToString, reason: impl Into<String>) -> Self {
         Self::BadSetting { name: name.into(), value: value.to_string(), reason: reason.into() }
     }

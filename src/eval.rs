@@ -313,10 +313,10 @@ impl Pending {
     fn finish(self, frames: &[Frame], rows: &mut [Row]) -> Result<()> {
         let after = |i: usize| frames[i].picture.rgb_rect(self.area.rect);
         let wanted: Flow = flow(&self.before[0], &after(0))?;
-        for i in 1..rows.len() {
+        for (i, row) in rows.iter_mut().enumerate().skip(1) {
             let (sum, n) =
                 flow_difference(&flow(&self.before[i], &after(i))?, &wanted, Some(&self.area.inside));
-            rows[i].flow = (rows[i].flow.0 + sum, rows[i].flow.1 + n);
+            row.flow = (row.flow.0 + sum, row.flow.1 + n);
         }
         // The target moves as itself.
         rows[0].flow.1 += 1.0;

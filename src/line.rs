@@ -284,6 +284,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "workers return results")]
     fn uneven(i: u32) -> Result<u32> {
         std::thread::sleep(Duration::from_micros(u64::from(i * 7919 % 13) * 50));
         Ok(i)

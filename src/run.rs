@@ -119,9 +119,9 @@ fn eval(args: cli::EvalArgs) -> Result<Outcome> {
     };
     let report = eval::eval(&settings, &runtime, bundle.as_ref())?;
     if args.json {
-        emit(&json(&report))
+        emit(&json(&report));
     } else {
-        emit(&report.to_string())
+        emit(&report.to_string());
     }
     Ok(Outcome::Whole)
 }
@@ -133,13 +133,14 @@ fn bench(args: &cli::BenchArgs, stop: &AtomicBool) -> Result<Outcome> {
     let mut watch = Watch::new(Style::Quiet, stop);
     let report = bench::bench(args.clip.as_deref(), n_frames, &bundle, &runtime, &mut watch)?;
     if args.json {
-        emit(&json(&report))
+        emit(&json(&report));
     } else {
-        emit(&report.to_string())
+        emit(&report.to_string());
     }
     Ok(Outcome::Whole)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "all jobs have one shape")]
 fn identities(args: &cli::ModelArgs) -> Result<Outcome> {
     let dirs = model_dirs(args.models.as_deref());
     let found = installed(&dirs);

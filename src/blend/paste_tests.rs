@@ -120,7 +120,7 @@ fn the_faces_own_crop_changes_next_to_nothing() {
 
 #[test]
 fn light_and_tone_stay_the_targets_and_detail_is_the_new_faces() {
-    let picture = Picture::from_rgb8(200, 160, &[120; 3 * 200 * 160]);
+    let picture = Picture::from_rgb8(200, 160, &vec![120; 3 * 200 * 160]);
     // Stripes of 6 pixels on a face that is much too green.
     let stripes = |_: &Similarity| {
         Array3::from_shape_fn((3, 150, 150), |(c, _, x)| {
@@ -146,7 +146,7 @@ fn light_and_tone_stay_the_targets_and_detail_is_the_new_faces() {
 
 #[test]
 fn a_face_lands_in_its_place_and_its_mask_is_obeyed() {
-    let picture = Picture::from_rgb8(200, 160, &[120; 3 * 200 * 160]);
+    let picture = Picture::from_rgb8(200, 160, &vec![120; 3 * 200 * 160]);
     let hard = BlendSettings { mode: BlendMode::HardPaste, ..BlendSettings::default() };
     // White where the person's right half of the face is, black elsewhere; the lower half is masked out.
     let mut face =

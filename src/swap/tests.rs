@@ -7,7 +7,12 @@ use std::{fs, path::Path};
 use crate::swap::bundle::sha256;
 
 #[path = "../train/onnx.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the writer is the exporter's; tests need a part of it")]
+#[allow(
+    clippy::duplicate_mod,
+    dead_code,
+    unreachable_pub,
+    reason = "the writer is the exporter's; tests need a part of it"
+)]
 mod onnx;
 
 mod bundle;

@@ -44,7 +44,7 @@ const WEIGHT_MASK: f32 = 0.3;
 /// - target: `[batch, 3, side, side]`; mask, weight: `[batch, 1, side, side]`
 pub fn loss<B: Backend>(
     output: Tensor<B, 4>,
-    target: Tensor<B, 4>,
+    target: &Tensor<B, 4>,
     mask: Tensor<B, 4>,
     weight: &Tensor<B, 4>,
 ) -> (Tensor<B, 1>, Tensor<B, 1>) {
@@ -54,7 +54,7 @@ pub fn loss<B: Backend>(
     let difference = rgb.clone() - target.clone();
     let l1 = weighted_mean(difference.clone().abs(), weight.clone());
     let gradient = gradient_l1(&difference, weight);
-    let (ssim, margin) = ssim_map(&rgb, &target);
+    let (ssim, margin) = ssim_map(&rgb, target);
     let inner = weight.clone().slice([0..n, 0..1, margin..h - margin, margin..w - margin]);
     let dssim = weighted_mean(ssim.neg() + 1.0, inner);
     let mask = (own_mask - mask).abs().mean();
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn the_loss_of_the_target_itself_is_zero() {
         let output = Tensor::cat(vec![constant(0.4, 3), constant(1.0, 1)], 1);
-        let (total, parts) = loss(output, constant(0.4, 3), constant(1.0, 1), &constant(1.0, 1));
+        let (total, parts) = loss(output, &constant(0.4, 3), constant(1.0, 1), &constant(1.0, 1));
         assert!(total.into_scalar().abs() < 1e-5);
         assert!(parts.into_data().to_vec::<f32>().expect("f32").iter().all(|p| p.abs() < 1e-5));
     }
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn known_differences_have_known_losses() {
         let output = Tensor::cat(vec![constant(0.5, 3), constant(0.25, 1)], 1);
-        let (_, parts) = loss(output, constant(0.3, 3), constant(1.0, 1), &constant(2.0, 1));
+        let (_, parts) = loss(output, &constant(0.3, 3), constant(1.0, 1), &constant(2.0, 1));
         let parts = LossParts::from_values(&parts.into_data().to_vec::<f32>().expect("f32"));
         // Constant pictures differ in luminance alone: SSIM = (2 a b + C1) / (a^2 + b^2 + C1).
         let ssim = (2.0 * 0.5 * 0.3 + C1) / (0.25 + 0.09 + C1);

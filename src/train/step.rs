@@ -202,7 +202,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             let tensor = |array| preview::tensor_from_array::<B>(array, &self.device);
             let output = self.trained.model.forward(tensor(&batch.input), who, stage);
             let (one, four) =
-                loss(output, tensor(&batch.target), tensor(&batch.mask), &tensor(&batch.weight));
+                loss(output, &tensor(&batch.target), tensor(&batch.mask), &tensor(&batch.weight));
             total = Some(match total {
                 None => one,
                 Some(sum) => sum + one,

@@ -243,15 +243,15 @@ fn memory_does_not_grow_with_the_length() {
             text(&input),
         ]);
         let output = dir.path().join("out.mp4");
-        let script = format!(
-            "\"$0\" \"$@\" & pid=$!; peak=0; while kill -0 $pid 2>/dev/null; do \
-            kb=$(awk '/VmHWM/ {{print $2}}' /proc/$pid/status 2>/dev/null); peak=${{kb:-$peak}}; sleep 0.05; done; \
-            wait $pid && echo $peak"
-        );
+        let script = r#""$0" "$@" & pid=$!
+            while kill -0 $pid 2>/dev/null; do
+                kb=$(awk '/VmHWM/ {print $2}' /proc/$pid/status 2>/dev/null); peak=${kb:-$peak}; sleep 0.05
+            done
+            wait $pid && echo $peak"#;
         let out = Command::new("sh")
             .args([
                 "-c",
-                &script,
+                script,
                 env!("CARGO_BIN_EXE_faceswap"),
                 text(&input),
                 "-i",
