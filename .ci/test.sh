@@ -23,7 +23,7 @@ check cargo fmt --check
 tests --features train
 check cargo clippy --release --all-targets --features train -- -D warnings
 check env RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --features train --quiet
-check cargo bench --no-run --quiet
+check cargo bench --no-run --quiet --features train
 
 sum() { grep -oE "[0-9]+ $1" "$log" | awk '{n += $1} END {print n + 0}'; }
 failed=$((failed + $(sum failed)))
