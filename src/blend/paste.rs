@@ -54,7 +54,7 @@ pub struct BlendSettings {
 
 impl Default for BlendSettings {
     fn default() -> Self {
-        Self { mode: BlendMode::MultiBand, feather: 0.08, small_bands_from_target: 2, match_contrast: false }
+        Self { mode: BlendMode::MultiBand, feather: 0.05, small_bands_from_target: 2, match_contrast: false }
     }
 }
 
@@ -130,8 +130,7 @@ fn work_side(network_side: usize, alignment: &Similarity) -> usize {
 
 /// Where both the face's points and the network see the face.
 fn outline(face: &NewFace, alignment: &Similarity, side: usize) -> Vec<f32> {
-    let hull = face::hull_mask(&face.face.points, alignment, side);
-    let mut outline = hull.as_standard_layout().iter().copied().collect::<Vec<f32>>();
+    let (mut outline, _) = face::hull_mask(&face.face.points, alignment, side).into_raw_vec_and_offset();
     if let Some(mask) = &face.mask {
         let from = mask.dim().0;
         let mask = mask.as_standard_layout();

@@ -1,5 +1,7 @@
 //! The program from outside. Each module says what belongs there.
 
+mod blend;
+mod eval;
 mod media;
 mod pictures;
 mod program;
