@@ -6,6 +6,7 @@
 mod locate;
 
 use std::{
+    error::Error as _,
     ffi::CStr,
     fmt,
     path::{Path, PathBuf},
@@ -15,7 +16,7 @@ use std::{
 
 use ndarray::{ArrayD, ArrayViewD};
 use ort::{
-    ErrorCode,
+    ErrorCode, LoadDynamicError,
     environment::Environment,
     ep::ExecutionProviderDispatch,
     ortsys,
@@ -249,7 +250,7 @@ fn environment(setting: Option<&Path>) -> Result<(Environment, PathBuf)> {
                     *loaded = Some((environment.clone(), path.clone()));
                     return Ok((environment, path));
                 }
-                Err(e) => format!("{}: {e}", path.display()),
+                Err(e) => format!("{}: {}", path.display(), why_not_loaded(&e)),
             },
         };
         tried.push(failure);
@@ -260,6 +261,20 @@ fn environment(setting: Option<&Path>) -> Result<(Environment, PathBuf)> {
         tried.join("\n  "),
         locate::INSTALL
     )))
+}
+
+fn why_not_loaded(error: &LoadDynamicError) -> String {
+    match error {
+        LoadDynamicError::Dlopen { error, .. } => {
+            // What the system's loader said hides one step down.
+            error.source().map_or_else(|| error.to_string(), ToString::to_string)
+        }
+        LoadDynamicError::MissingApi { .. } => "is a library, but not ONNX Runtime".into(),
+        LoadDynamicError::BadVersion { version_str, .. } => {
+            format!("is version {version_str}, which is too old")
+        }
+        LoadDynamicError::InvalidVersionString => error.to_string(),
+    }
 }
 
 fn available() -> ort::Result<Vec<String>> {

@@ -25,7 +25,9 @@ fn a_gap_ends_a_track() {
     }
     row.follow(None, false);
     assert_eq!(row.jitter.mean(), None, "no three frames followed each other");
-    [0.0, 1.0, 4.0].iter().for_each(|x| row.follow(Some(&face(*x)), false));
+    for x in [0.0, 1.0, 4.0] {
+        row.follow(Some(&face(x)), false);
+    }
     assert!((row.jitter.mean().unwrap() - 0.2).abs() < 1e-9);
 }
 

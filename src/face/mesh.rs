@@ -39,6 +39,24 @@ pub const UPPER_LIP: [usize; 11] = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 
 /// Outer edge of the lower lip, corners left out.
 pub const LOWER_LIP: [usize; 9] = [375, 321, 405, 314, 17, 84, 181, 91, 146];
 
+/// Second contours of the eyelids, right and left, above and below the first.
+pub const LID_CREASES: [[usize; 15]; 2] = [
+    [247, 30, 29, 27, 28, 56, 190, 25, 110, 24, 23, 22, 26, 112, 243],
+    [467, 260, 259, 257, 258, 286, 414, 255, 339, 254, 253, 252, 256, 341, 463],
+];
+/// The lips inside their outer edge.
+pub const INNER_LIPS: [usize; 60] = [
+    76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306, 307, 320, 404, 315, 16, 85, 180, 90, 77, 62, 183, 42,
+    41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 316, 15, 86, 179, 89, 96, 78, 191, 80, 81, 82, 13,
+    312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95,
+];
+
+/// Whether a point may move far within a frame while the head is still: lids, lips and irises.
+pub fn is_quick(point: usize) -> bool {
+    let lists = [LIDS.as_flattened(), LID_CREASES.as_flattened(), &UPPER_LIP, &LOWER_LIP, &INNER_LIPS];
+    point >= N_SKIN || lists.iter().any(|list| list.contains(&point))
+}
+
 /// The smallest upright box `[x0, y0, x1, y1]` around the skin points (all points if there are fewer).
 pub fn bounds(points: &[FramePx]) -> [f64; 4] {
     let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];

@@ -2,9 +2,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SETTINGS: Stabilisation =
-    Stabilisation { radius: 3, sigma_frames: 1.5, sigma_point: 0.012, sigma_head: 0.01 };
-
 /// A flat face: points on an oval grid, the eyes 100 px apart.
 fn face() -> Vec<FramePx> {
     let mut points: Vec<FramePx> = (0..mesh::N_POINTS)
@@ -34,7 +31,7 @@ fn noise(seed: u64) -> f64 {
 
 fn run(clip: &[Vec<FramePx>]) -> Vec<Vec<FramePx>> {
     let window: Vec<Option<&[FramePx]>> = clip.iter().map(|points| Some(&points[..])).collect();
-    (0..clip.len()).map(|i| stabilised(&window, i, &SETTINGS)).collect()
+    (0..clip.len()).map(|i| stabilised(&window, i, &Stabilisation::default())).collect()
 }
 
 fn worst(a: &[FramePx], b: &[FramePx]) -> f64 {
@@ -138,7 +135,8 @@ fn a_jolt_of_the_head_is_kept() {
 fn gaps_ends_and_odd_input_leave_the_points_alone() {
     let points = posed(&face(), 1.0, 0.3, 100.0, 100.0);
     let moved = posed(&face(), 1.0, 0.3, 101.0, 100.0);
-    let alone = |window: &[Option<&[FramePx]>], middle: usize| stabilised(window, middle, &SETTINGS);
+    let alone =
+        |window: &[Option<&[FramePx]>], middle: usize| stabilised(window, middle, &Stabilisation::default());
     assert_eq!(alone(&[Some(&points)], 0), points);
     assert_eq!(alone(&[Some(&moved), None, Some(&points), None, Some(&moved)], 2), points);
     assert_eq!(alone(&[Some(&points), Some(&moved)], 0), points, "nothing before the first frame");

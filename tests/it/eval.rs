@@ -15,14 +15,14 @@ fn truth_clips(k: usize) -> Option<(PathBuf, &'static str, &'static str)> {
     if folder.is_dir() {
         return Some((folder, host, face));
     }
-    println!("skipped: no {}", folder.display());
+    eprintln!("skipped: no {}", folder.display());
     None
 }
 
 fn runtime() -> Option<Runtime> {
     let runtime = Runtime::load(&RuntimeSettings { threads: 1, ..RuntimeSettings::default() });
     if runtime.is_err() {
-        println!("skipped: no ONNX Runtime");
+        eprintln!("skipped: no ONNX Runtime");
     }
     runtime.ok()
 }
@@ -39,7 +39,7 @@ fn scored(k: usize, every: usize) -> Option<EvalReport> {
         every,
     };
     let report = eval(&settings, &runtime()?, None).expect("the clips fit together");
-    println!("truth/{k}: {report}");
+    eprintln!("truth/{k}: {report}");
     Some(report)
 }
 
