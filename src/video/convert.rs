@@ -119,3 +119,63 @@ impl Drop for Converter {
 fn is_rgb(format: Pixel) -> bool {
     super::layout::is_rgb(format.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::video::picture::Picture;
+
+    /// A frame of one packed plane with counted bytes, and the planes that `to` makes of it.
+    fn planes(format: Pixel, bytes_per_row: usize, to: Pixel) -> (Vec<u8>, Picture) {
+        let mut frame = Video::new(format, 8, 2);
+        let mut all = Vec::new();
+        for y in 0..2 {
+            let row: Vec<u8> = (0..bytes_per_row).map(|i| (40 + 61 * y + 5 * i) as u8).collect();
+            let stride = frame.stride(0);
+            frame.data_mut(0)[y * stride..][..bytes_per_row].copy_from_slice(&row);
+            all.extend(row);
+        }
+        let made =
+            Converter::new().convert(&frame, Shape { format: to, width: 8, height: 2 }).expect("converts");
+        (all, Picture::from_frame(made, 0, 0).ok().expect("handled"))
+    }
+
+    #[test]
+    fn unpacking_moves_bytes_and_changes_none() {
+        let (packed, made) = planes(Pixel::YUYV422, 16, Pixel::YUV422P);
+        for y in 0..2 {
+            let row = &packed[16 * y..][..16];
+            let every = |first, step| row.iter().copied().skip(first).step_by(step).collect::<Vec<u8>>();
+            assert_eq!(made.row::<u8>(0, y, 8), every(0, 2));
+            assert_eq!(made.row::<u8>(1, y, 4), every(1, 4));
+            assert_eq!(made.row::<u8>(2, y, 4), every(3, 4));
+        }
+        for (format, step, order) in
+            [(Pixel::RGB24, 3, [0, 1, 2]), (Pixel::BGR24, 3, [2, 1, 0]), (Pixel::BGRZ, 4, [2, 1, 0])]
+        {
+            let (packed, made) = planes(format, 8 * step, Pixel::GBRP);
+            for (plane, channel) in [(2, 0), (0, 1), (1, 2)] {
+                for y in 0..2 {
+                    let row = packed[8 * step * y..][..8 * step].iter().copied();
+                    let wanted: Vec<u8> = row.skip(order[channel]).step_by(step).collect();
+                    assert_eq!(made.row::<u8>(plane, y, 8), wanted, "{format:?}, channel {channel}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shifted_samples_keep_their_numbers() {
+        let mut frame = Video::new(Pixel::P010LE, 4, 2);
+        for plane in 0..2 {
+            frame.data_mut(plane).chunks_exact_mut(2).enumerate().for_each(|(i, sample)| {
+                sample.copy_from_slice(&(((i as u16 * 37 + 11) % 1024) << 6).to_le_bytes());
+            });
+        }
+        let shape = Shape { format: Pixel::YUV420P10LE, width: 4, height: 2 };
+        let made = Converter::new().convert(&frame, shape).expect("converts");
+        let made = Picture::from_frame(made, 0, 0).ok().expect("handled");
+        assert_eq!(made.row::<u16>(0, 0, 4), [11, 48, 85, 122]);
+        assert_eq!((made.row::<u16>(1, 0, 2), made.row::<u16>(2, 0, 2)), (&[11, 85][..], &[48, 122][..]));
+    }
+}

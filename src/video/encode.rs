@@ -1,9 +1,9 @@
 //! The encoder of the output: which, in which pixel format, how good.
 
-use std::ffi::CString;
+use std::{ffi::CString, mem::ManuallyDrop};
 
 use ffmpeg_next::{
-    self as ff, Rational, codec,
+    self as ff, Packet, Rational, codec,
     ffi::{
         AV_CODEC_FLAG_GLOBAL_HEADER, AV_OPT_SEARCH_CHILDREN, AVChromaLocation, AVColorPrimaries,
         AVColorRange, AVColorSpace, AVColorTransferCharacteristic, AVPixelFormat, FF_QP2LAMBDA,
@@ -104,7 +104,9 @@ pub(super) struct Demand<'a> {
 
 /// An open encoder.
 pub(super) struct Encoder {
-    pub context: ff::encoder::video::Encoder,
+    pub context: ManuallyDrop<ff::encoder::video::Encoder>,
+    /// It has got a frame.
+    pub fed: bool,
     pub name: String,
     /// What frames have to be converted to.
     pub format: Pixel,
@@ -113,6 +115,26 @@ pub(super) struct Encoder {
     /// What the encoder complains of; declared after it, since it must live longer.
     pub journal: Journal,
 }
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        if self.name == SVT {
+            // This one waits forever when it is closed before it has given out all that it was going to, and when it
+            // is asked for that without ever having got a frame.
+            if !self.fed {
+                return;
+            }
+            let mut packet = Packet::empty();
+            let _ = self.context.send_eof();
+            while self.context.receive_packet(&mut packet).is_ok() {}
+        }
+        // SAFETY: the context is dropped once, here, and not used after.
+        unsafe { ManuallyDrop::drop(&mut self.context) };
+    }
+}
+
+/// Writes to the terminal by itself, too, and so is only used when it is asked for.
+pub(super) const SVT: &str = "libsvtav1";
 
 /// Opens the first encoder that takes the frames as they are, as near as possible to what is asked.
 ///
@@ -180,7 +202,7 @@ fn candidates(demand: &Demand, format: Pixel) -> Vec<String> {
         Some("hevc") => &["libx265"],
         Some("vp8") => &["libvpx", "libvpx-vp9"],
         Some("vp9") => &["libvpx-vp9"],
-        Some("av1") => &["libsvtav1", "libaom-av1"],
+        Some("av1") => &["libaom-av1"],
         Some("prores") => &["prores_ks"],
         Some("theora") => &["libtheora"],
         // Without loss in, without loss out.
@@ -194,11 +216,7 @@ fn candidates(demand: &Demand, format: Pixel) -> Vec<String> {
     let mut names: Vec<String> = family.iter().map(|&name| name.to_owned()).collect();
     names.push("libx264".into());
     names.push("libx265".into());
-    names.extend(ff::encoder::find(demand.container_likes).map(|codec| match codec.name() {
-        // The default of its id in many builds is one that hardly anybody has the hardware for, or a slow one.
-        "libaom-av1" => "libsvtav1".to_owned(),
-        name => name.to_owned(),
-    }));
+    names.extend(ff::encoder::find(demand.container_likes).map(|codec| codec.name().to_owned()));
     // What holds everything, for pictures that lose with all others (alpha, 16 bits).
     names.push("ffv1".into());
     let mut seen = Vec::new();
@@ -247,7 +265,8 @@ fn try_open(name: &str, demand: &Demand, look: &Look) -> Result<Encoder, Refusal
         let (width, height) = (look.width, look.height);
         unfit(format!("won't take {width} x {height} {format} at {num}/{den} frames a second ({said})"))
     })?;
-    Ok(Encoder { context, name: name.into(), format, note, journal })
+    let context = ManuallyDrop::new(context);
+    Ok(Encoder { context, fed: false, name: name.into(), format, note, journal })
 }
 
 /// The encoder's format that is nearest to the frames', and what it loses; refuses to lose depth, alpha or colours.

@@ -77,6 +77,7 @@ impl Picture {
         let (rect, (width, height)) = (delta.rect, self.size_px());
         let (shift_x, shift_y) = (channel.shift_x, channel.shift_y);
         let (box_x, box_y) = (box_taps(shift_x, place_x), box_taps(shift_y, place_y));
+        let first_step = box_x.first().map_or(0, |(step, _)| *step);
         let (first, last) = (rect.x0 >> shift_x, (rect.x1 - 1) >> shift_x);
         let mut row_delta = vec![0.0; rect.width()];
         let (mut sums, mut own) = (vec![0.0_f32; rect.width()], vec![0.0_f32; rect.width()]);
@@ -106,12 +107,21 @@ impl Picture {
                 if own[pixels].iter().all(|d| *d == 0.0) {
                     continue;
                 }
-                let (mut sum, mut total_x) = (0.0, 0.0);
-                for &(step, weight) in &box_x {
-                    let Some(x) = x0.checked_add_signed(step).filter(|x| *x < width) else { continue };
-                    total_x += weight;
-                    if (rect.x0..rect.x1).contains(&x) {
-                        sum += weight * sums[x - rect.x0];
+                let (begin, end) =
+                    (x0 as isize + first_step, x0 as isize + first_step + box_x.len() as isize);
+                let (mut sum, mut total_x) = (0.0, 1.0);
+                if begin >= rect.x0 as isize && end <= rect.x1 as isize {
+                    // All of the box is inside, as most are.
+                    let inside = &sums[begin as usize - rect.x0..];
+                    box_x.iter().zip(inside).for_each(|((_, weight), d)| sum += weight * d);
+                } else {
+                    total_x = 0.0;
+                    for &(step, weight) in &box_x {
+                        let Some(x) = x0.checked_add_signed(step).filter(|x| *x < width) else { continue };
+                        total_x += weight;
+                        if (rect.x0..rect.x1).contains(&x) {
+                            sum += weight * sums[x - rect.x0];
+                        }
                     }
                 }
                 add(&mut row[sample_x * channel.step + channel.offset], sum / (total * total_x), channel);

@@ -203,7 +203,8 @@ impl Sample for u8 {
     }
 
     fn from_code(code: f32) -> Self {
-        code as Self
+        // By way of 32 bits, for which processors have an instruction on many numbers at once.
+        code as i32 as Self
     }
 }
 
@@ -213,6 +214,7 @@ impl Sample for u16 {
     }
 
     fn from_code(code: f32) -> Self {
-        code as Self
+        // By way of 32 bits, for which processors have an instruction on many numbers at once.
+        code as i32 as Self
     }
 }

@@ -206,12 +206,15 @@ impl<'a> Upsampler<'a> {
         let (mask, skip) = ((1 << shift) - 1, self.rect.x0 - (self.first << shift));
         if shift == 0 {
             to.copy_from_slice(&self.buffer[1..=to.len()]);
-        } else if shift == 1 && skip == 0 {
+        } else if shift == 1 {
             let [even, odd] = [self.taps_x[0], self.taps_x[1]];
-            for (pair, s) in to.chunks_mut(2).zip(self.buffer.windows(3)) {
-                pair[0] = even[0] * s[0] + even[1] * s[1] + even[2] * s[2];
+            let at = |t: [f32; 3], s: &[f32]| t[0] * s[0] + t[1] * s[1] + t[2] * s[2];
+            let (lead, to) = to.split_at_mut(skip);
+            lead.iter_mut().for_each(|out| *out = at(odd, &self.buffer));
+            for (pair, s) in to.chunks_mut(2).zip(self.buffer[skip..].windows(3)) {
+                pair[0] = at(even, s);
                 if let [_, second] = pair {
-                    *second = odd[0] * s[0] + odd[1] * s[1] + odd[2] * s[2];
+                    *second = at(odd, s);
                 }
             }
         } else {

@@ -6,7 +6,7 @@ use ffmpeg_next::{self as ff, Packet, format::Pixel, picture};
 
 use super::{
     convert::{Converter, Shape},
-    encode::{self, Demand, EncodeSettings, Encoder, Look},
+    encode::{self, Demand, EncodeSettings, Encoder, Look, SVT},
     mux::Muxer,
     open,
     output::same_file,
@@ -64,7 +64,7 @@ impl Writer {
         muxer.label.clone_from(&settings.label);
         muxer.copy_from(source, input.into(), probe.stream)?;
         let writer = Self::new(muxer, settings, Some(probe.codec.clone()), probe.time_base, probe.frame_rate);
-        if let Some(look) = Look::expected(probe) {
+        if let Some(look) = Look::expected(probe).filter(|_| settings.encoder.as_deref() != Some(SVT)) {
             // Whatever the encoder dislikes is told before any work is done.
             writer.open_encoder(&look)?;
         }
@@ -83,7 +83,9 @@ impl Writer {
         settings: &EncodeSettings,
     ) -> Result<Self> {
         let writer = Self::new(Muxer::create(output)?, settings, None, (fps.1, fps.0), fps);
-        writer.open_encoder(&Look::plain(Pixel::GBRP, size.0, size.1))?;
+        if settings.encoder.as_deref() != Some(SVT) {
+            writer.open_encoder(&Look::plain(Pixel::GBRP, size.0, size.1))?;
+        }
         Ok(writer)
     }
 
@@ -157,7 +159,9 @@ impl Writer {
             frame = self.converter.convert(&frame, wanted).map_err(|reason| self.media_error(reason))?;
         }
         let Some(encoder) = &mut self.encoder else { return Err(self.media_error("no encoder")) };
-        encoder.context.send_frame(&frame).map_err(|e| self.encoder_error(e))?;
+        encoder.fed = true;
+        let sent = encoder.context.send_frame(&frame);
+        sent.map_err(|e| self.encoder_error(e))?;
         self.durations.insert(pts, duration);
         (self.last_pts, self.n_frames) = (Some(pts), self.n_frames + 1);
         self.drain()
