@@ -173,7 +173,7 @@ impl Part {
         let sum = sha256(&bytes);
         if !sum.eq_ignore_ascii_case(&network.sha256) {
             let reason = format!(
-                "its SHA-256 is {sum}, {FILE_NAME} says {}: the file was changed or damaged; install the identity again",
+                "its sha256 is {sum}, {FILE_NAME} says {}: the file was changed or damaged; install the identity again",
                 network.sha256
             );
             return Err(Error::model(&path, reason));

@@ -184,6 +184,7 @@ impl Manifest {
         Ok(manifest)
     }
 
+    #[expect(clippy::float_cmp, reason = "these two values are written exactly or not at all")]
     fn check(&self, path: &Path) -> Result<()> {
         let bad = |reason: String| Err(Error::model(path, reason));
         if !is_name(&self.name) {

@@ -6,6 +6,7 @@ use std::{fs, path::Path};
 
 use crate::swap::bundle::sha256;
 
+#[cfg(not(feature = "train"))]
 #[path = "../train/onnx.rs"]
 #[allow(
     clippy::duplicate_mod,
@@ -19,6 +20,8 @@ mod bundle;
 mod inspect;
 mod swapper;
 
+#[cfg(feature = "train")]
+use crate::train::onnx;
 use onnx::{GraphWriter, Weights};
 
 /// Side of the tiny networks' pictures.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use burn::{
-    backend::Flex,
+    backend::{Flex, flex::FlexDevice},
     nn::conv::Conv2d,
     tensor::{Tensor, backend::Backend},
 };
@@ -69,7 +69,7 @@ pub fn export(settings: &ExportSettings) -> Result<Bundle> {
             format!("the level of {side} px has faded in to {percent:.0} % only; train until it is whole");
         return Err(Error::model(&checkpoint, reason));
     }
-    let device = Default::default();
+    let device = FlexDevice;
     let fresh = Comb::<Flex>::new(&state.comb, state.identities.len(), &device);
     let comb = checkpoint::average(&checkpoint, fresh, &device)?;
     let weights = if settings.half { Weights::Half } else { Weights::Full };

@@ -23,7 +23,7 @@ fn faces(n: usize, side: usize) -> Array4<f32> {
 
 fn tensor(array: &Array4<f32>) -> Tensor<Flex, 4> {
     let data = TensorData::new(array.iter().copied().collect::<Vec<_>>(), array.shape().to_vec());
-    Tensor::from_data(data, &Default::default())
+    Tensor::from_data(data, &FlexDevice)
 }
 
 fn difference(ours: Tensor<Flex, 4>, theirs: &ArrayD<f32>) -> f32 {
@@ -37,8 +37,8 @@ fn onnx_runtime_gives_what_the_framework_gives() {
         eprintln!("skipped: no ONNX Runtime");
         return;
     };
-    Flex::seed(&Default::default(), 3);
-    let comb = Comb::<Flex>::new(&config(), 2, &Default::default());
+    Flex::seed(&FlexDevice, 3);
+    let comb = Comb::<Flex>::new(&config(), 2, &FlexDevice);
     for level in [2, 3] {
         let stage = Stage { level, alpha: 1.0 };
         for (weights, limit) in [(Weights::Full, 1e-4), (Weights::Half, 1e-2)] {
@@ -87,7 +87,7 @@ fn training(dir: &Path, stage: Stage) {
         optim::{Adam, AdamConfig, adaptor::OptimizerAdaptor},
     };
     type B = Autodiff<Flex>;
-    let model = Comb::<B>::new(&config(), 2, &Default::default());
+    let model = Comb::<B>::new(&config(), 2, &FlexDevice);
     let optimizer: OptimizerAdaptor<Adam, Comb<B>, B> = AdamConfig::new().init();
     let state = State {
         schema: State::schema(),

@@ -11,7 +11,7 @@ mod device;
 mod export;
 mod losses;
 mod model;
-mod onnx;
+pub(crate) mod onnx;
 mod preview;
 mod schedule;
 mod step;
