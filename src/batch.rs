@@ -20,10 +20,10 @@ use crate::{
     video,
 };
 
-/// Endings of the files that a folder is searched for, beside those of pictures.
-const VIDEO_ENDINGS: [&str; 17] = [
+/// Endings of the files that a folder is searched for, beside what is a picture by its content.
+const ENDINGS: [&str; 24] = [
     "mp4", "mov", "m4v", "mkv", "webm", "avi", "ts", "m2ts", "mts", "mxf", "mpg", "mpeg", "wmv", "flv",
-    "ogv", "3gp", "gif",
+    "ogv", "3gp", "gif", "png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff",
 ];
 
 /// What is to be done, the files aside.
@@ -166,8 +166,7 @@ pub fn media_files(dir: &Path) -> Result<Vec<PathBuf>> {
         let path = entry.map_err(Error::io(dir))?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if !hidden && path.is_file() && (VIDEO_ENDINGS.contains(&ending.as_str()) || video::is_picture(&path))
-        {
+        if !hidden && path.is_file() && (ENDINGS.contains(&ending.as_str()) || video::is_picture(&path)) {
             files.push(path);
         }
     }
