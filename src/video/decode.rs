@@ -183,6 +183,8 @@ impl Decoder {
             // A decoder that neither gives a frame nor ends when told that nothing comes any more.
             return Err(self.media_error("the decoder doesn't end"));
         }
+        // Reading overwrites a packet and forgets what it held: begin with an empty one.
+        self.packet = Packet::empty();
         match self.packet.read(&mut self.input) {
             Ok(()) if self.packet.stream() == self.probe.stream => {
                 if let Some(dts) = self.packet.dts().or(self.packet.pts()) {
