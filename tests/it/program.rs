@@ -151,7 +151,7 @@ fn errors_are_clear_and_leave_nothing_behind() {
         row(&[DEMO, "-i", "B", "-o", DEMO], 2, &["is the input itself"]),
         row(&[DEMO, "-i", "B", "-o", &name("exists.mp4")], 2, &["exists.mp4", "--overwrite"]),
         row(&[DEMO, "-i", "B", "-o", &name("no/out.mp4")], 2, &["missing"]),
-        row(&[DEMO, "-i", "B", "-o", "/proc/out.mp4"], 1, &["/proc/"]),
+        row(&[DEMO, "-i", "B", "-o", "/proc/out.mp4"], 1, &["/proc"]),
         row(&[DEMO, "-i", "B", "-o", &out, "--batch", "0"], 2, &["--batch = 0", "1 to 64"]),
         row(&[DEMO, "-i", "B", "-o", &out, "--onnxruntime", &name("no.so")], 1, &["no.so"]),
         row(&[DEMO, "-i", "B", "-o", &out, "--execution-providers", "cuda"], 1, &["cuda"]),

@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The Rust files of the library with their paths from `src`.
+/// The Rust files of the library with their paths from `src`, test modules left out.
 fn sources() -> Vec<(PathBuf, String)> {
     fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).expect("src is readable") {
             let path = entry.expect("src is readable").path();
             if path.is_dir() {
                 walk(&path, files);
-            } else if path.extension().is_some_and(|e| e == "rs") {
+            } else if path.extension().is_some_and(|e| e == "rs") && !is_test(&path) {
                 files.push(path);
             }
         }
@@ -28,6 +28,20 @@ fn sources() -> Vec<(PathBuf, String)> {
     files.into_iter().map(read).collect()
 }
 
+/// Whether a file holds tests alone: `tests.rs`, `NAME_tests.rs`, `tests/NAME.rs`.
+fn is_test(path: &Path) -> bool {
+    let in_tests = path.parent().is_some_and(|dir| dir.ends_with("tests"));
+    in_tests || path.file_stem().is_some_and(|name| name.to_string_lossy().ends_with("tests"))
+}
+
+/// Whether `line` holds `word`, and not as the end of a longer name.
+fn holds(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
 /// Lines of code, comments left out.
 fn code_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.starts_with("//"))
@@ -35,7 +49,7 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
 
 /// The files in which a line of code holds one of `words`.
 fn naming(words: &[&str]) -> Vec<PathBuf> {
-    let hit = |text: &str| code_lines(text).any(|line| words.iter().any(|word| line.contains(word)));
+    let hit = |text: &str| code_lines(text).any(|line| words.iter().any(|word| holds(line, word)));
     sources().into_iter().filter(|(_, text)| hit(text)).map(|(path, _)| path).collect()
 }
 
