@@ -47,7 +47,7 @@ impl Partial {
             match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Ok(_) => return Ok(Self { temporary, dest: dest.into(), renamed: false }),
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(Error::io(&folder)(e)),
+                Err(e) => return Err(Error::io(dest)(e)),
             }
         }
         Err(fail(&folder, ErrorKind::AlreadyExists, "is full of unfinished files (.*.partial-*)"))
