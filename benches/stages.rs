@@ -1,5 +1,4 @@
 //! How long single steps take on one core: `cargo bench --bench stages`.
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use faceswap::{

@@ -1,7 +1,7 @@
 //! From a frame to the meshes of its faces.
 
 use super::{
-    detect::Detector,
+    detect::{Detector, SmallFaces},
     landmark::{LandmarkSettings, Landmarker, Region},
     mesh,
 };
@@ -18,6 +18,8 @@ pub struct FinderSettings {
     pub detection_threshold: f64,
     /// Least presence that the mesh network gives, 0..=1.
     pub presence_threshold: f32,
+    /// When to look for faces below a tenth of the frame's long side.
+    pub small_faces: SmallFaces,
     /// Clockwise quarter turns that show the stored picture upright, 0..=3, from the probe.
     pub quarter_turns: u8,
     /// How carefully faces are measured.
@@ -39,6 +41,7 @@ impl Default for FinderSettings {
         Self {
             detection_threshold: 0.5,
             presence_threshold: 0.5,
+            small_faces: SmallFaces::default(),
             quarter_turns: 0,
             landmarks: LandmarkSettings::default(),
             max_faces: 16,
@@ -61,7 +64,7 @@ impl Finder {
     /// As [`Runtime::network`].
     pub fn new(runtime: &Runtime, settings: &FinderSettings) -> Result<Self> {
         Ok(Self {
-            detector: Detector::new(runtime, settings.detection_threshold)?,
+            detector: Detector::new(runtime, settings.detection_threshold, settings.small_faces)?,
             landmarker: Landmarker::new(runtime)?,
             settings: settings.clone(),
         })

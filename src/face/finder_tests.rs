@@ -103,6 +103,24 @@ fn a_close_up_and_two_faces_are_found() {
 }
 
 #[test]
+fn a_small_face_in_a_large_frame_is_found() {
+    let mut wide = image::RgbImage::from_pixel(1920, 1080, image::Rgb([90, 100, 110]));
+    let small = image::imageops::resize(&face(), 192, 192, image::imageops::FilterType::CatmullRom);
+    image::imageops::overlay(&mut wide, &small, 1300, 500);
+    for (small_faces, n_faces) in
+        [(SmallFaces::Never, 0), (SmallFaces::WhenAlone, 1), (SmallFaces::Always, 1)]
+    {
+        let Some(mut finder) = finder(&FinderSettings { small_faces, ..Default::default() }) else { return };
+        let faces = finder.find(&frame(&wide)).unwrap();
+        assert_eq!(faces.len(), n_faces, "{small_faces:?}");
+        for face in faces {
+            let error = error_px(&face.points, |x, y| (0.75 * x + 1300.0, 0.75 * y + 500.0));
+            assert!(error < 2.0, "{small_faces:?}: {error} px");
+        }
+    }
+}
+
+#[test]
 fn pictures_without_a_face_have_none() {
     let Some(mut finder) = finder(&FinderSettings::default()) else { return };
     for (w, h) in [(1, 1), (640, 2), (3, 480), (320, 240)] {

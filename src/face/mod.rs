@@ -21,6 +21,7 @@ mod resample;
 mod template;
 
 pub use align::{DEFAULT_MARGIN, HullTop, Template, align, crop, hull_mask, hull_mask_to};
+pub use detect::SmallFaces;
 pub use finder::{Finder, FinderSettings};
 pub use landmark::{LandmarkSettings, Refine};
 pub use track::{Tracker, TrackerSettings};
