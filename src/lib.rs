@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`pipeline`] | the whole line on one screen: a video in, a swapped video out |
 //! | [`frame`] | the types on the arrows, and the coordinates |
-//! | [`line`] | threads, bounded channels, order, shutdown; nothing else knows them |
+//! | [`mod@line`] | threads, bounded channels, order, shutdown; nothing else knows them |
 //! | [`video`] | probe, decode, encode, copy of all other tracks, pictures |
 //! | [`nn`] | networks through ONNX Runtime |
 //! | [`face`] | find, follow, hold still, align |
@@ -16,7 +16,7 @@
 //! | [`measure`] | truth, identity, jitter, flicker: functions of images |
 //! | [`eval`] | a swapped video against the truth |
 //! | [`batch`] | files and folders |
-//! | [`bench`] | frames and megapixels per second |
+//! | [`mod@bench`] | frames and megapixels per second |
 //! | [`extract`] | footage into sets of faces |
 //! | [`face_set`] | the files of a set of faces |
 //! | [`train`] | comb autoencoder, growth, export (feature `train`) |
@@ -35,7 +35,7 @@
 //! [`video::Writer`] encodes at the old timestamp.
 //!
 //! # Invariants
-//! 1. Each heavy crate has one home, and threads live in [`line`] alone.
+//! 1. Each heavy crate has one home, and threads live in [`mod@line`] alone.
 //! 2. No mutable globals. Constructors never print, ask, download or exit.
 //! 3. Frames in = frames out; timestamps are unchanged and rise; audio, subtitles and chapters are copied packets.
 //! 4. A frame without a face, and every pixel outside the mask, goes to the encoder bit-exact.

@@ -1,7 +1,7 @@
 //! Faces: found, measured, followed, and cut out.
 //!
 //! A frame goes through [`detect`] (boxes), [`landmark`] (478 points in each), both behind [`finder`]; then
-//! [`track`] gives the faces numbers and [`stabilise`] holds the points still. [`align`] is the geometry between the
+//! [`track`] gives the faces numbers and [`stabilise`] holds the points still. [`mod@align`] is the geometry between the
 //! frame and the aligned square crop that networks see, the same in training and in swapping.
 
 pub mod finder;

@@ -66,7 +66,7 @@ pub fn loss<B: Backend>(
 }
 
 impl LossParts {
-    /// From the four values that [`loss`] gives.
+    /// From the four values that `loss` gives.
     pub fn from_values(values: &[f32]) -> Self {
         let at = |i: usize| values.get(i).copied().unwrap_or(f32::NAN);
         Self { dssim: at(0), l1: at(1), gradient: at(2), mask: at(3) }

@@ -232,7 +232,7 @@ impl<B: Backend> Comb<B> {
         }
     }
 
-    /// Pictures as identity `who`: shapes as in [`Encoder::forward`] and [`Decoder::forward`].
+    /// Pictures as identity `who`: shapes as in the forward passes of `Encoder` and `Decoder`.
     pub fn forward(&self, x: Tensor<B, 4>, who: usize, stage: Stage) -> Tensor<B, 4> {
         self.decoders[who].forward(self.encoder.forward(x, stage), stage)
     }
