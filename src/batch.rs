@@ -11,7 +11,7 @@ use crate::{
     blend::blend,
     face::{Finder, Tracker},
     frame::{Found, Swapped},
-    line::Stage,
+    line::single,
     nn::Runtime,
     pipeline::{self, Report},
     progress::Watch,
@@ -145,15 +145,6 @@ pub enum Outcome {
     Whole,
     /// An input was damaged; its output holds what could be read.
     Damaged,
-}
-
-/// What a stage makes of one item alone.
-fn single<S: Stage>(stage: &mut S, item: S::In) -> Result<S::Out> {
-    let out = match stage.push(item)? {
-        Some(out) => Some(out),
-        None => stage.finish()?,
-    };
-    out.ok_or_else(|| Error::Device("a stage lost its only frame; please report this".into()))
 }
 
 /// The videos and pictures of a folder in the order of their names; hidden files are left out.

@@ -10,7 +10,7 @@ use crate::{
     face::{self, Finder, FinderSettings, Template, Tracker, TrackerSettings},
     face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
     frame::{Found, Frame, Tracked},
-    line::{self, Stage},
+    line,
     nn::Runtime,
     pipeline::until_stopped,
     progress::Watch,
@@ -92,10 +92,9 @@ impl Cutter<'_> {
         let frame = video::read_picture(self.file)?;
         let faces = Finder::new(runtime, &FinderSettings::default())?.find(&frame)?;
         let mut tracker = Tracker::new(&TrackerSettings::default());
-        let pushed = tracker.push(Found { frame, faces })?;
-        let tracked = if pushed.is_some() { pushed } else { tracker.finish()? };
+        let tracked = line::single(&mut tracker, Found { frame, faces })?;
         let truth = self.truth.map(video::read_picture).transpose()?;
-        tracked.map_or(Ok(0), |tracked| self.write(&tracked, truth.as_ref(), set))
+        self.write(&tracked, truth.as_ref(), set)
     }
 
     fn cut_video(&self, runtime: &Runtime, set: &mut FaceSetWriter, watch: &mut Watch<'_>) -> Result<u64> {

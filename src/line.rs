@@ -48,6 +48,18 @@ pub trait Stage: Send {
     }
 }
 
+/// What a stage makes of one item alone.
+///
+/// # Errors
+/// Those of the stage; [`Error::Device`] when it gives nothing, which is a bug in it.
+pub fn single<S: Stage>(stage: &mut S, item: S::In) -> Result<S::Out> {
+    let out = match stage.push(item)? {
+        Some(out) => Some(out),
+        None => stage.finish()?,
+    };
+    out.ok_or_else(|| Error::Device("a stage lost its only frame; please report this".into()))
+}
+
 /// The time that one stage spent working, waiting left out, over all its workers.
 #[derive(Debug)]
 pub struct Meter {
@@ -232,11 +244,6 @@ impl<'scope> Line<'scope, '_> {
             first = first.and(result);
         }
         first.and(written).map(|()| self.meters)
-    }
-
-    /// The meters of the stages so far, in the order of the line; they go on counting.
-    pub fn meters(&self) -> &[Arc<Meter>] {
-        &self.meters
     }
 
     fn meter(&mut self, name: &'static str, n_workers: usize) -> Arc<Meter> {

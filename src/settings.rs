@@ -9,7 +9,6 @@ use crate::{
     Error, Result,
     blend::BlendSettings,
     face::{FinderSettings, TrackerSettings},
-    nn::RuntimeSettings,
     video::{self, DecodeSettings, EncodeSettings},
 };
 
@@ -145,15 +144,6 @@ pub fn free_output(path: &Path, overwrite: bool) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// The settings of ONNX Runtime with the default for its threads.
-pub fn runtime_settings(
-    providers: Vec<crate::nn::Provider>,
-    dylib: Option<PathBuf>,
-    threads: usize,
-) -> RuntimeSettings {
-    RuntimeSettings { providers, dylib, threads }
 }
 
 #[cfg(test)]
