@@ -15,6 +15,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     let cli = Cli::parse();
     let listening = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
@@ -31,6 +32,18 @@ fn main() -> ExitCode {
             eprintln!("error: {e}");
             exit_code(&e)
         }
+    }
+}
+
+/// Tells the C library to hold on to what is freed. A frame takes megabytes in every stage, and giving them back to the
+/// system each time costs a seventh of a run in page faults (measured at 720p and 1080p; memory grows by 3 %).
+fn keep_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets two numbers inside the allocator, before any other thread exists.
+    unsafe {
+        // The largest threshold that glibc takes.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 512 << 20);
     }
 }
 
