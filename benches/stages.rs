@@ -29,10 +29,11 @@ fn swapped(side: usize, network_side: usize) -> Swapped {
     let alignment = Similarity { a: scale, b: 0.0, tx: half - scale * middle.x, ty: half - scale * middle.y };
     let new = noise(3 * network_side * network_side);
     let new_face = NewFace {
-        face: Face { track: 0, points, presence: 1.0 },
+        face: Face::new(0, points, 1.0),
         alignment,
         pixels: Array3::from_shape_vec((3, network_side, network_side), new).expect("three squares"),
         mask: Some(Array2::ones((network_side, network_side))),
+        visible: None,
     };
     Swapped {
         frame: Frame { idx: 0, picture: Picture::from_rgb8(1920, 1080, &pixels) },

@@ -9,14 +9,15 @@ use std::{
 use crate::{
     Error, Result,
     blend::blend,
-    face::{Finder, Tracker},
-    frame::{Found, Swapped},
+    cast::Cast,
+    face::Analysis,
+    frame::Swapped,
     line::single,
     nn::Runtime,
     pipeline::{self, Report},
     progress::Watch,
     settings::{SwapSettings, free_output, output_path},
-    swap::{Bundle, Swapper},
+    swap::Swapper,
     video,
 };
 
@@ -29,8 +30,8 @@ const ENDINGS: [&str; 24] = [
 /// What is to be done, the files aside.
 #[derive(Debug)]
 pub struct Job<'a> {
-    /// Whose face goes in.
-    pub bundle: &'a Bundle,
+    /// Who is replaced by whom.
+    pub cast: &'a Cast,
     /// Where the networks run.
     pub runtime: &'a Runtime,
     /// How.
@@ -48,7 +49,7 @@ impl Job<'_> {
         if input.is_dir() {
             return self.run_folder(input, output, watch);
         }
-        let output = output_path(input, output, &self.bundle.name, self.overwrite)?;
+        let output = output_path(input, output, &self.cast.name(), self.overwrite)?;
         let report = self.run_file(input, &output, watch)?;
         Ok(if report.damage.is_some() { Outcome::Damaged } else { Outcome::Whole })
     }
@@ -57,7 +58,7 @@ impl Job<'_> {
         let report = if video::is_picture(input) {
             self.swap_picture(input, output)?
         } else {
-            pipeline::swap_video(input, output, self.bundle, self.runtime, self.settings, watch)?
+            pipeline::swap_video(input, output, self.cast, self.runtime, self.settings, watch)?
         };
         watch.done(output, &report);
         Ok(report)
@@ -67,10 +68,9 @@ impl Job<'_> {
     fn swap_picture(&self, input: &Path, output: &Path) -> Result<Report> {
         let start = Instant::now();
         let frame = video::read_picture(input)?;
-        let mut finder = Finder::new(self.runtime, &self.settings.finder)?;
-        let faces = finder.find(&frame)?;
-        let tracked = single(&mut Tracker::new(&self.settings.tracker), Found { frame, faces })?;
-        let mut swapper = Swapper::new(self.runtime, self.bundle, self.settings.batch)?;
+        let analysis = Analysis::new(self.runtime, &self.settings.faces, 0, 1)?;
+        let tracked = analysis.picking(self.cast.picks()).single(frame)?;
+        let mut swapper = Swapper::for_cast(self.runtime, self.cast, self.settings.batch)?;
         let swapped: Swapped = single(&mut swapper, tracked)?;
         let n_faces = swapped.faces.len();
         let frame = blend(swapped, &self.settings.blend)?;
@@ -93,7 +93,7 @@ impl Job<'_> {
         if files.is_empty() {
             return Err(Error::input(input, "no video and no picture in this folder"));
         }
-        let out_dir = output.map_or_else(|| sibling(input, &self.bundle.name), Path::to_path_buf);
+        let out_dir = output.map_or_else(|| sibling(input, &self.cast.name()), Path::to_path_buf);
         if video::same_file(input, &out_dir) {
             return Err(Error::setting(
                 "--output",

@@ -4,6 +4,8 @@ use std::{fmt, path::Path};
 
 use crate::{
     Error, Result,
+    cast::Cast,
+    face::Pick,
     frame::Frame,
     nn::Runtime,
     pipeline::{Report, swap_video},
@@ -89,10 +91,11 @@ fn measure_in(
     watch: &mut Watch<'_>,
 ) -> Result<Vec<ClipResult>> {
     let settings = SwapSettings::for_threads(n_hardware_threads());
+    let cast = Cast::single(bundle.clone(), Pick::All);
     let mut measure = |name: String, input: &Path| {
         let ending = input.extension().unwrap_or_default();
         let output = dir.join("out").with_extension(ending);
-        let report = swap_video(input, &output, bundle, runtime, &settings, watch)?;
+        let report = swap_video(input, &output, &cast, runtime, &settings, watch)?;
         std::fs::remove_file(&output).map_err(Error::io(&output))?;
         let busiest = report.stages.iter().max_by(|a, b| a.busy.total_cmp(&b.busy));
         let limit = busiest.map_or(String::new(), |s| format!("{} ({:.0} % busy)", s.name, s.busy * 100.0));

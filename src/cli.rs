@@ -89,14 +89,20 @@ pub struct SwapArgs {
     #[arg(required = true, value_name = "INPUT")]
     pub input: Option<PathBuf>,
     /// Whose face goes in: a name that `faceswap identities` lists, or a bundle's folder
-    #[arg(short, long, required = true, value_name = "NAME")]
+    #[arg(short, long, required_unless_present = "map", conflicts_with = "map", value_name = "NAME")]
     pub identity: Option<String>,
+    /// Who is replaced
+    #[command(flatten)]
+    pub who: WhoArgs,
     /// Output file, or folder [default: INPUT_NAME.EXT beside the input]
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// Replace an output that exists
     #[arg(long)]
     pub overwrite: bool,
+    /// Faces
+    #[command(flatten)]
+    pub analysis: AnalysisArgs,
     /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5
     #[arg(long, value_name = "SHARE")]
     pub face_mask_blur: Option<f64>,
@@ -125,6 +131,36 @@ pub struct SwapArgs {
     /// Progress
     #[command(flatten)]
     pub progress: ProgressArgs,
+}
+
+/// Who is replaced.
+#[derive(Debug, Args)]
+pub struct WhoArgs {
+    /// Whose faces are replaced: all, largest, left-to-right:N, right-to-left:N, or track:N with a number that
+    /// `faceswap faces` lists [default: all]
+    #[arg(long, alias = "face-selector-mode", value_name = "WHO", conflicts_with_all = ["reference", "map"])]
+    pub faces: Option<String>,
+    /// A picture of the person to be replaced; give several for a surer choice
+    #[arg(long, visible_alias = "reference-face", value_name = "PICTURE", conflicts_with = "map")]
+    pub reference: Vec<PathBuf>,
+    /// Replace several people at once: a picture of each (or a choice as for --faces) and whose face goes in
+    #[arg(long, value_name = "WHO=NAME")]
+    pub map: Vec<String>,
+    /// Largest distance from a picture at which a face passes for that person, 0 to 2; two faces of one person lie
+    /// 0.2 to 0.5 apart, those of two people 0.5 to 1
+    #[arg(long, alias = "reference-face-distance", value_name = "DISTANCE", default_value_t = 0.5)]
+    pub reference_distance: f64,
+}
+
+/// How faces are found and measured.
+#[derive(Debug, Args)]
+pub struct AnalysisArgs {
+    /// Search whole frames for faces in every Nth alone, and follow them in between; `auto` is 4
+    #[arg(long, value_name = "N", default_value = "auto")]
+    pub detect_every: String,
+    /// Measurements that each face's points are the mean of, 1 to 16: calmer and slower
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub landmark_samples: usize,
 }
 
 /// `faceswap extract FOOTAGE -o faces/A`

@@ -326,7 +326,7 @@ impl Pending {
 
 /// The frame with the network's face cut out and pasted.
 fn hard_paste(swapper: &mut Swapper, frame: Frame, face: Option<FoundFace>) -> Result<Frame> {
-    let as_tracked = |face: FoundFace| Face { track: 0, points: face.points, presence: face.presence };
+    let as_tracked = |face: FoundFace| Face::new(0, face.points, face.presence);
     let tracked = Tracked { frame: frame.clone(), faces: face.into_iter().map(as_tracked).collect() };
     let swapped = match swapper.push(tracked)? {
         Some(swapped) => Some(swapped),

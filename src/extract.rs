@@ -7,9 +7,9 @@ use ndarray::Array3;
 use crate::{
     Error, Result,
     batch::media_files,
-    face::{self, Finder, FinderSettings, Template, Tracker, TrackerSettings},
+    face::{self, Analysis, AnalysisSettings, Template},
     face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
-    frame::{Found, Frame, Tracked},
+    frame::{Frame, Tracked},
     line,
     nn::Runtime,
     pipeline::until_stopped,
@@ -90,9 +90,7 @@ struct Cutter<'a> {
 impl Cutter<'_> {
     fn cut_picture(&self, runtime: &Runtime, set: &mut FaceSetWriter) -> Result<u64> {
         let frame = video::read_picture(self.file)?;
-        let faces = Finder::new(runtime, &FinderSettings::default())?.find(&frame)?;
-        let mut tracker = Tracker::new(&TrackerSettings::default());
-        let tracked = line::single(&mut tracker, Found { frame, faces })?;
+        let tracked = Analysis::new(runtime, &AnalysisSettings::default(), 0, 1)?.single(frame)?;
         let truth = self.truth.map(video::read_picture).transpose()?;
         self.write(&tracked, truth.as_ref(), set)
     }
@@ -101,16 +99,13 @@ impl Cutter<'_> {
         let probe = video::probe(self.file)?;
         let mut decoder = Decoder::open(self.file, &DecodeSettings::default())?;
         let mut truth = self.truth.map(|path| Decoder::open(path, &DecodeSettings::default())).transpose()?;
-        let finder = FinderSettings::default().upright(probe.quarter_turns);
-        let finders = (0..self.settings.n_workers)
-            .map(|_| Finder::new(runtime, &finder).map(Finder::into_worker))
-            .collect::<Result<Vec<_>>>()?;
+        let settings = AnalysisSettings::default();
+        let analysis = Analysis::new(runtime, &settings, probe.quarter_turns, self.settings.n_workers)?;
         let (mut n_frames, mut n_faces) = (0, 0);
         watch.start(self.file, &probe);
         line::run(|mut line| {
             let frames = line.source("decode", until_stopped(&mut decoder, watch.stop))?;
-            let found = line.parallel("detect", frames, finders)?;
-            let tracked = line.stage("track", found, Tracker::new(&TrackerSettings::default()))?;
+            let tracked = analysis.into_line(&mut line, frames)?;
             line.drain("write", tracked, |tracked: Tracked| {
                 let truth = truth.as_mut().map(|truth| self.truth_frame(truth, n_frames)).transpose()?;
                 if n_frames.is_multiple_of(self.settings.every as u64) {

@@ -13,11 +13,12 @@
 //! (gamma-encoded). Masks are `[row, column]`, 0..=1.
 
 use ndarray::{Array2, Array3};
+use serde::{Deserialize, Serialize};
 
 use crate::video::Picture;
 
 /// A point in the pixels of the stored frame.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct FramePx {
     /// To the right.
     pub x: f64,
@@ -119,19 +120,43 @@ pub struct FoundFace {
 pub struct Found {
     /// The untouched frame.
     pub frame: Frame,
-    /// Its faces, the largest first.
-    pub faces: Vec<FoundFace>,
+    /// Its faces, the largest first; `None` in a frame that nobody searched, see [`crate::face::DetectEvery`].
+    pub faces: Option<Vec<FoundFace>>,
+}
+
+/// How the points of a face came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// The detector found it and the mesh network measured it.
+    Found,
+    /// The mesh network measured it where a neighbouring frame shows it.
+    Followed,
+    /// Nothing was seen: the points lie on the straight way between the frames around the gap.
+    Filled,
 }
 
 /// A face that is followed through the clip and held still.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Face {
     /// Stable number of the person within the clip.
     pub track: u32,
-    /// The 478 points of the face mesh, in frame pixels.
+    /// Which of the cast's roles it plays; 0 where there is one.
+    pub role: usize,
+    /// The 478 points of the face mesh, in frame pixels, held still.
     pub points: Vec<FramePx>,
+    /// The points as they were measured, trembling.
+    pub measured: Vec<FramePx>,
+    /// How they came about.
+    pub origin: Origin,
     /// Probability that there is a face, 0..=1.
     pub presence: f32,
+}
+
+impl Face {
+    /// A face of the first role that was found as it is.
+    pub fn new(track: u32, points: Vec<FramePx>, presence: f32) -> Self {
+        Self { track, role: 0, measured: points.clone(), points, origin: Origin::Found, presence }
+    }
 }
 
 /// A frame with the faces in it, followed and held still.
@@ -154,6 +179,9 @@ pub struct NewFace {
     pub pixels: Array3<f32>,
     /// The network's own idea of where its face is, `[side, side]`, or `None` when it has none.
     pub mask: Option<Array2<f32>>,
+    /// What of the old face is in view, 0 where a hand or a cup lies in front of it: a square of any side over the
+    /// same crop, or `None` when nobody looked.
+    pub visible: Option<Array2<f32>>,
 }
 
 /// A frame with the faces that shall be put into it.

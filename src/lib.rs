@@ -11,6 +11,7 @@
 //! | [`video`] | probe, decode, encode, copy of all other tracks, pictures |
 //! | [`nn`] | networks through ONNX Runtime |
 //! | [`face`] | find, follow, hold still, align |
+//! | [`cast`] | who is replaced by whom |
 //! | [`swap`] | identity bundles, and the network's run |
 //! | [`blend`] | the new face into the picture |
 //! | [`measure`] | truth, identity, jitter, flicker: functions of images |
@@ -53,6 +54,7 @@ pub mod line;
 pub mod video;
 pub mod nn;
 pub mod face;
+pub mod cast;
 pub mod swap;
 pub mod blend;
 pub mod measure;

@@ -19,7 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+pub use crossbeam_channel::Receiver;
+use crossbeam_channel::{Sender, bounded};
 
 use crate::{Error, Result};
 

@@ -14,13 +14,14 @@ use std::{
 use crate::{
     Error, Result,
     blend::blend,
-    face::{Finder, Tracker},
+    cast::Cast,
+    face::Analysis,
     frame::{Frame, Swapped},
     line::{self, Meter},
     nn::Runtime,
     progress::Watch,
     settings::SwapSettings,
-    swap::{Bundle, Swapper},
+    swap::Swapper,
     video::{self, Decoder, Writer},
 };
 
@@ -70,7 +71,7 @@ impl Report {
     }
 }
 
-/// Swaps every face of the video `input` for the identity in `bundle`, and keeps everything else.
+/// Swaps the faces of the video `input` that `cast` picks for its identities, and keeps everything else.
 ///
 /// `output` gets its name only when it is whole.
 ///
@@ -80,7 +81,7 @@ impl Report {
 pub fn swap_video(
     input: &Path,
     output: &Path,
-    bundle: &Bundle,
+    cast: &Cast,
     runtime: &Runtime,
     settings: &SwapSettings,
     watch: &mut Watch<'_>,
@@ -88,20 +89,16 @@ pub fn swap_video(
     let probe = video::probe(input)?;
     let mut decoder = Decoder::open(input, &settings.decode)?;
     let mut file = Writer::create(input, output, &probe, &settings.encode)?;
-    let finders = (0..settings.n_workers)
-        .map(|_| Finder::new(runtime, &settings.finder.upright(probe.quarter_turns)))
-        .collect::<Result<Vec<_>>>()?;
-    let tracker = Tracker::new(&settings.tracker);
-    let swapper = Swapper::new(runtime, bundle, settings.batch)?;
+    let analysis = Analysis::new(runtime, &settings.faces, probe.quarter_turns, settings.n_workers)?;
+    let analysis = analysis.picking(cast.picks());
+    let swapper = Swapper::for_cast(runtime, cast, settings.batch)?;
     let (mut n_written, mut n_swapped) = (0, 0);
     watch.start(input, &probe);
     let start = Instant::now();
 
     let meters = line::run(|mut line| {
         let frames = line.source("decode", until_stopped(&mut decoder, watch.stop))?;
-        let found =
-            line.parallel("detect", frames, finders.into_iter().map(Finder::into_worker).collect())?;
-        let tracked = line.stage("track", found, tracker)?;
+        let tracked = analysis.into_line(&mut line, frames)?;
         let swapped = line.stage("swap", tracked, swapper)?;
         let blended = line.parallel("blend", swapped, blenders(settings))?;
         line.drain("encode", blended, |(frame, n_faces): (Frame, usize)| {

@@ -8,7 +8,10 @@ use std::{
 use crate::{
     Error, Outcome, Result,
     batch::Job,
-    bench, cli, doctor, eval, extract,
+    bench,
+    cast::{Cast, Role},
+    cli, doctor, eval, extract,
+    face::{AnalysisSettings, DetectEvery, Pick, Reference},
     nn::{Provider, Runtime, RuntimeSettings},
     progress::{Style, Watch},
     settings::{SwapSettings, checked, checked_f64, model_dirs, n_hardware_threads},
@@ -39,7 +42,7 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
 }
 
 fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
-    let (Some(input), Some(identity)) = (args.input, args.identity) else {
+    let Some(input) = args.input else {
         return Err(Error::setting("INPUT", "", "give a file or folder, and --identity"));
     };
     if !input.exists() {
@@ -47,6 +50,7 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     }
     let mut settings = SwapSettings::for_threads(n_hardware_threads());
     settings.batch = checked("--batch", args.batch, 1..=64)?;
+    settings.faces = analysis_settings(&args.analysis)?;
     if let Some(blur) = args.face_mask_blur {
         settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;
     }
@@ -60,10 +64,10 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         .map(|q| checked("--output-video-quality", q.into(), 0..=100))
         .transpose()?
         .map(|q| q as u8);
-    let bundle = open_bundle(&identity, args.models.models.as_deref())?;
-    settings.encode.label = Some(label(&bundle));
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
-    let job = Job { bundle: &bundle, runtime: &runtime, settings: &settings, overwrite: args.overwrite };
+    let cast = cast(args.identity.as_deref(), &args.who, args.models.models.as_deref(), &runtime)?;
+    settings.encode.label = Some(label(&cast));
+    let job = Job { cast: &cast, runtime: &runtime, settings: &settings, overwrite: args.overwrite };
     let mut watch = Watch::new(style(&args.progress), stop);
     let outcome = job.run(&input, args.output.as_deref(), &mut watch);
     watch.clear();
@@ -71,12 +75,51 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
 }
 
 /// What the output says of itself in its metadata: that it is a fake, and of whom.
-fn label(bundle: &Bundle) -> String {
-    format!(
-        "AI-generated face: replaced by the identity {} with faceswap {}",
-        bundle.name,
-        env!("CARGO_PKG_VERSION")
-    )
+fn label(cast: &Cast) -> String {
+    let name = cast.name();
+    format!("AI-generated face: replaced by the identity {name} with faceswap {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Who is replaced by whom.
+fn cast(
+    identity: Option<&str>,
+    who: &cli::WhoArgs,
+    models: Option<&Path>,
+    runtime: &Runtime,
+) -> Result<Cast> {
+    let max_distance = checked_f64("--reference-distance", who.reference_distance, 0.0..=2.0)?;
+    let Some(identity) = identity else {
+        let role = |pair: &String| {
+            let (who, name) = pair
+                .rsplit_once('=')
+                .filter(|(who, name)| !who.is_empty() && !name.is_empty())
+                .ok_or_else(|| Error::setting("--map", pair, "must be WHO=IDENTITY, e.g. anna.jpg=B"))?;
+            let bundle = open_bundle(name, models)?;
+            // A picture is a file; anything else must be one of the choices.
+            let pick = match Path::new(who).is_file() {
+                true => Pick::Person(Reference::read(&[Path::new(who)], max_distance, runtime)?),
+                false => Pick::parse("--map", who)
+                    .map_err(|e| Error::setting("--map", who, format!("is no file, and else {e}")))?,
+            };
+            Ok(Role { bundle, pick })
+        };
+        return Cast::new(who.map.iter().map(role).collect::<Result<_>>()?);
+    };
+    let bundle = open_bundle(identity, models)?;
+    let pick = if who.reference.is_empty() {
+        Pick::parse("--faces", who.faces.as_deref().unwrap_or("all"))?
+    } else {
+        let pictures: Vec<&Path> = who.reference.iter().map(PathBuf::as_path).collect();
+        Pick::Person(Reference::read(&pictures, max_distance, runtime)?)
+    };
+    Ok(Cast::single(bundle, pick))
+}
+
+fn analysis_settings(args: &cli::AnalysisArgs) -> Result<AnalysisSettings> {
+    let mut settings = AnalysisSettings::default();
+    settings.finder.landmarks.samples = checked("--landmark-samples", args.landmark_samples, 1..=16)?;
+    settings.detect_every = DetectEvery::parse(&args.detect_every)?;
+    Ok(settings)
 }
 
 /// A bundle by name, or by its folder if `identity` looks like a path.

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Error, Result,
     blend::BlendSettings,
-    face::{FinderSettings, TrackerSettings},
+    face::AnalysisSettings,
     video::{self, DecodeSettings, EncodeSettings},
 };
 
@@ -17,10 +17,8 @@ use crate::{
 pub struct SwapSettings {
     /// How the input is read.
     pub decode: DecodeSettings,
-    /// How faces are found.
-    pub finder: FinderSettings,
-    /// How faces are followed and held still.
-    pub tracker: TrackerSettings,
+    /// How faces are found and followed.
+    pub faces: AnalysisSettings,
     /// Faces that the network takes at once, of one frame or of several; at least 1.
     pub batch: usize,
     /// How new faces are put into the picture.
@@ -36,8 +34,7 @@ impl SwapSettings {
     pub fn for_threads(n_threads: usize) -> Self {
         Self {
             decode: DecodeSettings::default(),
-            finder: FinderSettings::default(),
-            tracker: TrackerSettings::default(),
+            faces: AnalysisSettings::default(),
             batch: 4,
             blend: BlendSettings::default(),
             encode: EncodeSettings::default(),

@@ -52,8 +52,8 @@ fn new_face(side: usize, pixels: impl FnOnce(&Similarity) -> Array3<f32>) -> New
     let middle = side as f64 / 2.0;
     let alignment =
         Similarity { a, b, tx: middle - (a * 104.0 - b * 83.0), ty: middle - (b * 104.0 + a * 83.0) };
-    let face = Face { track: 0, points, presence: 1.0 };
-    NewFace { pixels: pixels(&alignment), alignment, face, mask: None }
+    let face = Face::new(0, points, 1.0);
+    NewFace { pixels: pixels(&alignment), alignment, face, mask: None, visible: None }
 }
 
 fn blended(picture: &Picture, faces: Vec<NewFace>, settings: &BlendSettings) -> Array3<f32> {

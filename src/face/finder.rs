@@ -70,9 +70,26 @@ impl Finder {
         })
     }
 
-    /// The finder as a worker of the line.
-    pub fn into_worker(mut self) -> impl FnMut(Frame) -> Result<Found> + Send {
-        move |frame| Ok(Found { faces: self.find(&frame)?, frame })
+    /// The finder as a worker of the line that searches every frame whose number `every` divides.
+    pub fn into_worker(mut self, every: u64) -> impl FnMut(Frame) -> Result<Found> + Send {
+        move |frame| {
+            let is_due = frame.idx.is_multiple_of(every.max(1));
+            Ok(Found { faces: is_due.then(|| self.find(&frame)).transpose()?, frame })
+        }
+    }
+
+    /// What counts as a face.
+    pub fn settings(&self) -> &FinderSettings {
+        &self.settings
+    }
+
+    /// The meshes in `regions` of a frame that a frame beside it showed faces in, in the same order, however faint
+    /// they are.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn measure_again(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<FoundFace>> {
+        self.landmarker.landmarks_around(&frame.picture, regions, &self.settings.landmarks)
     }
 
     /// The faces in a frame, the largest first.

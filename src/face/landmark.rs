@@ -164,18 +164,48 @@ impl Landmarker {
                 better.is_usable() && (wanted || better.is_far_from(&regions[*i]))
             })
             .unzip();
-        let samples: Vec<Region> = better
-            .iter()
-            .flat_map(|region| (0..settings.samples.max(1)).map(|k| region.perturbed(k)))
-            .collect();
-        let again = self.run(picture, &samples)?;
-        for (i, group) in numbers.into_iter().zip(again.chunks(settings.samples.max(1))) {
+        let again = self.means(picture, &better, settings.samples)?;
+        for (i, face) in numbers.into_iter().zip(again) {
             // A second look that loses the face has turned to something else.
-            if group[0].presence > faces[i].presence.min(0.5) {
-                faces[i] = mean(group);
+            if face.presence > faces[i].presence.min(0.5) {
+                faces[i] = face;
             }
         }
         Ok(faces)
+    }
+
+    /// The faces in regions that lie right already, such as those of the frame before: each is measured once more
+    /// only when it has moved far from its region.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the network fails.
+    pub fn landmarks_around(
+        &mut self,
+        picture: &Picture,
+        regions: &[Region],
+        settings: &LandmarkSettings,
+    ) -> Result<Vec<FoundFace>> {
+        let regions: Vec<Region> = regions.iter().copied().filter(Region::is_usable).collect();
+        let mut faces = self.means(picture, &regions, settings.samples)?;
+        let (numbers, better): (Vec<usize>, Vec<Region>) = faces
+            .iter()
+            .map(|face| Region::from_points(&face.points))
+            .enumerate()
+            .filter(|(i, better)| better.is_usable() && better.is_far_from(&regions[*i]))
+            .unzip();
+        let again = self.means(picture, &better, settings.samples)?;
+        for (i, face) in numbers.into_iter().zip(again) {
+            faces[i] = face;
+        }
+        Ok(faces)
+    }
+
+    /// The face of each region as the mean over `n_samples` perturbed ones, in one batch.
+    fn means(&mut self, picture: &Picture, regions: &[Region], n_samples: usize) -> Result<Vec<FoundFace>> {
+        let n_samples = n_samples.max(1);
+        let samples: Vec<Region> =
+            regions.iter().flat_map(|region| (0..n_samples).map(|k| region.perturbed(k))).collect();
+        Ok(self.run(picture, &samples)?.chunks(n_samples).map(mean).collect())
     }
 
     fn run(&mut self, picture: &Picture, regions: &[Region]) -> Result<Vec<FoundFace>> {

@@ -10,6 +10,8 @@ pub const N_POINTS: usize = 478;
 pub const N_SKIN: usize = 468;
 /// The outer corners of the eyes, right and left.
 pub const OUTER_EYE_CORNERS: [usize; 2] = [33, 263];
+/// The tip of the nose.
+pub const NOSE_TIP: usize = 4;
 /// Inner and outer corner of the right eye, then of the left.
 pub const EYE_CORNERS: [[usize; 2]; 2] = [[33, 133], [362, 263]];
 

@@ -1,18 +1,28 @@
 //! Faces: found, measured, followed, and cut out.
 //!
-//! A frame goes through [`detect`] (boxes), [`landmark`] (478 points in each), both behind [`finder`]; then
-//! [`track`] gives the faces numbers and [`stabilise`] holds the points still. [`mod@align`] is the geometry between the
-//! frame and the aligned square crop that networks see, the same in training and in swapping.
+//! A frame goes through [`detect`] (boxes) and [`landmark`] (478 points in each), both behind [`finder`], or, between
+//! two such searches, through [`follow`]. Then [`track`] gives the faces numbers, [`stabilise`] holds the points still,
+//! and [`choose`] keeps the faces that are to be swapped; [`association`] and [`witness`] tell people apart.
+//! [`analysis`] puts all this into a line. [`mod@align`] is the geometry between the frame and the aligned square crop
+//! that networks see, the same in training and in swapping.
 
 pub mod finder;
 
 pub mod detect;
 pub mod landmark;
 
-pub mod track;
+pub mod analysis;
 
+pub mod association;
+pub mod embedding;
+pub mod follow;
 pub mod scene;
 pub mod stabilise;
+pub mod track;
+pub mod witness;
+
+pub mod choose;
+pub mod reference;
 
 pub mod align;
 mod hull;
@@ -21,9 +31,14 @@ mod resample;
 mod template;
 
 pub use align::{DEFAULT_MARGIN, HullTop, Template, align, crop, hull_mask, hull_mask_to};
+pub use analysis::{Analysis, AnalysisSettings};
+pub use choose::Pick;
 pub use detect::SmallFaces;
+pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
+pub use follow::DetectEvery;
 pub use landmark::{LandmarkSettings, Refine};
+pub use reference::Reference;
 pub use track::{Tracker, TrackerSettings};
 
 #[cfg(test)]

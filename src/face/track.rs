@@ -1,18 +1,25 @@
-//! Following faces through a clip: stable numbers, short gaps filled, points held still.
+//! Following faces through a clip: stable numbers, short gaps filled, points held still, and the choice of who is
+//! swapped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    align::fit_similarity,
+    association::{Pairs, Track, middle},
+    choose::{Chooser, Pick, Place},
+    follow::Follower,
     mesh,
     scene::SceneCuts,
     stabilise::{Stabilisation, stabilised},
+    witness::Witness,
 };
 use crate::{
     Result,
-    frame::{Face, Found, FoundFace, Frame, FramePx, Tracked},
+    frame::{Face, Found, FoundFace, Frame, FramePx, Origin, Tracked},
     line::Stage,
 };
+
+/// A track that ended in this scene goes on in a new face that is this like it.
+const SAME_AGAIN: f64 = 0.45;
 
 /// How faces are followed.
 #[derive(Debug, Clone)]
@@ -29,18 +36,24 @@ impl Default for TrackerSettings {
     }
 }
 
-/// Gives faces their numbers, fills gaps, and holds the points still.
+/// Gives faces their numbers, fills gaps, holds the points still, and keeps the faces that are picked.
 ///
-/// It holds back as many frames as the stabilisation looks ahead, and up to `max_gap` more while a face is missing.
+/// It holds back as many frames as the stabilisation or the choice looks ahead, up to `max_gap` more while a face is
+/// missing, and those that no detector has searched yet.
 #[derive(Debug)]
 pub struct Tracker {
     settings: TrackerSettings,
     tracks: Vec<Track>,
     n_tracks: u32,
+    /// The first number that this scene may give.
+    scene_start: u32,
     cuts: SceneCuts,
     /// Frames in the order of presentation. The first `n_done` were handed out; only their points are kept.
     window: VecDeque<Held>,
     n_done: usize,
+    follower: Option<Follower>,
+    witness: Option<Witness>,
+    chooser: Chooser,
 }
 
 /// A frame that waits, or the points of one that went.
@@ -48,80 +61,192 @@ pub struct Tracker {
 struct Held {
     frame: Option<Frame>,
     faces: Vec<Face>,
-}
-
-/// A face that is followed.
-#[derive(Debug)]
-struct Track {
-    id: u32,
-    /// Where it was seen last.
-    last: Vec<FramePx>,
-    /// How its middle moved in the frame before that, pixels.
-    velocity: FramePx,
-    /// Frames since then.
-    n_missing: usize,
+    /// Whether the whole frame was searched for faces.
+    is_searched: bool,
+    /// Whether a scene begins with it.
+    is_cut: bool,
 }
 
 impl Tracker {
-    /// A tracker for one clip.
+    /// A tracker for one clip in which every frame was searched. It has no network: people that cross are told apart
+    /// by their ways alone, and every face is picked.
     pub fn new(settings: &TrackerSettings) -> Self {
         Self {
             settings: settings.clone(),
             tracks: Vec::new(),
             n_tracks: 0,
+            scene_start: 0,
             cuts: SceneCuts::default(),
             window: VecDeque::new(),
             n_done: 0,
+            follower: None,
+            witness: None,
+            chooser: Chooser::new(vec![Pick::All]),
         }
     }
 
+    /// Follows faces through frames that nobody searched.
+    #[must_use]
+    pub fn following(mut self, follower: Follower) -> Self {
+        self.follower = Some(follower);
+        self
+    }
+
+    /// Knows people by their looks.
+    #[must_use]
+    pub fn knowing(mut self, witness: Witness) -> Self {
+        self.witness = Some(witness);
+        self
+    }
+
+    /// Keeps the faces of `picks` alone.
+    #[must_use]
+    pub fn picking(mut self, picks: Vec<Pick>) -> Self {
+        self.chooser = Chooser::new(picks);
+        self
+    }
+
     /// Takes a frame in and decides which of its faces are known.
-    fn take(&mut self, found: Found) {
-        if self.cuts.is_cut(&found.frame.picture) {
+    fn take(&mut self, found: Found) -> Result<()> {
+        let Found { frame, faces } = found;
+        let is_cut = self.cuts.is_cut(&frame.picture);
+        if is_cut {
             self.tracks.clear();
+            self.scene_start = self.n_tracks;
         }
         for track in &mut self.tracks {
             track.n_missing += 1;
         }
-        let owners = self.owners(&found.faces);
-        let mut faces = Vec::with_capacity(found.faces.len());
-        for (face, owner) in found.faces.into_iter().zip(owners) {
+        let held = Held { frame: None, faces: Vec::new(), is_searched: true, is_cut };
+        let held = match (faces, &mut self.follower) {
+            (Some(faces), _) => Held { faces: self.name(&frame, faces)?, ..held },
+            (None, None) => Held { is_searched: false, ..held },
+            (None, Some(follower)) => match follower.follow(&frame, &self.tracks, is_cut)? {
+                Some(faces) => Held { faces: self.go_on(faces), is_searched: false, ..held },
+                None => {
+                    let faces = follower.search(&frame)?;
+                    Held { faces: self.name(&frame, faces)?, ..held }
+                }
+            },
+        };
+        if let Some(witness) = &mut self.witness {
+            for face in &held.faces {
+                witness.see(face.track, &frame.picture, &face.measured)?;
+            }
+        }
+        self.tracks.retain(|track| track.n_missing <= self.settings.max_gap);
+        self.window.push_back(Held { frame: Some(frame), ..held });
+        Ok(())
+    }
+
+    /// The tracks' faces in a frame where each was measured in its own place.
+    fn go_on(&mut self, faces: Vec<FoundFace>) -> Vec<Face> {
+        let pairs = self.tracks.iter_mut().zip(faces);
+        let face = |(track, face): (&mut Track, FoundFace)| {
+            track.see(&face.points);
+            Face { origin: Origin::Followed, ..Face::new(track.id, face.points, face.presence) }
+        };
+        pairs.map(face).collect()
+    }
+
+    /// Gives the faces that were found in a frame their numbers.
+    fn name(&mut self, frame: &Frame, found: Vec<FoundFace>) -> Result<Vec<Face>> {
+        let owners = self.owners(frame, &found)?;
+        let mut faces = Vec::with_capacity(found.len());
+        for (face, owner) in found.into_iter().zip(owners) {
             let id = match owner {
                 Some(i) => {
                     self.fill_gap(i, &face);
                     self.tracks[i].see(&face.points);
+                    self.tracks[i].n_unseen = 0;
                     self.tracks[i].id
                 }
-                None => self.begin(&face.points),
+                None => self.begin(frame, &face)?,
             };
-            faces.push(Face { track: id, points: face.points, presence: face.presence });
+            faces.push(Face::new(id, face.points, face.presence));
         }
-        self.tracks.retain(|track| track.n_missing <= self.settings.max_gap);
-        self.window.push_back(Held { frame: Some(found.frame), faces });
+        self.keep_unseen(frame, &mut faces)?;
+        Ok(faces)
     }
 
-    fn begin(&mut self, points: &[FramePx]) -> u32 {
-        let id = self.n_tracks;
-        self.n_tracks += 1;
-        self.tracks.push(Track { id, last: points.to_vec(), velocity: FramePx::default(), n_missing: 0 });
-        id
-    }
-
-    /// For every face the track that it continues: the best pair first, each track once.
-    fn owners(&self, faces: &[FoundFace]) -> Vec<Option<usize>> {
-        let mut pairs = Vec::new();
-        for (i, track) in self.tracks.iter().enumerate() {
-            pairs
-                .extend(faces.iter().enumerate().filter_map(|(j, face)| Some((track.distance(face)?, i, j))));
-        }
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut owners = vec![None; faces.len()];
-        for (_, i, j) in pairs {
-            if owners[j].is_none() && !owners.contains(&Some(i)) {
-                owners[j] = Some(i);
+    /// Adds the faces that were there a frame ago and that the detector alone has lost.
+    fn keep_unseen(&mut self, frame: &Frame, faces: &mut Vec<Face>) -> Result<()> {
+        let Some(follower) = &mut self.follower else { return Ok(()) };
+        for track in self.tracks.iter_mut().filter(|track| track.n_missing > 0) {
+            let others: Vec<&[FramePx]> = faces.iter().map(|face| &face.measured[..]).collect();
+            if let Some(face) = follower.follow_unseen(frame, track, &others)? {
+                track.see(&face.points);
+                track.n_unseen += 1;
+                let face = Face::new(track.id, face.points, face.presence);
+                faces.push(Face { origin: Origin::Followed, ..face });
             }
         }
-        owners
+        Ok(())
+    }
+
+    /// For every face the track that it continues.
+    fn owners(&mut self, frame: &Frame, faces: &[FoundFace]) -> Result<Vec<Option<usize>>> {
+        let mut pairs = Pairs::new(&self.tracks, faces);
+        if let Some(witness) = &mut self.witness {
+            for face in pairs.doubtful() {
+                if let Some(embedding) = witness.look(&frame.picture, &faces[face].points)? {
+                    pairs.weigh(face, &embedding, |track, embedding| {
+                        witness.galleries.get(&self.tracks[track].id)?.distance(embedding)
+                    });
+                }
+            }
+        }
+        Ok(pairs.owners(faces.len()))
+    }
+
+    /// A face that no track goes on to: somebody who was here before, or somebody new. In frames that nobody searched
+    /// it is followed back.
+    fn begin(&mut self, frame: &Frame, face: &FoundFace) -> Result<u32> {
+        let id = match self.known_again(frame, face)? {
+            Some(id) => id,
+            None => {
+                self.n_tracks += 1;
+                self.n_tracks - 1
+            }
+        };
+        self.tracks.push(Track::new(id, &face.points));
+        self.follow_back(id, face)?;
+        Ok(id)
+    }
+
+    /// The number of somebody who left this scene and looks like this face.
+    fn known_again(&mut self, frame: &Frame, face: &FoundFace) -> Result<Option<u32>> {
+        let Some(witness) = &mut self.witness else { return Ok(None) };
+        let left = |id: u32| id >= self.scene_start && self.tracks.iter().all(|track| track.id != id);
+        if !witness.galleries.keys().any(|id| left(*id)) {
+            return Ok(None);
+        }
+        let Some(embedding) = witness.look(&frame.picture, &face.points)? else { return Ok(None) };
+        let nearest = witness
+            .galleries
+            .iter()
+            .filter(|(id, _)| left(**id))
+            .filter_map(|(id, gallery)| Some((gallery.distance(&embedding)?, *id)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(nearest.filter(|(distance, _)| *distance < SAME_AGAIN).map(|(_, id)| id))
+    }
+
+    /// Looks for a new face in the frames before it that nobody searched, so that it begins when it appears.
+    fn follow_back(&mut self, id: u32, face: &FoundFace) -> Result<()> {
+        let Some(follower) = &mut self.follower else { return Ok(()) };
+        let mut points = face.points.clone();
+        for held in self.window.range_mut(self.n_done..).rev() {
+            let Some(frame) = held.frame.as_ref().filter(|_| !held.is_searched) else { break };
+            let others: Vec<&[FramePx]> = held.faces.iter().map(|face| &face.measured[..]).collect();
+            let Some(face) = follower.follow_one(frame, &points, &others)? else { break };
+            points.clone_from(&face.points);
+            let face = Face::new(id, face.points, face.presence);
+            held.faces.push(Face { origin: Origin::Followed, ..face });
+            if held.is_cut {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Puts a face that comes back into the frames where it was missing, on a straight way.
@@ -133,22 +258,34 @@ impl Tracker {
             let part = (n_gap + 1 - k) as f64 / *n_missing as f64;
             let points = last.iter().zip(&face.points).map(|(a, b)| between(*a, *b, part)).collect();
             let faces = &mut self.window[n_held - k].faces;
-            faces.push(Face { track: *id, points, presence: face.presence });
+            faces.push(Face { origin: Origin::Filled, ..Face::new(*id, points, face.presence) });
         }
     }
 
     /// The oldest frame that waits, when all that it needs is known.
     fn ready(&mut self, is_end: bool) -> Option<Tracked> {
         let radius = self.settings.stabilisation.radius;
+        let look_ahead = radius.max(self.chooser.look_ahead());
         let n_waiting = self.window.len() - self.n_done;
-        // The gap of a face that may come back could still be filled in the frames that this one looks at.
+        // The gap of a face that may come back could still be filled in the frames that this one looks at, and a face
+        // that is found later may be followed back into those that nobody searched.
         let longest_gap = self.tracks.iter().map(|track| track.n_missing).max().unwrap_or(0);
-        if n_waiting == 0 || (!is_end && n_waiting <= radius + longest_gap) {
+        let n_unsearched = self.window.iter().rev().take_while(|held| !held.is_searched).count();
+        if n_waiting == 0 || (!is_end && n_waiting <= look_ahead + longest_gap.max(n_unsearched)) {
             return None;
         }
         let held = &mut self.window[self.n_done];
         let frame = held.frame.take()?;
-        let mut faces: Vec<Face> = (0..held.faces.len()).map(|i| self.held_still(i)).collect();
+        let n_faces = held.faces.len();
+        if held.is_cut {
+            self.chooser.cut();
+            self.forget();
+        }
+        let faces: Vec<Face> = (0..n_faces).map(|i| self.held_still(i)).collect();
+        let nobody = BTreeMap::new();
+        let galleries = self.witness.as_ref().map_or(&nobody, |witness| &witness.galleries);
+        let around = self.around();
+        let mut faces = self.chooser.choose(frame.idx, faces, &around, galleries);
         faces.sort_by(|a, b| height(b).total_cmp(&height(a)));
         self.n_done += 1;
         while self.n_done > radius {
@@ -156,6 +293,42 @@ impl Tracker {
             self.n_done -= 1;
         }
         Some(Tracked { frame, faces })
+    }
+
+    /// Drops the looks of people whose scene has gone out.
+    fn forget(&mut self) {
+        let Some(witness) = &mut self.witness else { return };
+        let waiting = self.window.range(self.n_done..).flat_map(|held| &held.faces);
+        let first = waiting.map(|face| face.track).min().unwrap_or(self.scene_start).min(self.scene_start);
+        witness.galleries.retain(|id, _| *id >= first);
+    }
+
+    /// Where the tracks of this scene are in most of the frames from the next one to go out on.
+    fn around(&self) -> Vec<Place> {
+        let frames: Vec<&Held> = {
+            let mut rest = self.window.range(self.n_done..);
+            let first = rest.next();
+            first
+                .into_iter()
+                .chain(rest.take_while(|held| !held.is_cut).take(self.chooser.look_ahead()))
+                .collect()
+        };
+        let mut sums: Vec<(Place, usize)> = Vec::new();
+        for face in frames.iter().flat_map(|held| &held.faces) {
+            let (x, height_px) = (middle(&face.points).x, height(face));
+            match sums.iter_mut().find(|(place, _)| place.track == face.track) {
+                Some((place, n)) => {
+                    (place.x, place.height_px, *n) = (place.x + x, place.height_px + height_px, *n + 1)
+                }
+                None => sums.push((Place { track: face.track, x, height_px }, 1)),
+            }
+        }
+        let often = |(_, n): &(Place, usize)| 2 * n > frames.len();
+        let mean = |(place, n): (Place, usize)| {
+            let n = n as f64;
+            Place { x: place.x / n, height_px: place.height_px / n, ..place }
+        };
+        sums.into_iter().filter(often).map(mean).collect()
     }
 
     /// A face of the frame that goes out next, stabilised.
@@ -167,7 +340,7 @@ impl Tracker {
         let window: Vec<Option<&[FramePx]>> = self
             .window
             .range(start..self.window.len().min(self.n_done + radius + 1))
-            .map(|held| of_track(held).map(|i| &held.faces[i].points[..]))
+            .map(|held| of_track(held).map(|i| &held.faces[i].measured[..]))
             .collect();
         let points = stabilised(&window, self.n_done - start, &self.settings.stabilisation);
         Face { points, ..face.clone() }
@@ -179,65 +352,22 @@ impl Stage for Tracker {
     type Out = Tracked;
 
     fn push(&mut self, item: Found) -> Result<Option<Tracked>> {
-        self.take(item);
+        self.take(item)?;
         Ok(self.ready(false))
     }
 
     fn finish(&mut self) -> Result<Option<Tracked>> {
-        Ok(self.ready(true))
+        let last = self.ready(true);
+        if last.is_none() {
+            self.chooser.verdict()?;
+        }
+        Ok(last)
     }
-}
-
-impl Track {
-    fn see(&mut self, points: &[FramePx]) {
-        let (then, now) = (middle(&self.last), middle(points));
-        let n = self.n_missing.max(1) as f64;
-        self.velocity = FramePx { x: (now.x - then.x) / n, y: (now.y - then.y) / n };
-        self.last = points.to_vec();
-        self.n_missing = 0;
-    }
-
-    /// How unlike this track's face `face` is, or `None` when it can't be the same: too far away or of another size.
-    fn distance(&self, face: &FoundFace) -> Option<f64> {
-        let (old, new) = (size(&self.last), size(&face.points));
-        let side = old.max(new);
-        let (then, now) = (middle(&self.last), middle(&face.points));
-        let n = self.n_missing as f64;
-        // A shaken camera turns back as often as it goes on, so both the place and the way on are good guesses.
-        let stays = (now.x - then.x).hypot(now.y - then.y);
-        let goes_on = (now.x - then.x - n * self.velocity.x).hypot(now.y - then.y - n * self.velocity.y);
-        let shift = stays.min(goes_on) / side;
-        let zoom = (new / old).ln().abs();
-        let is_possible = shift < 0.8 && zoom < 0.5;
-        is_possible.then(|| shift + zoom + 2.0 * shape_distance(&self.last, &face.points))
-    }
-}
-
-/// The middle of a mesh's box.
-fn middle(points: &[FramePx]) -> FramePx {
-    let [x0, y0, x1, y1] = mesh::bounds(points);
-    FramePx { x: 0.5 * (x0 + x1), y: 0.5 * (y0 + y1) }
-}
-
-/// The side of a square as large as a mesh's box; at least a pixel.
-fn size(points: &[FramePx]) -> f64 {
-    let [x0, y0, x1, y1] = mesh::bounds(points);
-    ((x1 - x0) * (y1 - y0)).sqrt().max(1.0)
 }
 
 fn height(face: &Face) -> f64 {
     let [_, y0, _, y1] = mesh::bounds(&face.points);
     y1 - y0
-}
-
-/// What is left after one mesh is laid on the other: root mean square, as a fraction of the face's size.
-fn shape_distance(a: &[FramePx], b: &[FramePx]) -> f64 {
-    let onto = fit_similarity(a.iter().zip(b).map(|(p, q)| (*p, *q, 1.0)));
-    let squares = a.iter().zip(b).map(|(p, q)| {
-        let p = onto.to_crop(*p);
-        (p.x - q.x).powi(2) + (p.y - q.y).powi(2)
-    });
-    (squares.sum::<f64>() / a.len().max(1) as f64).sqrt() / size(b)
 }
 
 /// The point at `part` (0..=1) of the way from `a` to `b`.

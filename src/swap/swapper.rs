@@ -7,6 +7,7 @@ use ndarray::{Array3, Array4, ArrayD, Axis, Ix4, stack};
 use super::Bundle;
 use crate::{
     Error, Result,
+    cast::Cast,
     face::{self, Template},
     frame::{Face, Frame, NewFace, Similarity, Swapped, Tracked},
     line::Stage,
@@ -19,27 +20,32 @@ const MAX_WAITING: usize = 8;
 /// Least pixels of the crop per pixel of the frame: below, a "face" is larger than any frame.
 const MIN_SCALE: f64 = 1e-4;
 
-/// Replaces the faces of frames by one identity. It owns the networks: a line has one of it.
+/// Replaces the faces of frames by the identities of a cast. It owns the networks: a line has one of it.
 ///
 /// Faces of several frames go through the networks together, `batch` at a time; frames come out in their order, and
 /// at most 8 of them, or `batch` if that is less, are held back.
 pub struct Swapper {
+    /// By role.
+    actors: Vec<Actor>,
+    batch: usize,
+    waiting: VecDeque<Waiting>,
+    ready: VecDeque<Swapped>,
+}
+
+/// The networks of one identity.
+struct Actor {
     name: String,
     encoder: Network,
     decoder: Network,
     template: Template,
     margin: f64,
     side_px: usize,
-    batch: usize,
-    waiting: VecDeque<Waiting>,
-    ready: VecDeque<Swapped>,
 }
 
 impl fmt::Debug for Swapper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Swapper")
-            .field("name", &self.name)
-            .field("side_px", &self.side_px)
+            .field("names", &self.actors.iter().map(|actor| &actor.name).collect::<Vec<_>>())
             .field("batch", &self.batch)
             .field("n_waiting", &self.waiting.len())
             .finish_non_exhaustive()
@@ -60,12 +66,8 @@ struct Cut {
     pixels: Array3<f32>,
 }
 
-impl Swapper {
-    /// Loads the networks of `bundle`; `batch` faces, at least 1, go through them at once.
-    ///
-    /// # Errors
-    /// [`Error::BadModel`] when ONNX Runtime doesn't take them, [`Error::Device`] when the device fails.
-    pub fn new(runtime: &Runtime, bundle: &Bundle, batch: usize) -> Result<Self> {
+impl Actor {
+    fn new(runtime: &Runtime, bundle: &Bundle) -> Result<Self> {
         let file = |file: &str| bundle.dir.join(file).display().to_string();
         let networks = &bundle.manifest.networks;
         Ok(Self {
@@ -75,9 +77,6 @@ impl Swapper {
             template: bundle.template,
             margin: bundle.margin,
             side_px: bundle.side_px,
-            batch: batch.max(1),
-            waiting: VecDeque::new(),
-            ready: VecDeque::new(),
         })
     }
 
@@ -92,45 +91,23 @@ impl Swapper {
         })
     }
 
-    /// Computes the new faces of all frames that wait.
-    fn compute(&mut self) -> Result<()> {
-        let (frames, cuts): (Vec<_>, Vec<_>) = self.waiting.drain(..).map(|w| (w.frame, w.cut)).unzip();
-        let n_faces: Vec<usize> = cuts.iter().map(Vec::len).collect();
-        let cuts: Vec<Cut> = cuts.into_iter().flatten().collect();
-        let mut new = Vec::with_capacity(cuts.len());
-        for chunk in cuts.chunks(self.batch) {
-            new.extend(self.new_faces(chunk)?);
-        }
-        let mut new = new.into_iter();
-        for (frame, n) in frames.into_iter().zip(n_faces) {
-            self.ready.push_back(Swapped { frame, faces: new.by_ref().take(n).collect() });
-        }
-        Ok(())
-    }
-
-    fn new_faces(&mut self, cuts: &[Cut]) -> Result<Vec<NewFace>> {
+    fn new_faces(&mut self, cuts: &[&Cut]) -> Result<Vec<NewFace>> {
         let views: Vec<_> = cuts.iter().map(|cut| cut.pixels.view()).collect();
         let input =
             stack(Axis(0), &views).map_err(|e| Error::Device(format!("crops differ in size: {e}")))?;
         let (pixels, masks) = self.swap(&input)?;
-        let new_face = |(i, cut): (usize, &Cut)| NewFace {
+        let new_face = |(i, cut): (usize, &&Cut)| NewFace {
             face: cut.face.clone(),
             alignment: cut.alignment,
             pixels: pixels.index_axis(Axis(0), i).to_owned(),
             mask: masks.as_ref().map(|masks| masks.index_axis(Axis(0), i).index_axis(Axis(0), 0).to_owned()),
+            visible: None,
         };
         Ok(cuts.iter().enumerate().map(new_face).collect())
     }
 
-    /// The networks alone.
-    ///
-    /// # Shapes
-    /// - input: `[n, 3, side, side]`, RGB 0..=1, n from 1
-    /// - output: the faces, `[n, 3, side, side]`, and their masks, `[n, 1, side, side]`, 0..=1
-    ///
-    /// # Errors
-    /// [`Error::BadModel`] when a network gives another shape or no numbers, [`Error::Device`] when the device fails.
-    pub fn swap(&mut self, input: &Array4<f32>) -> Result<(Array4<f32>, Option<Array4<f32>>)> {
+    /// See [`Swapper::swap`].
+    fn swap(&mut self, input: &Array4<f32>) -> Result<(Array4<f32>, Option<Array4<f32>>)> {
         let (n, side) = (input.dim().0, self.side_px);
         let latent = run(&mut self.encoder, input.view().into_dyn())?;
         let latent = latent.into_iter().next().ok_or_else(|| self.wrong("the encoder gives nothing"))?;
@@ -159,6 +136,65 @@ impl Swapper {
 
     fn wrong(&self, reason: &str) -> Error {
         Error::model(&self.name, reason)
+    }
+}
+
+impl Swapper {
+    /// Loads the networks of one identity; `batch` faces, at least 1, go through them at once.
+    ///
+    /// # Errors
+    /// [`Error::BadModel`] when ONNX Runtime doesn't take them, [`Error::Device`] when the device fails.
+    pub fn new(runtime: &Runtime, bundle: &Bundle, batch: usize) -> Result<Self> {
+        Ok(Self::of_actors(vec![Actor::new(runtime, bundle)?], batch))
+    }
+
+    /// The same for all identities of a cast.
+    ///
+    /// # Errors
+    /// As [`Swapper::new`].
+    pub fn for_cast(runtime: &Runtime, cast: &Cast, batch: usize) -> Result<Self> {
+        let actors = cast.roles().iter().map(|role| Actor::new(runtime, &role.bundle));
+        Ok(Self::of_actors(actors.collect::<Result<_>>()?, batch))
+    }
+
+    fn of_actors(actors: Vec<Actor>, batch: usize) -> Self {
+        Self { actors, batch: batch.max(1), waiting: VecDeque::new(), ready: VecDeque::new() }
+    }
+
+    fn cut(&self, frame: &Frame, face: Face) -> Option<Cut> {
+        self.actors.get(face.role)?.cut(frame, face)
+    }
+
+    /// The networks of the first identity alone.
+    ///
+    /// # Shapes
+    /// - input: `[n, 3, side, side]`, RGB 0..=1, n from 1
+    /// - output: the faces, `[n, 3, side, side]`, and their masks, `[n, 1, side, side]`, 0..=1
+    ///
+    /// # Errors
+    /// [`Error::BadModel`] when a network gives another shape or no numbers, [`Error::Device`] when the device fails.
+    pub fn swap(&mut self, input: &Array4<f32>) -> Result<(Array4<f32>, Option<Array4<f32>>)> {
+        self.actors[0].swap(input)
+    }
+
+    /// Computes the new faces of all frames that wait.
+    fn compute(&mut self) -> Result<()> {
+        let (frames, cuts): (Vec<_>, Vec<_>) = self.waiting.drain(..).map(|w| (w.frame, w.cut)).unzip();
+        let n_faces: Vec<usize> = cuts.iter().map(Vec::len).collect();
+        let cuts: Vec<Cut> = cuts.into_iter().flatten().collect();
+        let mut new: Vec<Option<NewFace>> = cuts.iter().map(|_| None).collect();
+        for (role, actor) in self.actors.iter_mut().enumerate() {
+            let of_role: Vec<usize> = (0..cuts.len()).filter(|i| cuts[*i].face.role == role).collect();
+            for chunk in of_role.chunks(self.batch) {
+                let faces = actor.new_faces(&chunk.iter().map(|i| &cuts[*i]).collect::<Vec<_>>())?;
+                chunk.iter().zip(faces).for_each(|(i, face)| new[*i] = Some(face));
+            }
+        }
+        let mut new = new.into_iter().flatten();
+        for (frame, n) in frames.into_iter().zip(n_faces) {
+            self.ready.push_back(Swapped { frame, faces: new.by_ref().take(n).collect() });
+        }
+        Ok(())
     }
 }
 

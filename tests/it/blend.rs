@@ -63,7 +63,7 @@ fn new_face() -> NewFace {
     });
     // The network doesn't see its face in the lower left corner.
     let mask = Array2::from_shape_fn((96, 96), |(y, x)| if y > 40 + x { 0.0 } else { 1.0 });
-    NewFace { face: Face { track: 0, points, presence: 1.0 }, alignment, pixels, mask: Some(mask) }
+    NewFace { face: Face::new(0, points, 1.0), alignment, pixels, mask: Some(mask), visible: None }
 }
 
 /// The scene blended in four ways, side by side.

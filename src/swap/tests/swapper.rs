@@ -34,7 +34,7 @@ fn face(track: u32, x: f64, y: f64, size: f64) -> Face {
     for (index, dx, dy) in [(33, -0.26, -0.17), (263, 0.26, -0.17), (61, -0.15, 0.23), (291, 0.15, 0.23)] {
         points[index] = FramePx { x: x + dx * size, y: y + dy * size };
     }
-    Face { track, points, presence: 1.0 }
+    Face::new(track, points, 1.0)
 }
 
 /// Frame `idx` with `n` faces.

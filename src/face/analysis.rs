@@ -1,0 +1,91 @@
+//! The part of the line that finds and follows faces, put together in one place for swaps, pictures and extraction.
+
+use super::{
+    choose::Pick,
+    embedding::Embedder,
+    finder::{Finder, FinderSettings},
+    follow::{DetectEvery, Follower},
+    track::{Tracker, TrackerSettings},
+    witness::Witness,
+};
+use crate::{
+    Result,
+    frame::{Found, Frame, Tracked},
+    line::{self, Line, Receiver},
+    nn::Runtime,
+};
+
+/// How faces are found and followed.
+#[derive(Debug, Clone, Default)]
+pub struct AnalysisSettings {
+    /// What counts as a face.
+    pub finder: FinderSettings,
+    /// How often whole frames are searched.
+    pub detect_every: DetectEvery,
+    /// How faces are followed and held still.
+    pub tracker: TrackerSettings,
+}
+
+/// Finders for as many threads as are wanted, and the tracker behind them.
+#[derive(Debug)]
+pub struct Analysis {
+    finders: Vec<Finder>,
+    every: u64,
+    /// The stage with memory.
+    pub tracker: Tracker,
+}
+
+impl Analysis {
+    /// The analysis of one clip that players turn clockwise by `quarter_turns`, with `n_workers` threads for the
+    /// search. Every face is picked.
+    ///
+    /// # Errors
+    /// As [`Runtime::network`].
+    pub fn new(
+        runtime: &Runtime,
+        settings: &AnalysisSettings,
+        quarter_turns: u8,
+        n_workers: usize,
+    ) -> Result<Self> {
+        let finder = settings.finder.upright(quarter_turns);
+        let finders = (0..n_workers.max(1)).map(|_| Finder::new(runtime, &finder)).collect::<Result<_>>()?;
+        let tracker = Tracker::new(&settings.tracker)
+            .following(Follower::new(Finder::new(runtime, &finder)?))
+            .knowing(Witness::new(Embedder::new(runtime)?));
+        let every = settings.detect_every.n_frames(settings.finder.landmarks.samples);
+        Ok(Self { finders, every, tracker })
+    }
+
+    /// The same for the faces of `picks` alone.
+    #[must_use]
+    pub fn picking(mut self, picks: Vec<Pick>) -> Self {
+        self.tracker = self.tracker.picking(picks);
+        self
+    }
+
+    /// Adds the two stages to a line.
+    ///
+    /// # Errors
+    /// When a thread can't be started.
+    pub fn into_line<'scope>(
+        self,
+        line: &mut Line<'scope, '_>,
+        frames: Receiver<Frame>,
+    ) -> Result<Receiver<Tracked>> {
+        let workers = self.finders.into_iter().map(|finder| finder.into_worker(self.every)).collect();
+        let found = line.parallel("detect", frames, workers)?;
+        line.stage("track", found, self.tracker)
+    }
+
+    /// The faces of a single picture, which nothing follows.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn single(mut self, frame: Frame) -> Result<Tracked> {
+        let faces = Some(self.finders[0].find(&frame)?);
+        let tracked = line::single(&mut self.tracker, Found { frame, faces })?;
+        // The end of the clip: whether everybody who is picked was there.
+        line::Stage::finish(&mut self.tracker)?;
+        Ok(tracked)
+    }
+}

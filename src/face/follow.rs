@@ -1,0 +1,161 @@
+//! Following faces by their own points, without the detector.
+//!
+//! The mesh network measures a face well in the place where the frame before it showed one, so the detector is needed
+//! only for faces that appear. What could go wrong is checked in every frame ([`Follower::follow`]), and the detector
+//! comes back the moment something looks wrong.
+
+use super::{
+    association::{Track, middle, size},
+    finder::Finder,
+    landmark::Region,
+    mesh,
+};
+use crate::{
+    Error, Result,
+    frame::{FoundFace, Frame, FramePx},
+};
+
+/// Farthest way of a face between two frames, in sizes of the face.
+const MAX_SHIFT: f64 = 0.5;
+/// Largest change of size between two frames, as a logarithm.
+const MAX_ZOOM: f64 = 0.3;
+/// Two meshes that overlap more than this lie on the same face.
+const SAME_FACE_IOU: f64 = 0.4;
+/// Least presence in a frame where the detector sees no face.
+const ALONE: f32 = 0.8;
+/// Searched frames in a row in which a face may be followed that the detector doesn't see.
+const MAX_UNSEEN: usize = 3;
+
+/// How often the detector searches a whole frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DetectEvery {
+    /// Every fourth frame; every frame where each face is measured several times, which costs far more.
+    #[default]
+    Auto,
+    /// Every Nth frame, from 1. Which ones depends on their numbers alone.
+    Frames(u64),
+}
+
+impl DetectEvery {
+    /// `auto` or a number from 1 to 1000.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] with the choices.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let number = text.parse().ok().filter(|n| (1..=1000).contains(n));
+        number
+            .map(Self::Frames)
+            .ok_or_else(|| Error::setting("--detect-every", text, "must be auto or a number from 1 to 1000"))
+    }
+
+    /// The number of frames, for faces that are measured `n_samples` times.
+    pub fn n_frames(self, n_samples: usize) -> u64 {
+        match self {
+            Self::Auto if n_samples > 1 => 1,
+            Self::Auto => 4,
+            Self::Frames(n) => n.max(1),
+        }
+    }
+}
+
+/// Measures faces where they were a frame ago, and searches a frame when that fails.
+#[derive(Debug)]
+pub struct Follower {
+    finder: Finder,
+}
+
+impl Follower {
+    /// A follower that measures and searches with `finder`.
+    pub fn new(finder: Finder) -> Self {
+        Self { finder }
+    }
+
+    /// All faces of a frame.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn search(&mut self, frame: &Frame) -> Result<Vec<FoundFace>> {
+        self.finder.find(frame)
+    }
+
+    /// The faces of `tracks` in the frame after their last, in the same order; `None` when the frame must be
+    /// searched: a scene begins, a face is missing, faint or elsewhere, or two tracks run into each other.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn follow(
+        &mut self,
+        frame: &Frame,
+        tracks: &[Track],
+        is_cut: bool,
+    ) -> Result<Option<Vec<FoundFace>>> {
+        if is_cut || tracks.iter().any(|track| track.n_missing > 1) {
+            return Ok(None);
+        }
+        let lasts: Vec<&[FramePx]> = tracks.iter().map(|track| &track.last[..]).collect();
+        let Some(faces) = self.measured(frame, &lasts)? else { return Ok(None) };
+        let is_sound = |(face, last): (&FoundFace, &&[FramePx])| {
+            face.presence > self.finder.settings().presence_threshold && is_near(last, &face.points)
+        };
+        let are_apart = faces.iter().enumerate().all(|(i, a)| {
+            let bounds = mesh::bounds(&a.points);
+            faces[i + 1..].iter().all(|b| mesh::iou(&bounds, &mesh::bounds(&b.points)) < SAME_FACE_IOU)
+        });
+        Ok((are_apart && faces.iter().zip(&lasts).all(is_sound)).then_some(faces))
+    }
+
+    /// The face of a track in a frame where the detector doesn't see it, if it is plain to the mesh network.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn follow_unseen(
+        &mut self,
+        frame: &Frame,
+        track: &Track,
+        others: &[&[FramePx]],
+    ) -> Result<Option<FoundFace>> {
+        if track.n_missing > 1 || track.n_unseen >= MAX_UNSEEN {
+            return Ok(None);
+        }
+        self.follow_one(frame, &track.last, others)
+    }
+
+    /// The face that a neighbouring frame shows at `points`; `None` when it isn't there, or is one of `others`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn follow_one(
+        &mut self,
+        frame: &Frame,
+        points: &[FramePx],
+        others: &[&[FramePx]],
+    ) -> Result<Option<FoundFace>> {
+        let face = self.measured(frame, &[points])?.and_then(|faces| faces.into_iter().next());
+        Ok(face.filter(|face| {
+            let bounds = mesh::bounds(&face.points);
+            let is_free = others.iter().all(|other| mesh::iou(&bounds, &mesh::bounds(other)) < SAME_FACE_IOU);
+            is_free && face.presence > ALONE && is_near(points, &face.points)
+        }))
+    }
+
+    /// The meshes around `lasts`; `None` when one of these has no extent.
+    fn measured(&mut self, frame: &Frame, lasts: &[&[FramePx]]) -> Result<Option<Vec<FoundFace>>> {
+        let regions: Vec<Region> = lasts.iter().map(|points| Region::from_points(points)).collect();
+        let faces = self.finder.measure_again(frame, &regions)?;
+        Ok((faces.len() == lasts.len()).then_some(faces))
+    }
+}
+
+/// Whether a face can have come from one place to another within a frame.
+fn is_near(then: &[FramePx], now: &[FramePx]) -> bool {
+    let (a, b) = (middle(then), middle(now));
+    let (old, new) = (size(then), size(now));
+    (a.x - b.x).hypot(a.y - b.y) < MAX_SHIFT * old.max(new) && (new / old).ln().abs() < MAX_ZOOM
+}
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;
