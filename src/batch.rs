@@ -13,9 +13,9 @@ use crate::{
     face::Analysis,
     frame::Swapped,
     line::single,
-    nn::Runtime,
-    pipeline::{self, Report},
+    pipeline::{self, Swap},
     progress::Watch,
+    report::{self, FrameCounts, Record, Report, Sync, Times},
     settings::{SwapSettings, free_output, output_path},
     swap::Swapper,
     video,
@@ -30,10 +30,8 @@ const ENDINGS: [&str; 24] = [
 /// What is to be done, the files aside.
 #[derive(Debug)]
 pub struct Job<'a> {
-    /// Who is replaced by whom.
-    pub cast: &'a Cast,
-    /// Where the networks run.
-    pub runtime: &'a Runtime,
+    /// Who is replaced by whom; `None` passes every picture as it is.
+    pub swap: Option<Swap<'a>>,
     /// How.
     pub settings: &'a SwapSettings,
     /// Existing outputs are replaced.
@@ -45,20 +43,36 @@ impl Job<'_> {
     ///
     /// # Errors
     /// Those of the one file, or [`Error::SomeFailed`] after a folder; see [`pipeline::swap_video`].
-    pub fn run(&self, input: &Path, output: Option<&Path>, watch: &mut Watch<'_>) -> Result<Outcome> {
+    pub fn run(
+        &self,
+        input: &Path,
+        output: Option<&Path>,
+        watch: &mut Watch<'_>,
+        record: &mut Record,
+    ) -> Result<Outcome> {
         if input.is_dir() {
-            return self.run_folder(input, output, watch);
+            return self.run_folder(input, output, watch, record);
         }
-        let output = output_path(input, output, &self.cast.name(), self.overwrite)?;
-        let report = self.run_file(input, &output, watch)?;
-        Ok(if report.damage.is_some() { Outcome::Damaged } else { Outcome::Whole })
+        let output = output_path(input, output, &self.name(), self.overwrite)?;
+        let result = self.run_file(input, &output, watch);
+        record.add(input, &output, self.cast(), &result)?;
+        Ok(if result?.is_damaged() { Outcome::Damaged } else { Outcome::Whole })
+    }
+
+    fn cast(&self) -> Option<&Cast> {
+        self.swap.map(|swap| swap.cast)
+    }
+
+    /// What is added to the names of outputs.
+    fn name(&self) -> String {
+        self.cast().map_or("none".into(), Cast::name)
     }
 
     fn run_file(&self, input: &Path, output: &Path, watch: &mut Watch<'_>) -> Result<Report> {
         let report = if video::is_picture(input) {
             self.swap_picture(input, output)?
         } else {
-            pipeline::swap_video(input, output, self.cast, self.runtime, self.settings, watch)?
+            pipeline::swap_video(input, output, self.swap, self.settings, watch)?
         };
         watch.done(output, &report);
         Ok(report)
@@ -68,32 +82,48 @@ impl Job<'_> {
     fn swap_picture(&self, input: &Path, output: &Path) -> Result<Report> {
         let start = Instant::now();
         let frame = video::read_picture(input)?;
-        let analysis = Analysis::new(self.runtime, &self.settings.faces, 0, 1)?;
-        let tracked = analysis.picking(self.cast.picks()).single(frame)?;
-        let mut swapper = Swapper::for_cast(self.runtime, self.cast, self.settings.batch)?;
-        let swapped: Swapped = single(&mut swapper, tracked)?;
-        let n_faces = swapped.faces.len();
-        let frame = blend(swapped, &self.settings.blend)?;
+        let (frame, n_faces) = match self.swap {
+            None => (frame, 0),
+            Some(Swap { cast, runtime }) => {
+                let analysis = Analysis::new(runtime, &self.settings.faces, 0, 1)?;
+                let tracked = analysis.picking(cast.picks()).single(frame)?;
+                let mut swapper = Swapper::for_cast(runtime, cast, self.settings.batch)?;
+                let swapped: Swapped = single(&mut swapper, tracked)?;
+                let n_faces = swapped.faces.len();
+                (blend(swapped, &self.settings.blend)?, n_faces)
+            }
+        };
         let label = self.settings.encode.label.as_deref();
         video::write_picture(output, &frame.picture, input, label)?;
+        let n_swapped = u64::from(n_faces > 0);
+        let no_face = self.swap.is_some() && n_faces == 0;
         Ok(Report {
-            frames_decoded: 1,
-            frames_written: 1,
-            frames_swapped: u64::from(n_faces > 0),
+            schema: report::SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            frames: FrameCounts { decoded: 1, written: 1, swapped: n_swapped, without_face: 1 - n_swapped },
+            pts: Times { first: 0, last: 0, time_base: (1, 1) },
+            sync: Sync::default(),
+            tracks: video::Tracks::default(),
+            damage: Vec::new(),
+            notes: if no_face { vec!["no face was found".into()] } else { Vec::new() },
             size_px: frame.picture.size_px(),
             seconds: start.elapsed().as_secs_f64(),
             stages: Vec::new(),
-            notes: if n_faces == 0 { vec!["no face was found".into()] } else { Vec::new() },
-            damage: None,
         })
     }
 
-    fn run_folder(&self, input: &Path, output: Option<&Path>, watch: &mut Watch<'_>) -> Result<Outcome> {
+    fn run_folder(
+        &self,
+        input: &Path,
+        output: Option<&Path>,
+        watch: &mut Watch<'_>,
+        record: &mut Record,
+    ) -> Result<Outcome> {
         let files = media_files(input)?;
         if files.is_empty() {
             return Err(Error::input(input, "no video and no picture in this folder"));
         }
-        let out_dir = output.map_or_else(|| sibling(input, &self.cast.name()), Path::to_path_buf);
+        let out_dir = output.map_or_else(|| sibling(input, &self.name()), Path::to_path_buf);
         if video::same_file(input, &out_dir) {
             return Err(Error::setting(
                 "--output",
@@ -111,6 +141,7 @@ impl Job<'_> {
             let result =
                 free_output(&output, self.overwrite).and_then(|()| self.run_shielded(file, &output, watch));
             watch.clear();
+            record.add(file, &output, self.cast(), &result)?;
             match result {
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(e) => {
@@ -125,7 +156,7 @@ impl Job<'_> {
         if n_failed > 0 {
             return Err(Error::SomeFailed { n_failed, n_files: results.len() });
         }
-        let damaged = results.iter().any(|(_, result)| result.as_ref().is_ok_and(|r| r.damage.is_some()));
+        let damaged = results.iter().any(|(_, result)| result.as_ref().is_ok_and(Report::is_damaged));
         Ok(if damaged { Outcome::Damaged } else { Outcome::Whole })
     }
 
@@ -179,10 +210,10 @@ fn summary(results: &[(&PathBuf, Result<Report>)], watch: &Watch<'_>) {
     for (file, result) in results {
         let fate = match result {
             Ok(r) => {
-                let damage = if r.damage.is_some() { ", damaged" } else { "" };
+                let damage = if r.is_damaged() { ", damaged" } else { "" };
                 format!(
                     "ok      {:>6} frames {:>6} swapped {:>7.1} s{damage}",
-                    r.frames_written, r.frames_swapped, r.seconds
+                    r.frames.written, r.frames.swapped, r.seconds
                 )
             }
             Err(e) => format!("FAILED  {e}"),

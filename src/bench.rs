@@ -8,8 +8,9 @@ use crate::{
     face::Pick,
     frame::Frame,
     nn::Runtime,
-    pipeline::{Report, swap_video},
+    pipeline::{Swap, swap_video},
     progress::Watch,
+    report::Report,
     settings::{SwapSettings, n_hardware_threads},
     swap::Bundle,
     video::{EncodeSettings, Picture, Writer},
@@ -95,7 +96,7 @@ fn measure_in(
     let mut measure = |name: String, input: &Path| {
         let ending = input.extension().unwrap_or_default();
         let output = dir.join("out").with_extension(ending);
-        let report = swap_video(input, &output, &cast, runtime, &settings, watch)?;
+        let report = swap_video(input, &output, Some(Swap { cast: &cast, runtime }), &settings, watch)?;
         std::fs::remove_file(&output).map_err(Error::io(&output))?;
         let busiest = report.stages.iter().max_by(|a, b| a.busy.total_cmp(&b.busy));
         let limit = busiest.map_or(String::new(), |s| format!("{} ({:.0} % busy)", s.name, s.busy * 100.0));

@@ -49,6 +49,9 @@ pub enum ProgressStyle {
     Json,
 }
 
+/// The identity that changes no face.
+pub const NO_IDENTITY: &str = "none";
+
 /// ONNX Runtime and the device that it runs on.
 #[derive(Debug, Args)]
 pub struct RuntimeArgs {
@@ -88,7 +91,8 @@ pub struct SwapArgs {
     /// A video, a picture, or a folder of them
     #[arg(required = true, value_name = "INPUT")]
     pub input: Option<PathBuf>,
-    /// Whose face goes in: a name that `faceswap identities` lists, or a bundle's folder
+    /// Whose face goes in: a name that `faceswap identities` lists, or a bundle's folder; `none` passes every
+    /// frame as it is, to check the way there and back
     #[arg(short, long, required_unless_present = "map", conflicts_with = "map", value_name = "NAME")]
     pub identity: Option<String>,
     /// Who is replaced
@@ -119,6 +123,9 @@ pub struct SwapArgs {
     /// Preset of the encoder, e.g. fast, medium, slow
     #[arg(long, value_name = "NAME")]
     pub output_video_preset: Option<String>,
+    /// Write what happened as JSON: frames, times, tracks, damage, sums of all files
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Faces that the network takes at once
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub batch: usize,

@@ -17,6 +17,7 @@
 //! | [`measure`] | truth, identity, jitter, flicker: functions of images |
 //! | [`eval`] | a swapped video against the truth |
 //! | [`batch`] | files and folders |
+//! | [`report`] | what happened to one file |
 //! | [`mod@bench`] | frames and megapixels per second |
 //! | [`extract`] | footage into sets of faces |
 //! | [`face_set`] | the files of a set of faces |
@@ -60,6 +61,7 @@ pub mod blend;
 pub mod measure;
 pub mod eval;
 pub mod batch;
+pub mod report;
 pub mod bench;
 pub mod extract;
 pub mod face_set;

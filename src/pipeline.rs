@@ -20,58 +20,23 @@ use crate::{
     line::{self, Meter},
     nn::Runtime,
     progress::Watch,
+    report::{self, FrameCounts, Report, StageTime, Sync},
     settings::SwapSettings,
     swap::Swapper,
     video::{self, Decoder, Writer},
 };
 
-/// What happened to one file.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Report {
-    /// Frames that came out of the decoder.
-    pub frames_decoded: u64,
-    /// Frames that went into the output; equal to `frames_decoded`, or the run has failed.
-    pub frames_written: u64,
-    /// Frames in which at least one face was replaced.
-    pub frames_swapped: u64,
-    /// Width and height of the output, pixels.
-    pub size_px: (usize, usize),
-    /// Wall time from the first frame to the renamed output, seconds.
-    pub seconds: f64,
-    /// What each stage worked, in the order of the line.
-    pub stages: Vec<StageTime>,
-    /// What the user ought to know: dropped tracks, a truncated end.
-    pub notes: Vec<String>,
-    /// What is wrong with the input: the output holds everything before it.
-    pub damage: Option<String>,
+/// What swapping takes: who is replaced by whom, and where the networks run.
+#[derive(Debug, Clone, Copy)]
+pub struct Swap<'a> {
+    /// The parts.
+    pub cast: &'a Cast,
+    /// ONNX Runtime.
+    pub runtime: &'a Runtime,
 }
 
-/// The working time of one stage.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct StageTime {
-    /// The stage's name.
-    pub name: String,
-    /// Threads that share the work.
-    pub n_workers: usize,
-    /// Working time of a frame on one of them, milliseconds.
-    pub ms_per_frame: f64,
-    /// Working time as a share of the wall time times the workers, 0..=1.
-    pub busy: f64,
-}
-
-impl Report {
-    /// Frames per second of wall time.
-    pub fn fps(&self) -> f64 {
-        self.frames_written as f64 / self.seconds
-    }
-
-    /// Output megapixels per second of wall time.
-    pub fn mp_per_s(&self) -> f64 {
-        self.fps() * (self.size_px.0 * self.size_px.1) as f64 / 1e6
-    }
-}
-
-/// Swaps the faces of the video `input` that `cast` picks for its identities, and keeps everything else.
+/// Swaps the faces of the video `input` that the cast picks for its identities, and keeps everything else. Without a
+/// swap every frame passes as it is, which is how the way there and back is checked.
 ///
 /// `output` gets its name only when it is whole.
 ///
@@ -81,27 +46,29 @@ impl Report {
 pub fn swap_video(
     input: &Path,
     output: &Path,
-    cast: &Cast,
-    runtime: &Runtime,
+    swap: Option<Swap<'_>>,
     settings: &SwapSettings,
     watch: &mut Watch<'_>,
 ) -> Result<Report> {
     let probe = video::probe(input)?;
     let mut decoder = Decoder::open(input, &settings.decode)?;
     let mut file = Writer::create(input, output, &probe, &settings.encode)?;
-    let analysis = Analysis::new(runtime, &settings.faces, probe.quarter_turns, settings.n_workers)?;
-    let analysis = analysis.picking(cast.picks());
-    let swapper = Swapper::for_cast(runtime, cast, settings.batch)?;
+    let stages = swap.map(|swap| swap_stages(swap, settings, probe.quarter_turns)).transpose()?;
     let (mut n_written, mut n_swapped) = (0, 0);
     watch.start(input, &probe);
     let start = Instant::now();
 
     let meters = line::run(|mut line| {
         let frames = line.source("decode", until_stopped(&mut decoder, watch.stop))?;
-        let tracked = analysis.into_line(&mut line, frames)?;
-        let swapped = line.stage("swap", tracked, swapper)?;
-        let blended = line.parallel("blend", swapped, blenders(settings))?;
-        line.drain("encode", blended, |(frame, n_faces): (Frame, usize)| {
+        let finished = match stages {
+            None => line.parallel("pass", frames, vec![|frame| Ok((frame, 0))])?,
+            Some((analysis, swapper)) => {
+                let tracked = analysis.into_line(&mut line, frames)?;
+                let swapped = line.stage("swap", tracked, swapper)?;
+                line.parallel("blend", swapped, blenders(settings))?
+            }
+        };
+        line.drain("encode", finished, |(frame, n_faces): (Frame, usize)| {
             file.write(frame)?;
             n_written += 1;
             n_swapped += u64::from(n_faces > 0);
@@ -115,18 +82,38 @@ pub fn swap_video(
         let reason = format!("{n_decoded} frames were decoded, {n_written} written; the output is discarded");
         return Err(Error::Media { path: input.into(), frame: n_written, reason });
     }
-    let damage = decoder.damage();
     let written = file.commit()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let mut notes = decoder.notes().to_vec();
+    notes.extend(written.notes);
     Ok(Report {
-        frames_decoded: n_decoded,
-        frames_written: n_written,
-        frames_swapped: n_swapped,
+        schema: report::SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        frames: FrameCounts {
+            decoded: n_decoded,
+            written: n_written,
+            swapped: n_swapped,
+            without_face: n_written - n_swapped,
+        },
+        pts: written.times,
+        sync: Sync { max_skew_ms: video::max_skew_ms(output, &written.tracks, &written.times)? },
+        tracks: written.tracks,
+        damage: decoder.damage().to_vec(),
+        notes,
         size_px: probe.size_px,
-        seconds: start.elapsed().as_secs_f64(),
-        stages: stage_times(&meters, start.elapsed().as_secs_f64()),
-        notes: written.notes,
-        damage,
+        seconds,
+        stages: stage_times(&meters, seconds),
     })
+}
+
+/// What stands between the decoder and the blending when faces are swapped.
+fn swap_stages(
+    Swap { cast, runtime }: Swap<'_>,
+    settings: &SwapSettings,
+    quarter_turns: u8,
+) -> Result<(Analysis, Swapper)> {
+    let analysis = Analysis::new(runtime, &settings.faces, quarter_turns, settings.n_workers)?;
+    Ok((analysis.picking(cast.picks()), Swapper::for_cast(runtime, cast, settings.batch)?))
 }
 
 /// Ends `frames` with [`Error::Cancelled`] once `stop` is set.

@@ -10,7 +10,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::{pipeline::Report, video::Probe};
+use crate::{report::Report, video::Probe};
 
 /// How progress is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,7 +64,7 @@ impl<'a> Watch<'a> {
         let (w, h) = probe.size_px;
         self.begin(input, probe.n_frames_hint, w * h);
         if self.style == Style::Json {
-            emit(&json!({"event": "start", "input": input, "frames": probe.n_frames_hint,
+            emit(&json!({"event": "start", "input": input.to_string_lossy(), "frames": probe.n_frames_hint,
                 "width": w, "height": h, "codec": probe.codec, "pixel_format": probe.pixel_format}));
         }
     }
@@ -116,15 +116,15 @@ impl<'a> Watch<'a> {
     pub fn done(&mut self, output: &Path, report: &Report) {
         self.clear();
         if self.style == Style::Json {
-            emit(&json!({"event": "done", "output": output, "report": report,
+            emit(&json!({"event": "done", "output": output.to_string_lossy(), "report": report,
                 "fps": report.fps(), "mp_per_s": report.mp_per_s()}));
             return;
         }
         self.line(&format!(
             "{}: {} frames, {} with a new face, {:.1} s, {:.1} fps, {:.1} MP/s",
             output.display(),
-            report.frames_written,
-            report.frames_swapped,
+            report.frames.written,
+            report.frames.swapped,
             report.seconds,
             report.fps(),
             report.mp_per_s()
@@ -132,9 +132,7 @@ impl<'a> Watch<'a> {
         for note in &report.notes {
             self.line(&format!("note: {note}"));
         }
-        if let Some(damage) = &report.damage {
-            self.line(&format!("damage: {damage}"));
-        }
+        self.line(&report.to_string());
     }
 
     /// Tells a line to a person; a program that reads JSON gets it as a `message`.

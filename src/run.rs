@@ -13,7 +13,9 @@ use crate::{
     cli, doctor, eval, extract,
     face::{AnalysisSettings, DetectEvery, Pick, Reference},
     nn::{Provider, Runtime, RuntimeSettings},
+    pipeline::Swap,
     progress::{Style, Watch},
+    report::Record,
     settings::{SwapSettings, checked, checked_f64, model_dirs, n_hardware_threads},
     swap::{Bundle, find, installed},
 };
@@ -64,13 +66,21 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         .map(|q| checked("--output-video-quality", q.into(), 0..=100))
         .transpose()?
         .map(|q| q as u8);
-    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
-    let cast = cast(args.identity.as_deref(), &args.who, args.models.models.as_deref(), &runtime)?;
-    settings.encode.label = Some(label(&cast));
-    let job = Job { cast: &cast, runtime: &runtime, settings: &settings, overwrite: args.overwrite };
+    let networks = if args.identity.as_deref() == Some(cli::NO_IDENTITY) {
+        None
+    } else {
+        let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+        let cast = cast(args.identity.as_deref(), &args.who, args.models.models.as_deref(), &runtime)?;
+        settings.encode.label = Some(label(&cast));
+        Some((cast, runtime))
+    };
+    let swap = networks.as_ref().map(|(cast, runtime)| Swap { cast, runtime });
+    let job = Job { swap, settings: &settings, overwrite: args.overwrite };
     let mut watch = Watch::new(style(&args.progress), stop);
-    let outcome = job.run(&input, args.output.as_deref(), &mut watch);
+    let mut record = Record::new(args.report.as_deref(), &settings);
+    let outcome = job.run(&input, args.output.as_deref(), &mut watch, &mut record);
     watch.clear();
+    record.write()?;
     outcome
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Everything that a swap needs to know beside its files and its identity.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct SwapSettings {
     /// How the input is read.
     pub decode: DecodeSettings,

@@ -26,7 +26,7 @@ const MAX_SIDE: usize = 1024;
 const MAX_OVERSAMPLING: f64 = 1.5;
 
 /// How a face meets the picture around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub enum BlendMode {
     /// Each band of detail over its own width; light and skin tone are the target's.
     #[default]
@@ -38,7 +38,7 @@ pub enum BlendMode {
 }
 
 /// How new faces are put into the picture.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct BlendSettings {
     /// How a face meets the picture around it.
     pub mode: BlendMode,

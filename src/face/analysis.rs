@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How faces are found and followed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct AnalysisSettings {
     /// What counts as a face.
     pub finder: FinderSettings,

@@ -16,8 +16,8 @@ use crate::{
     video::Picture,
 };
 
-const NAME: &str = "blazeface_full_192.onnx";
-const NETWORK: &[u8] = include_bytes!("../../models/blazeface_full_192.onnx");
+pub(super) const NAME: &str = "blazeface_full_192.onnx";
+pub(super) const NETWORK: &[u8] = include_bytes!("../../models/blazeface_full_192.onnx");
 
 /// Side of the network's picture.
 const SIDE: usize = 192;
@@ -40,7 +40,7 @@ pub struct Detection {
 }
 
 /// When to look for faces between a twentieth and a tenth of the frame's long side; it costs about six times a look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub enum SmallFaces {
     /// Never.
     Never,

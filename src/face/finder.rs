@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What counts as a face.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct FinderSettings {
     /// Least score of the detector, 0..=1.
     pub detection_threshold: f64,

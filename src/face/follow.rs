@@ -27,7 +27,7 @@ const ALONE: f32 = 0.8;
 const MAX_UNSEEN: usize = 3;
 
 /// How often the detector searches a whole frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub enum DetectEvery {
     /// Every fourth frame; every frame where each face is measured several times, which costs far more.
     #[default]

@@ -14,8 +14,8 @@ use crate::{
     video::Picture,
 };
 
-const NAME: &str = "face_mesh_v2_256.onnx";
-const NETWORK: &[u8] = include_bytes!("../../models/face_mesh_v2_256.onnx");
+pub(super) const NAME: &str = "face_mesh_v2_256.onnx";
+pub(super) const NETWORK: &[u8] = include_bytes!("../../models/face_mesh_v2_256.onnx");
 
 /// Side of the network's picture.
 const SIDE: usize = 256;
@@ -105,7 +105,7 @@ impl Region {
 }
 
 /// When a face is measured a second time, in the region that its own points ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub enum Refine {
     /// When that region is quite another: a badly placed box. One face in ten.
     WhenFar,
@@ -115,7 +115,7 @@ pub enum Refine {
 }
 
 /// How carefully faces are measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct LandmarkSettings {
     /// Second measurement.
     pub refine: Refine,

@@ -41,6 +41,10 @@ pub use landmark::{LandmarkSettings, Refine};
 pub use reference::Reference;
 pub use track::{Tracker, TrackerSettings};
 
+/// The networks that lie in the program, by the names of their files.
+pub(crate) const NETWORKS: &[(&str, &[u8])] =
+    &[(detect::NAME, detect::NETWORK), (landmark::NAME, landmark::NETWORK)];
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]

@@ -10,7 +10,7 @@ use super::{align::fit_similarity, mesh};
 use crate::frame::{CropPx, FramePx, Similarity};
 
 /// How strongly points are held still.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Stabilisation {
     /// Frames that are looked at before and after; 0 leaves the points as they were found.
     pub radius: usize,

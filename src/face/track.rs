@@ -22,7 +22,7 @@ use crate::{
 const SAME_AGAIN: f64 = 0.45;
 
 /// How faces are followed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct TrackerSettings {
     /// Frames for which a face may be missing and keep its number; the gap is filled when it comes back.
     pub max_gap: usize,

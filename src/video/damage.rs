@@ -1,31 +1,64 @@
 //! What is wrong with a file and yet no reason to stop.
 
-use std::{fs, path::Path};
+use std::{fmt, fs, path::Path};
 
 use ffmpeg_next::{
     Stream,
     ffi::{avformat_index_get_entries_count, avformat_index_get_entry},
 };
+use serde::Serialize;
 
-/// Notes that are kept one by one; the rest are counted.
-const MAX_NOTES: usize = 12;
+/// Ranges that are kept one by one; what comes after them is drawn together into the last.
+const MAX_RANGES: usize = 10_000;
 
-/// Notes on a damaged file, without end only in their number.
-#[derive(Debug, Default)]
-pub(super) struct Damage {
-    notes: Vec<String>,
-    n_more: usize,
+/// Frames of the output that don't show what was filmed, and why. Numbers count the output's frames from 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedFrames {
+    /// The first of them.
+    pub first: u64,
+    /// The last of them; `None` when nobody knows how many are missing behind `first`.
+    pub last: Option<u64>,
+    /// What is wrong.
+    pub reason: String,
 }
 
+impl fmt::Display for DamagedFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, reason) = (self.first, &self.reason);
+        match self.last {
+            Some(last) if last == first => write!(f, "frame {first}: {reason}"),
+            Some(last) => write!(f, "frames {first} to {last}: {reason}"),
+            None => write!(f, "from frame {first} on: {reason}"),
+        }
+    }
+}
+
+/// All that is wrong with a file.
+#[derive(Debug, Default)]
+pub(super) struct Damage(Vec<DamagedFrames>);
+
 impl Damage {
-    pub(super) fn note(&mut self, note: String) {
-        if self.notes.len() < MAX_NOTES { self.notes.push(note) } else { self.n_more += 1 }
+    /// Frame number `frame` is damaged.
+    pub(super) fn note(&mut self, frame: u64, reason: impl Into<String>) {
+        let full = self.0.len() >= MAX_RANGES;
+        let reason = reason.into();
+        match self.0.last_mut() {
+            Some(range) if range.last.is_some_and(|l| full || (l + 1 >= frame && range.reason == reason)) => {
+                range.last = Some(frame);
+            }
+            _ => self.0.push(DamagedFrames { first: frame, last: Some(frame), reason }),
+        }
     }
 
-    /// All of it in one line.
-    pub(super) fn told(&self) -> Option<String> {
-        let more = if self.n_more > 0 { format!("; and {} more", self.n_more) } else { String::new() };
-        (!self.notes.is_empty()).then(|| self.notes.join("; ") + &more)
+    /// Everything from frame number `frame` on is missing.
+    pub(super) fn end(&mut self, frame: u64, n_missing: Option<u64>, reason: impl Into<String>) {
+        let last = n_missing.map(|n| frame + n.max(1) - 1);
+        self.0.push(DamagedFrames { first: frame, last, reason: reason.into() });
+    }
+
+    /// The ranges in the order of the frames.
+    pub(super) fn ranges(&self) -> &[DamagedFrames] {
+        &self.0
     }
 }
 
@@ -54,17 +87,14 @@ impl Promise {
         stream.metadata().get("DURATION").and_then(seconds).map_or(Self::Unknown, Self::End)
     }
 
-    /// What is missing behind the last frame, which ends at `end_s`, in words.
-    pub(super) fn broken(self, end_s: f64) -> Option<String> {
+    /// What is missing behind the last frame, which ends at `end_s`: frames, if known, and words.
+    pub(super) fn broken(self, end_s: f64) -> Option<(Option<u64>, String)> {
         match self {
-            Self::Missing(n) if n > 0 => {
-                Some(format!("the file is cut off: about {n} frames are missing at the end"))
-            }
+            Self::Missing(n) if n > 0 => Some((Some(n), "missing: the file is cut off".into())),
             // Half a second, for tags that take the sound's length for the stream's.
-            Self::End(promised) if promised - end_s > 0.5 => Some(format!(
-                "the file is cut off: {:.1} s of video are missing at the end",
-                promised - end_s
-            )),
+            Self::End(promised) if promised - end_s > 0.5 => {
+                Some((None, format!("missing: the file is cut off by {:.1} s", promised - end_s)))
+            }
             _ => None,
         }
     }
@@ -100,12 +130,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_are_counted_when_there_are_many() {
+    fn neighbours_with_one_reason_are_one_range() {
         let mut damage = Damage::default();
-        assert_eq!(damage.told(), None);
-        (0..20).for_each(|i| damage.note(format!("n{i}")));
-        assert_eq!(damage.told().expect("notes").split("; ").count(), MAX_NOTES + 1);
-        assert!(damage.told().expect("notes").ends_with("and 8 more"));
+        [3, 4, 5, 9].into_iter().for_each(|frame| damage.note(frame, "torn"));
+        damage.note(10, "lost");
+        damage.end(20, None, "cut");
+        let told: Vec<String> = damage.ranges().iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["frames 3 to 5: torn", "frame 9: torn", "frame 10: lost", "from frame 20 on: cut"]);
+    }
+
+    #[test]
+    fn a_file_of_nothing_but_damage_has_a_bounded_list() {
+        let mut damage = Damage::default();
+        (0..50_000).for_each(|i| damage.note(2 * i, "torn"));
+        assert_eq!(damage.ranges().len(), MAX_RANGES);
+        assert_eq!(damage.ranges().last().and_then(|range| range.last), Some(99_998));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use ffmpeg_next::{
 
 use super::{
     convert::{Converter, Shape},
-    damage::{Damage, Promise},
+    damage::{Damage, DamagedFrames, Promise},
     layout,
     log::Journal,
     open,
@@ -22,7 +22,7 @@ use super::{
 use crate::{Error, Result, frame::Frame};
 
 /// How to decode.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct DecodeSettings {
     /// Threads of the decoder; 0 for one a core.
     pub threads: usize,
@@ -69,6 +69,7 @@ pub struct Decoder {
     held: Option<Held>,
     promise: Promise,
     damage: Damage,
+    notes: Vec<String>,
 }
 
 /// A clock that goes back by more than this was set anew; by less, it stumbled. Seconds.
@@ -151,6 +152,7 @@ impl Decoder {
             held: None,
             promise,
             damage: Damage::default(),
+            notes: Vec::new(),
         })
     }
 
@@ -160,8 +162,13 @@ impl Decoder {
     }
 
     /// What was wrong with the file and yet no error, so far; complete after the last frame.
-    pub fn damage(&self) -> Option<String> {
-        self.damage.told()
+    pub fn damage(&self) -> &[DamagedFrames] {
+        self.damage.ranges()
+    }
+
+    /// What is odd about the file and yet no damage.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The next frame as the codec gives it, or `None` at the end.
@@ -237,10 +244,10 @@ impl Decoder {
             let bad = frame.is_corrupt() || frame.has_decode_errors();
             if self.settings.keep_damaged {
                 if bad {
-                    self.damage.note(format!("frame {} is damaged", self.n_frames));
+                    self.damage.note(self.n_frames, "damaged");
                 }
                 if let Some(held) = self.held.take_if(|held| dts > held.after_dts) {
-                    self.damage.note(format!("before frame {}: {}", self.n_frames, held.reason));
+                    self.damage.note(self.n_frames, held.reason);
                 }
                 return Ok(Some(frame));
             }
@@ -255,8 +262,7 @@ impl Decoder {
             if self.n_frames > 0 {
                 return Err(self.media_error(format!("damaged: {}", held.reason)));
             }
-            self.damage
-                .note(format!("what comes before the first whole frame is left out ({})", held.reason));
+            self.notes.push(format!("what comes before the first whole frame is left out ({})", held.reason));
             return Ok(Some(frame));
         }
     }
@@ -264,17 +270,13 @@ impl Decoder {
     /// After the last frame: notes what is missing behind it.
     fn tell_tail(&mut self) -> Result<()> {
         if let Some(held) = self.held.take() {
-            let dropped = match held.n_dropped {
-                0 => String::new(),
-                n => format!(", {n} damaged frames left out"),
-            };
-            self.damage
-                .note(format!("the video ends after frame {}{dropped}: {}", self.n_frames, held.reason));
-        } else if let Some(broken) = self.promise.broken(self.end_s()) {
-            self.damage.note(broken);
+            let n_missing = Some(held.n_dropped).filter(|n| *n > 0);
+            self.damage.end(self.n_frames, n_missing, held.reason);
+        } else if let Some((n_missing, reason)) = self.promise.broken(self.end_s()) {
+            self.damage.end(self.n_frames, n_missing, reason);
         }
         if self.n_frames == 0 {
-            let why = self.damage().unwrap_or_else(|| "no frames".into());
+            let why = self.damage().first().map_or("no frames".into(), |range| range.reason.clone());
             return Err(Error::input(&self.path, format!("no picture can be decoded ({why})")));
         }
         Ok(())
@@ -315,11 +317,11 @@ impl Decoder {
             return pts;
         }
         let back_s = (last - pts) as f64 * self.tick_s();
-        self.damage
-            .note(format!("the clock jumps back by {back_s:.3} s at frame {}; smoothed", self.n_frames));
         if back_s < CLOCK_JUMP_S {
+            self.damage.note(self.n_frames, "its time is before that of the frame before it; moved");
             return last + 1;
         }
+        self.notes.push(format!("the clock jumps back by {back_s:.3} s at frame {}; joined", self.n_frames));
         // Recordings that were joined end to end: go on from here.
         self.shift += next - pts;
         next
@@ -330,7 +332,7 @@ impl Decoder {
     fn note_complaints(&mut self) {
         let lines = self.journal.take();
         if self.n_frames > 0 && !lines.is_empty() {
-            self.damage.note(format!("near frame {}: {}", self.n_frames, lines.join(", ")));
+            self.damage.note(self.n_frames, lines.join(", "));
         }
     }
 
@@ -350,7 +352,7 @@ impl Decoder {
         }
         if (own.width, own.height) != (wanted.width, wanted.height) {
             if self.odd_size != Some((own.width, own.height)) {
-                self.damage.note(format!(
+                self.notes.push(format!(
                     "from frame {} on the picture is {} x {}, scaled to the first size {} x {}",
                     self.n_frames, own.width, own.height, wanted.width, wanted.height
                 ));

@@ -17,7 +17,7 @@ use super::{hdr::Hdr, layout, log::Journal, probe::Probe};
 use crate::{Error, Result};
 
 /// How the picture is encoded.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct EncodeSettings {
     /// FFmpeg's name of the encoder; `None` takes the input's family of codecs (h264: libx264, hevc: libx265, ..),
     /// or what the container prefers when it can't hold that.

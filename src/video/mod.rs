@@ -22,14 +22,18 @@ mod probe;
 mod read;
 mod still;
 mod streams;
+mod sync;
 mod write;
 
+pub use damage::DamagedFrames;
 pub use decode::{DecodeSettings, Decoder};
 pub use encode::{EncodeSettings, encoders};
 pub use output::same_file;
 pub use picture::Picture;
 pub use probe::{DEFAULT_MAX_PIXELS, Probe, probe, probe_within};
 pub use still::{is_picture, read_picture, read_picture_within, write_picture};
+pub use streams::{Track, Tracks};
+pub use sync::max_skew_ms;
 pub use write::{Writer, Written};
 
 use std::sync::Once;

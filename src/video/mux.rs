@@ -21,7 +21,7 @@ use super::{
     encode::{Encoder, Look},
     open,
     output::Partial,
-    streams::{self, Copies},
+    streams::{self, Copies, Tracks},
 };
 use crate::{Error, Result};
 
@@ -238,16 +238,16 @@ impl Muxer {
     }
 
     /// Writes what is left to copy and the index, brings the file to the disk and gives it its name. Returns its
-    /// length and what could not be kept.
+    /// length and what became of the other tracks.
     ///
     /// # Errors
     /// [`Error::Io`] when the disk is full or the like; the file is removed then.
-    pub(super) fn finish(mut self) -> Result<(u64, Vec<String>)> {
+    pub(super) fn finish(mut self) -> Result<(u64, Tracks)> {
         let dest = self.partial.dest().to_path_buf();
-        let mut notes = Vec::new();
+        let mut tracks = Tracks::default();
         if let Some(mut copies) = self.copies.take() {
             copies.write_until(f64::INFINITY, &mut self.output, &dest)?;
-            notes = copies.into_notes();
+            tracks = copies.into_tracks();
         }
         self.output.write_trailer().map_err(|e| write_error(&dest, e))?;
         // SAFETY: the file of the context is open since `create`; it is closed here and set to null, which
@@ -262,7 +262,7 @@ impl Muxer {
             return Err(write_error(&dest, ff::Error::from(code)));
         }
         drop(self.output);
-        Ok((self.partial.commit()?, notes))
+        Ok((self.partial.commit()?, tracks))
     }
 
     pub(super) fn dest(&self) -> &Path {

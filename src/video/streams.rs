@@ -14,9 +14,51 @@ use ffmpeg_next::{
     format::context::{Input, Output},
     media,
 };
+use serde::Serialize;
 
 use super::{decode::CLOCK_JUMP_S, mux::write_error};
 use crate::{Error, Result};
+
+/// What became of the input's tracks beside the picture.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Tracks {
+    /// Packet by packet the same.
+    pub copied: Vec<Track>,
+    /// In another codec, since the container can't hold the old one.
+    pub converted: Vec<Track>,
+    /// Left out, since the container can't hold them.
+    pub dropped: Vec<Track>,
+}
+
+/// A track of the input.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Track {
+    /// Its number in the input, from 0.
+    pub stream: usize,
+    /// What it is: `sound`, `subtitles`, `cover`, ..
+    pub kind: &'static str,
+    /// FFmpeg's name of its codec in the input.
+    pub codec: String,
+    /// Its number in the output.
+    pub to: Option<usize>,
+    /// Presentation times of its first and last packet, seconds, as they ought to be in the output.
+    pub times_s: Option<(f64, f64)>,
+    /// Why it isn't copied.
+    pub reason: Option<String>,
+}
+
+impl Tracks {
+    /// What is left out, in words.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        self.dropped.iter().map(|track| {
+            let Track { stream, kind, codec, reason, .. } = track;
+            format!(
+                "stream {stream} ({kind}, {codec}) is left out: {}",
+                reason.as_deref().unwrap_or_default()
+            )
+        })
+    }
+}
 
 /// The streams that are copied, and how far they are.
 pub(super) struct Copies {
@@ -27,7 +69,8 @@ pub(super) struct Copies {
     routes: Vec<Route>,
     ahead: Option<Packet>,
     ended: bool,
-    notes: Vec<String>,
+    /// For each stream of the input what it is, and how far it is.
+    tracks: Vec<Track>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +100,7 @@ impl Copies {
         holds: impl Fn(codec::Id) -> bool,
     ) -> Result<Self, String> {
         let matroska = container == "matroska";
-        let mut notes = Vec::new();
+        let mut tracks = Vec::new();
         let mut routes = Vec::new();
         for stream in input.streams() {
             let (parameters, index) = (stream.parameters(), stream.index());
@@ -67,11 +110,15 @@ impl Copies {
                 let raw = &*stream.as_ptr();
                 ((*raw.codecpar).codec_tag, raw.disposition & AV_DISPOSITION_ATTACHED_PIC != 0)
             };
-            let mut drop_it = |what: &str| {
-                notes.push(format!(
-                    "stream {index} ({what}, {}) is left out: {container} can't hold it",
-                    id.name()
-                ));
+            tracks.push(Track {
+                stream: index,
+                kind: kind_of(kind, is_cover),
+                codec: id.name().to_owned(),
+                ..Track::default()
+            });
+            let track = &mut tracks[index];
+            let mut drop_it = || {
+                track.reason = Some(format!("{container} can't hold it"));
                 Route::None
             };
             routes.push(match kind {
@@ -88,19 +135,19 @@ impl Copies {
                 media::Type::Video if is_cover && matroska => Route::Planned { as_attachment: true },
                 media::Type::Video if is_cover && is_mov => Route::Planned { as_attachment: false },
                 media::Type::Video if !is_cover && holds(id) => Route::Planned { as_attachment: false },
-                media::Type::Video => drop_it(if is_cover { "cover" } else { "another video" }),
-                media::Type::Subtitle => drop_it("subtitles"),
+                media::Type::Video => drop_it(),
+                media::Type::Subtitle => drop_it(),
                 media::Type::Attachment if matroska => Route::Planned { as_attachment: true },
-                media::Type::Attachment => drop_it("attachment"),
+                media::Type::Attachment => drop_it(),
                 // Timecode and chapter tracks of MOV are made anew from tags and chapters.
                 media::Type::Data if is_made_anew(tag) => Route::None,
                 media::Type::Data if id != codec::Id::None && is_mov && holds(id) => {
                     Route::Planned { as_attachment: false }
                 }
-                _ => drop_it("data"),
+                _ => drop_it(),
             });
         }
-        Ok(Self { input, path, video, routes, ahead: None, ended: false, notes })
+        Ok(Self { input, path, video, routes, ahead: None, ended: false, tracks })
     }
 
     /// The stream of the input whose picture is made anew.
@@ -142,6 +189,7 @@ impl Copies {
                     par.codec_tag = if keep { par.codec_tag } else { 0 };
                 }
             }
+            self.tracks[index].to = Some(to);
             self.routes[index] = if as_attachment {
                 Route::Header
             } else {
@@ -221,6 +269,11 @@ impl Copies {
             packet.set_dts(packet.dts().map(|dts| dts + *shift));
             packet.set_pts(packet.pts().map(|pts| pts + *shift));
             *next_dts = packet.dts().map(|dts| dts + packet.duration());
+            if let Some(pts) = packet.pts().map(|pts| pts as f64 * f64::from(*from_base)) {
+                let track = &mut self.tracks[packet.stream()];
+                let (first, last) = track.times_s.unwrap_or((pts, pts));
+                track.times_s = Some((first.min(pts), last.max(pts)));
+            }
             packet.rescale_ts(*from_base, *to_base);
             packet.set_stream(*to);
             packet.set_position(-1);
@@ -247,9 +300,18 @@ impl Copies {
         Ok(None)
     }
 
-    /// What was left out.
-    pub(super) fn into_notes(self) -> Vec<String> {
-        self.notes
+    /// What became of each stream but the picture.
+    pub(super) fn into_tracks(self) -> Tracks {
+        let mut tracks = Tracks::default();
+        for track in self.tracks {
+            match track {
+                Track { reason: Some(_), .. } => tracks.dropped.push(track),
+                Track { to: Some(_), .. } => tracks.copied.push(track),
+                // The picture itself, and what the muxer makes anew.
+                _ => {}
+            }
+        }
+        tracks
     }
 }
 
@@ -317,6 +379,18 @@ unsafe fn attach(source: &AVStream, made: &mut AVStream) {
         };
         av_dict_set(&raw mut made.metadata, c"filename".as_ptr(), name.as_ptr(), KEEP_OLD);
         av_dict_set(&raw mut made.metadata, c"mimetype".as_ptr(), mime.as_ptr(), KEEP_OLD);
+    }
+}
+
+/// What a track is, in a word.
+fn kind_of(kind: media::Type, is_cover: bool) -> &'static str {
+    match kind {
+        media::Type::Audio => "sound",
+        media::Type::Subtitle => "subtitles",
+        media::Type::Video if is_cover => "cover",
+        media::Type::Video => "another video",
+        media::Type::Attachment => "attachment",
+        _ => "data",
     }
 }
 

@@ -11,8 +11,9 @@ use super::{
     open,
     output::same_file,
     probe::Probe,
+    streams::Tracks,
 };
-use crate::{Error, Result, frame::Frame};
+use crate::{Error, Result, frame::Frame, report::Times};
 
 /// Writes a video. Only [`Writer::commit`] gives it its name; dropped before, it leaves nothing.
 ///
@@ -29,13 +30,14 @@ pub struct Writer {
     converter: Converter,
     /// Durations of the frames in the encoder, by their times.
     durations: HashMap<i64, i64>,
+    first_pts: Option<i64>,
     last_pts: Option<i64>,
     n_frames: u64,
     notes: Vec<String>,
 }
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// Frames.
     pub frames: u64,
@@ -43,6 +45,10 @@ pub struct Written {
     pub bytes: u64,
     /// The encoder's name.
     pub encoder: String,
+    /// What became of the input's other tracks.
+    pub tracks: Tracks,
+    /// Times of the first and the last frame.
+    pub times: Times,
     /// What could not be kept, in words.
     pub notes: Vec<String>,
 }
@@ -105,6 +111,7 @@ impl Writer {
             encoder: None,
             converter: Converter::new(),
             durations: HashMap::new(),
+            first_pts: None,
             last_pts: None,
             n_frames: 0,
             notes: Vec::new(),
@@ -163,6 +170,7 @@ impl Writer {
         let sent = encoder.context.send_frame(&frame);
         sent.map_err(|e| self.encoder_error(e))?;
         self.durations.insert(pts, duration);
+        self.first_pts.get_or_insert(pts);
         (self.last_pts, self.n_frames) = (Some(pts), self.n_frames + 1);
         self.drain()
     }
@@ -216,9 +224,11 @@ impl Writer {
         let name = encoder.name.clone();
         encoder.context.send_eof().map_err(|e| self.encoder_error(e))?;
         self.drain()?;
-        let (bytes, notes) = self.muxer.finish()?;
-        self.notes.extend(notes);
-        Ok(Written { frames: self.n_frames, bytes, encoder: name, notes: self.notes })
+        let (bytes, tracks) = self.muxer.finish()?;
+        self.notes.extend(tracks.notes());
+        let (first, last) = (self.first_pts.unwrap_or(0), self.last_pts.unwrap_or(0));
+        let times = Times { first, last, time_base: self.time_base };
+        Ok(Written { frames: self.n_frames, bytes, encoder: name, tracks, times, notes: self.notes })
     }
 
     fn encoder_error(&self, error: ff::Error) -> Error {

@@ -5,6 +5,7 @@ mod eval;
 mod media;
 mod pictures;
 mod program;
+mod round_trip;
 mod tidy;
 mod video;
 mod video_refused;

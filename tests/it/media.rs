@@ -53,10 +53,30 @@ pub fn packets(path: &Path, kind: &str) -> Vec<String> {
     lines
 }
 
+/// What is in the packets of a kind of stream, in their order.
+pub fn packet_sums(path: &Path, kind: &str) -> Vec<String> {
+    let lines =
+        ffprobe(path, &format!("-select_streams {kind} -show_data_hash md5 -show_entries packet=data_hash"));
+    lines.into_iter().filter_map(|line| Some(line.split_once("MD5:")?.1.get(..32)?.to_owned())).collect()
+}
+
 /// Times of the frames that a player presents, in seconds.
 pub fn presented_s(path: &Path) -> Vec<f64> {
     let lines = ffprobe(path, "-select_streams v:0 -show_entries frame=best_effort_timestamp_time");
     lines.iter().map(|line| line.split(',').next().unwrap_or_default().parse().expect("a time")).collect()
+}
+
+/// The MD5 of each decoded frame, by `ffmpeg`.
+pub fn frame_sums(path: &Path) -> Vec<String> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "fatal", "-noautorotate", "-i"]).arg(path);
+    command.args(["-map", "0:V:0", "-fps_mode", "passthrough", "-f", "framemd5", "-"]);
+    let done = command.output().expect("ffmpeg runs");
+    assert!(done.status.success(), "{}", path.display());
+    let lines = String::from_utf8_lossy(&done.stdout).into_owned();
+    let sums =
+        lines.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit(", ").next());
+    sums.map(str::to_owned).collect()
 }
 
 /// All frames of a file.

@@ -77,9 +77,9 @@ fn a_video_keeps_its_frames_times_and_sound() {
     let done = String::from_utf8_lossy(&out.stdout).lines().last().map(str::to_owned).expect("a last line");
     let done: serde_json::Value = serde_json::from_str(&done).expect("JSON lines");
     assert_eq!(done["event"], "done");
-    assert_eq!(done["report"]["frames_decoded"], 12);
-    assert_eq!(done["report"]["frames_written"], 12);
-    assert_eq!(done["report"]["frames_swapped"], 12);
+    assert_eq!(done["report"]["frames"]["decoded"], 12);
+    assert_eq!(done["report"]["frames"]["written"], 12);
+    assert_eq!(done["report"]["frames"]["swapped"], 12);
     let probed = Command::new("ffprobe")
         .args(["-v", "error", "-show_entries", "format_tags=comment", "-of", "csv=p=0", text(&output)])
         .output()

@@ -309,8 +309,8 @@ fn a_cut_tail_is_told_and_the_rest_is_kept() {
     let mut decoder = Decoder::open(&cut, &DecodeSettings::default()).expect("opens");
     let frames: Vec<Frame> = decoder.by_ref().collect::<Result<_, _>>().expect("no error");
     assert!((5..25).contains(&frames.len()), "{}", frames.len());
-    let damage = decoder.damage().expect("told");
-    assert!(damage.contains("cut off"), "{damage}");
+    let [damage] = decoder.damage() else { panic!("{:?}", decoder.damage()) };
+    assert!(damage.first == frames.len() as u64 && damage.reason.contains("cut off"), "{damage}");
     for (old, new) in decode(&whole).expect("decodes").iter().zip(&frames).take(frames.len() - 1) {
         assert!(pixels(old) == pixels(new), "frame {}", old.idx);
     }
@@ -337,5 +337,5 @@ fn damage_in_the_middle_is_an_error_unless_it_may_be_kept() {
     let mut decoder = Decoder::open(&input, &settings).expect("opens");
     let n = decoder.by_ref().collect::<Result<Vec<_>, _>>().expect("kept").len();
     assert!(n > 15, "{n} frames");
-    assert!(decoder.damage().is_some());
+    assert!(!decoder.damage().is_empty());
 }

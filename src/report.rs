@@ -1,0 +1,193 @@
+//! What happened to one file: the record that `--report` writes, and its short form on the terminal.
+
+mod record;
+
+pub use record::Record;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Error, Result,
+    cast::Cast,
+    swap::{bundle, manifest},
+    video::{DamagedFrames, Tracks},
+};
+
+/// The format of the record.
+pub const SCHEMA: &str = "faceswap-report-1";
+
+/// What happened to one file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Format of this record, [`SCHEMA`].
+    pub schema: &'static str,
+    /// Version of this program.
+    pub version: &'static str,
+    /// Frames, counted at both ends of the line.
+    pub frames: FrameCounts,
+    /// Presentation times of the output's first and last frame.
+    pub pts: Times,
+    /// How well sound and picture of the output lie together, compared with the input.
+    pub sync: Sync,
+    /// What became of everything that is not the picture.
+    pub tracks: Tracks,
+    /// Frames of the output that don't show what was filmed; empty for a whole input.
+    pub damage: Vec<DamagedFrames>,
+    /// What the user ought to know beside: a scaled picture, a clock that was set anew.
+    pub notes: Vec<String>,
+    /// Width and height of the output, pixels.
+    pub size_px: (usize, usize),
+    /// Wall time from the first frame to the renamed output, seconds.
+    pub seconds: f64,
+    /// What each stage worked, in the order of the line.
+    pub stages: Vec<StageTime>,
+}
+
+/// Frames, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct FrameCounts {
+    /// Frames that went into the line.
+    pub decoded: u64,
+    /// Frames that went into the output; equal to `decoded`, or the run has failed.
+    pub written: u64,
+    /// Frames in which at least one face was replaced.
+    pub swapped: u64,
+    /// Frames in which none was.
+    pub without_face: u64,
+}
+
+/// Presentation times, in ticks of the time base.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Times {
+    /// Of the first frame.
+    pub first: i64,
+    /// Of the last frame.
+    pub last: i64,
+    /// A tick in seconds, as a fraction.
+    pub time_base: (i32, i32),
+}
+
+/// How far sound and picture of the output are from where the input has them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Sync {
+    /// The largest distance of any frame or copied packet, milliseconds: what the container's ticks round.
+    pub max_skew_ms: f64,
+}
+
+/// The working time of one stage.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageTime {
+    /// The stage's name.
+    pub name: String,
+    /// Threads that share the work.
+    pub n_workers: usize,
+    /// Working time of a frame on one of them, milliseconds.
+    pub ms_per_frame: f64,
+    /// Working time as a share of the wall time times the workers, 0..=1.
+    pub busy: f64,
+}
+
+impl Report {
+    /// Frames per second of wall time.
+    pub fn fps(&self) -> f64 {
+        self.frames.written as f64 / self.seconds
+    }
+
+    /// Output megapixels per second of wall time.
+    pub fn mp_per_s(&self) -> f64 {
+        self.fps() * (self.size_px.0 * self.size_px.1) as f64 / 1e6
+    }
+
+    /// Whether the input was damaged.
+    pub fn is_damaged(&self) -> bool {
+        !self.damage.is_empty()
+    }
+}
+
+/// What the terminal shows: sync in one line, damage in one line.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tracks { copied, converted, dropped } = &self.tracks;
+        write!(f, "sync: within {:.1} ms", self.sync.max_skew_ms)?;
+        for (tracks, what) in [(copied, "copied"), (converted, "converted"), (dropped, "dropped")] {
+            if !tracks.is_empty() {
+                write!(
+                    f,
+                    ", {} {} {what}",
+                    tracks.len(),
+                    if tracks.len() == 1 { "track" } else { "tracks" }
+                )?;
+            }
+        }
+        if self.damage.is_empty() {
+            return Ok(());
+        }
+        let shown = 6;
+        let ranges: Vec<String> = self.damage.iter().take(shown).map(ToString::to_string).collect();
+        write!(f, "\ndamage: {}", ranges.join("; "))?;
+        match self.damage.len().saturating_sub(shown) {
+            0 => Ok(()),
+            n => write!(f, "; and {n} more (--report lists them)"),
+        }
+    }
+}
+
+/// SHA-256 of all that a run depends on and of what it gave, in hexadecimal digits.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sums {
+    /// The input; `None` for a sequence of pictures.
+    pub input: Option<String>,
+    /// The output; `None` for a sequence of pictures.
+    pub output: Option<String>,
+    /// The identities' manifests, by name; none when nothing was swapped.
+    pub bundle: BTreeMap<String, String>,
+    /// The networks, by name.
+    pub networks: BTreeMap<String, String>,
+}
+
+impl Sums {
+    /// Reads both files once.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one can't be read.
+    pub fn of(input: &Path, output: &Path, cast: Option<&Cast>) -> Result<Self> {
+        let sum = |path: &Path| path.is_file().then(|| sha256_file(path)).transpose();
+        let (mut bundles, mut networks) = (BTreeMap::new(), BTreeMap::new());
+        for role in cast.iter().flat_map(|cast| cast.roles()) {
+            let (name, parts) = (&role.bundle.name, &role.bundle.manifest.networks);
+            networks.insert(format!("{name}/encoder"), parts.encoder.sha256.to_lowercase());
+            networks.insert(format!("{name}/decoder"), parts.decoder.sha256.to_lowercase());
+            bundles.insert(name.clone(), sha256_file(&role.bundle.dir.join(manifest::FILE_NAME))?);
+        }
+        if cast.is_some() {
+            networks.extend(
+                crate::face::NETWORKS.iter().map(|(name, bytes)| ((*name).into(), bundle::sha256(bytes))),
+            );
+        }
+        Ok(Self { input: sum(input)?, output: sum(output)?, bundle: bundles, networks })
+    }
+}
+
+fn sha256_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => hash.update(&buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io(path)(e)),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
