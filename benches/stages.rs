@@ -38,6 +38,7 @@ fn swapped(side: usize, network_side: usize) -> Swapped {
     Swapped {
         frame: Frame { idx: 0, picture: Picture::from_rgb8(1920, 1080, &pixels) },
         faces: vec![new_face],
+        memory: None,
     }
 }
 

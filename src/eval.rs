@@ -327,7 +327,8 @@ impl Pending {
 /// The frame with the network's face cut out and pasted.
 fn hard_paste(swapper: &mut Swapper, frame: Frame, face: Option<FoundFace>) -> Result<Frame> {
     let as_tracked = |face: FoundFace| Face::new(0, face.points, face.presence);
-    let tracked = Tracked { frame: frame.clone(), faces: face.into_iter().map(as_tracked).collect() };
+    let faces = face.into_iter().map(as_tracked).collect();
+    let tracked = Tracked { frame: frame.clone(), faces, memory: None };
     let swapped = match swapper.push(tracked)? {
         Some(swapped) => Some(swapped),
         None => swapper.finish()?,

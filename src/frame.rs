@@ -15,7 +15,7 @@
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
 
-use crate::video::Picture;
+use crate::{face::Memory, video::Picture};
 
 /// A point in the pixels of the stored frame.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -166,6 +166,8 @@ pub struct Tracked {
     pub frame: Frame,
     /// Its faces, the largest first.
     pub faces: Vec<Face>,
+    /// What the tracker knew before it took this frame in, with the few frames where a later run may begin.
+    pub memory: Option<Box<Memory>>,
 }
 
 /// A new face that is not in the picture yet.
@@ -191,4 +193,6 @@ pub struct Swapped {
     pub frame: Frame,
     /// What goes in, in the order of painting.
     pub faces: Vec<NewFace>,
+    /// As in [`Tracked`].
+    pub memory: Option<Box<Memory>>,
 }

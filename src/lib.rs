@@ -9,6 +9,7 @@
 //! | [`frame`] | the types on the arrows, and the coordinates |
 //! | [`mod@line`] | threads, bounded channels, order, shutdown; nothing else knows them |
 //! | [`video`] | probe, decode, encode, copy of all other tracks, pictures |
+//! | [`resume`] | what is kept of a run that was interrupted |
 //! | [`nn`] | networks through ONNX Runtime |
 //! | [`face`] | find, follow, hold still, align |
 //! | [`cast`] | who is replaced by whom |
@@ -53,6 +54,7 @@ pub mod pipeline;
 pub mod frame;
 pub mod line;
 pub mod video;
+pub mod resume;
 pub mod nn;
 pub mod face;
 pub mod cast;

@@ -65,7 +65,7 @@ impl Default for BlendSettings {
 /// # Errors
 /// [`Error::BadModel`] when a new face isn't a square picture, or its mask isn't as large.
 pub fn blend(swapped: Swapped, settings: &BlendSettings) -> Result<Frame> {
-    let Swapped { mut frame, faces } = swapped;
+    let Swapped { mut frame, faces, .. } = swapped;
     for face in &faces {
         check(face)?;
         paste(&mut frame.picture, face, settings);

@@ -58,7 +58,7 @@ fn new_face(side: usize, pixels: impl FnOnce(&Similarity) -> Array3<f32>) -> New
 
 fn blended(picture: &Picture, faces: Vec<NewFace>, settings: &BlendSettings) -> Array3<f32> {
     let frame = Frame { idx: 3, picture: picture.clone() };
-    whole(&blend(Swapped { frame, faces }, settings).expect("valid faces").picture)
+    whole(&blend(Swapped { frame, faces, memory: None }, settings).expect("valid faces").picture)
 }
 
 fn modes() -> [BlendSettings; 4] {
@@ -204,7 +204,10 @@ fn pictures_that_are_no_squares_are_refused() {
     let shapes = [((3, 64, 60), None), ((1, 64, 64), None), ((3, 0, 0), None), ((3, 64, 64), Some((32, 32)))];
     for (picture, mask) in shapes {
         let face = NewFace { pixels: Array3::zeros(picture), mask: mask.map(Array2::zeros), ..good.clone() };
-        let result = blend(Swapped { frame: frame.clone(), faces: vec![face] }, &BlendSettings::default());
+        let result = blend(
+            Swapped { frame: frame.clone(), faces: vec![face], memory: None },
+            &BlendSettings::default(),
+        );
         let Err(Error::BadModel { reason, .. }) = result else { panic!("{picture:?} {mask:?} was taken") };
         assert!(reason.contains(&picture.1.to_string()), "{reason}");
     }

@@ -39,7 +39,7 @@ pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
 pub use landmark::{LandmarkSettings, Refine};
 pub use reference::Reference;
-pub use track::{Tracker, TrackerSettings};
+pub use track::{Memory, Tracker, TrackerSettings};
 
 /// The networks that lie in the program, by the names of their files.
 pub(crate) const NETWORKS: &[(&str, &[u8])] =

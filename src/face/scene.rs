@@ -1,6 +1,7 @@
 //! Scene cuts: where one shot ends and another begins.
 
 use ndarray::{Array3, Zip};
+use serde::{Deserialize, Serialize};
 
 use crate::video::Picture;
 
@@ -16,20 +17,39 @@ const HISTOGRAM: f32 = 0.3;
 /// Compares each frame with the one before it.
 ///
 /// A cut changes the picture and its colours at once: a moving camera changes the pixels but keeps the histogram.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SceneCuts {
-    last: Option<Array3<f32>>,
+    last: Option<Small>,
+}
+
+/// The reduced picture, as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "((usize, usize, usize), Vec<f32>)", into = "((usize, usize, usize), Vec<f32>)")]
+struct Small(Array3<f32>);
+
+impl From<Small> for ((usize, usize, usize), Vec<f32>) {
+    fn from(Small(picture): Small) -> Self {
+        (picture.dim(), picture.into_iter().collect())
+    }
+}
+
+impl TryFrom<((usize, usize, usize), Vec<f32>)> for Small {
+    type Error = ndarray::ShapeError;
+
+    fn try_from((dim, values): ((usize, usize, usize), Vec<f32>)) -> Result<Self, Self::Error> {
+        Array3::from_shape_vec(dim, values).map(Small)
+    }
 }
 
 impl SceneCuts {
     /// Whether `picture` begins a new scene. The first picture doesn't.
     pub fn is_cut(&mut self, picture: &Picture) -> bool {
         let now = picture.rgb_reduced(SIDE_PX).mapv(|v| v.clamp(0.0, 1.0));
-        let is_cut = self.last.as_ref().is_some_and(|last| {
+        let is_cut = self.last.as_ref().is_some_and(|Small(last)| {
             last.dim() != now.dim()
                 || (pixel_distance(last, &now) > PIXELS && histogram_distance(last, &now) > HISTOGRAM)
         });
-        self.last = Some(now);
+        self.last = Some(Small(now));
         is_cut
     }
 }

@@ -3,19 +3,22 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     association::{Pairs, Track, middle},
-    choose::{Chooser, Pick, Place},
+    choose::{Choices, Chooser, Pick, Place},
     follow::Follower,
     mesh,
     scene::SceneCuts,
     stabilise::{Stabilisation, stabilised},
-    witness::Witness,
+    witness::{Gallery, Witness},
 };
 use crate::{
     Result,
     frame::{Face, Found, FoundFace, Frame, FramePx, Origin, Tracked},
     line::Stage,
+    resume::Seams,
 };
 
 /// A track that ended in this scene goes on in a new face that is this like it.
@@ -54,12 +57,42 @@ pub struct Tracker {
     follower: Option<Follower>,
     witness: Option<Witness>,
     chooser: Chooser,
+    /// Where its memory goes out with the frame.
+    seams: Option<Seams>,
+}
+
+/// All that a tracker knows of the past of its clip.
+///
+/// A tracker that recalls the memory from before frame N, and gets the [`Memory::n_waiting`] frames before N again and
+/// all after them, gives out the very faces that the first one gave from there on. Whatever a tracker keeps belongs in
+/// here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Memory {
+    tracks: Vec<Track>,
+    n_tracks: u32,
+    scene_start: u32,
+    cuts: SceneCuts,
+    window: VecDeque<Held>,
+    n_done: usize,
+    galleries: BTreeMap<u32, Gallery>,
+    choices: Choices,
+}
+
+impl Memory {
+    /// Frames whose pictures are needed again.
+    pub fn n_waiting(&self) -> u64 {
+        self.window.len().saturating_sub(self.n_done) as u64
+    }
 }
 
 /// A frame that waits, or the points of one that went.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Held {
+    #[serde(skip)]
     frame: Option<Frame>,
+    /// What was known before this frame, at the seams.
+    #[serde(skip)]
+    memory: Option<Box<Memory>>,
     faces: Vec<Face>,
     /// Whether the whole frame was searched for faces.
     is_searched: bool,
@@ -82,7 +115,51 @@ impl Tracker {
             follower: None,
             witness: None,
             chooser: Chooser::new(vec![Pick::All]),
+            seams: None,
         }
+    }
+
+    /// Hands its memory out with the frames from which a later run may go on.
+    #[must_use]
+    pub fn remembering(mut self, seams: Seams) -> Self {
+        self.seams = Some(seams);
+        self
+    }
+
+    /// Goes on where another tracker of the same clip, with the same settings and picks, was with this memory.
+    #[must_use]
+    pub fn recalling(mut self, memory: Memory) -> Self {
+        let Memory { tracks, n_tracks, scene_start, cuts, window, n_done, galleries, choices } = memory;
+        (self.tracks, self.n_tracks, self.scene_start, self.cuts) = (tracks, n_tracks, scene_start, cuts);
+        self.n_done = n_done.min(window.len());
+        (self.window, self.chooser.state) = (window, choices);
+        self.witness.iter_mut().for_each(|witness| witness.galleries.clone_from(&galleries));
+        self
+    }
+
+    fn memory(&self) -> Memory {
+        let without_picture = |held: &Held| Held {
+            frame: None,
+            memory: None,
+            faces: held.faces.clone(),
+            is_searched: held.is_searched,
+            is_cut: held.is_cut,
+        };
+        Memory {
+            tracks: self.tracks.clone(),
+            n_tracks: self.n_tracks,
+            scene_start: self.scene_start,
+            cuts: self.cuts.clone(),
+            window: self.window.iter().map(without_picture).collect(),
+            n_done: self.n_done,
+            galleries: self.witness.as_ref().map(|witness| witness.galleries.clone()).unwrap_or_default(),
+            choices: self.chooser.state.clone(),
+        }
+    }
+
+    /// A frame that waits without its picture, which only its memory brought here.
+    fn recalled(&mut self) -> Option<&mut Held> {
+        self.window.range_mut(self.n_done..).find(|held| held.frame.is_none())
     }
 
     /// Follows faces through frames that nobody searched.
@@ -109,6 +186,8 @@ impl Tracker {
     /// Takes a frame in and decides which of its faces are known.
     fn take(&mut self, found: Found) -> Result<()> {
         let Found { frame, faces } = found;
+        let is_start = self.seams.is_some_and(|seams| seams.is_start(frame.idx));
+        let memory = is_start.then(|| Box::new(self.memory()));
         let is_cut = self.cuts.is_cut(&frame.picture);
         if is_cut {
             self.tracks.clear();
@@ -117,7 +196,7 @@ impl Tracker {
         for track in &mut self.tracks {
             track.n_missing += 1;
         }
-        let held = Held { frame: None, faces: Vec::new(), is_searched: true, is_cut };
+        let held = Held { frame: None, memory, faces: Vec::new(), is_searched: true, is_cut };
         let held = match (faces, &mut self.follower) {
             (Some(faces), _) => Held { faces: self.name(&frame, faces)?, ..held },
             (None, None) => Held { is_searched: false, ..held },
@@ -275,7 +354,7 @@ impl Tracker {
             return None;
         }
         let held = &mut self.window[self.n_done];
-        let frame = held.frame.take()?;
+        let (frame, memory) = (held.frame.take()?, held.memory.take());
         let n_faces = held.faces.len();
         if held.is_cut {
             self.chooser.cut();
@@ -292,7 +371,7 @@ impl Tracker {
             self.window.pop_front();
             self.n_done -= 1;
         }
-        Some(Tracked { frame, faces })
+        Some(Tracked { frame, faces, memory })
     }
 
     /// Drops the looks of people whose scene has gone out.
@@ -352,6 +431,10 @@ impl Stage for Tracker {
     type Out = Tracked;
 
     fn push(&mut self, item: Found) -> Result<Option<Tracked>> {
+        if let Some(held) = self.recalled() {
+            held.frame = Some(item.frame);
+            return Ok(None);
+        }
         self.take(item)?;
         Ok(self.ready(false))
     }

@@ -132,3 +132,52 @@ fn the_largest_face_comes_first() {
     let out = run(&TrackerSettings::default(), vec![found(0, 90, vec![face(10.0, 10.0), big])]);
     assert_eq!(ids(&out), [[1, 0]]);
 }
+
+/// Faces that wander, vanish for a while and come back, cross, and cuts: whatever makes a tracker remember.
+fn story(n: u64) -> Vec<Found> {
+    let item = |i: u64| {
+        let t = i as f64;
+        let mut faces = vec![face(60.0 + 50.0 * (t * 0.05).sin(), 10.0 + 3.0 * (t * 0.7).cos())];
+        if i % 11 < 8 {
+            faces.push(face(60.0 - 50.0 * (t * 0.04).sin(), 40.0));
+        }
+        if i % 37 > 20 {
+            faces.push(face(150.0, 12.0 + 0.5 * (i % 7) as f64));
+        }
+        found(i, if (i / 53) % 2 == 0 { 40 } else { 200 }, faces)
+    };
+    (0..n).map(item).collect()
+}
+
+#[test]
+fn a_recalled_memory_gives_what_one_go_gives() {
+    let (settings, n_frames) = (TrackerSettings::default(), 300);
+    for (segment_frames, picks) in
+        [(20, vec![Pick::All]), (61, vec![Pick::Largest]), (100, vec![Pick::LeftToRight(2), Pick::All])]
+    {
+        let seams = Seams::every(segment_frames);
+        let tracker = || Tracker::new(&settings).picking(picks.clone()).remembering(seams);
+        let drive = |mut tracker: Tracker, first: u64| -> Vec<Tracked> {
+            let items = story(n_frames).into_iter().skip(first as usize);
+            let mut out: Vec<Tracked> = items.filter_map(|item| tracker.push(item).unwrap()).collect();
+            out.extend(std::iter::from_fn(|| tracker.finish().unwrap()));
+            out
+        };
+        let whole = drive(tracker(), 0);
+        for start in (0..n_frames).filter(|idx| seams.is_start(*idx)) {
+            let memory = whole[start as usize].memory.as_ref().expect("a memory where a run may start");
+            let stored = postcard::to_stdvec(memory).unwrap();
+            let memory: Memory = postcard::from_bytes(&stored).unwrap();
+            let first = start - memory.n_waiting();
+            let again = drive(tracker().recalling(memory), first);
+            assert_eq!(again[0].frame.idx, first);
+            for (old, new) in whole[first as usize..].iter().zip(&again) {
+                assert_eq!(old.frame.idx, new.frame.idx);
+                assert_eq!(old.faces, new.faces, "frame {} after a start at {start}", old.frame.idx);
+                let stored = |item: &Tracked| item.memory.as_ref().map(|m| postcard::to_stdvec(m).unwrap());
+                assert!(old.frame.idx < start || stored(old) == stored(new), "frame {}", old.frame.idx);
+            }
+        }
+        assert!(whole.iter().all(|item| item.memory.is_some() == seams.is_start(item.frame.idx)));
+    }
+}

@@ -8,7 +8,7 @@ use super::Bundle;
 use crate::{
     Error, Result,
     cast::Cast,
-    face::{self, Template},
+    face::{self, Memory, Template},
     frame::{Face, Frame, NewFace, Similarity, Swapped, Tracked},
     line::Stage,
     nn::{Network, Runtime},
@@ -55,6 +55,7 @@ impl fmt::Debug for Swapper {
 /// A frame whose faces are cut out.
 struct Waiting {
     frame: Frame,
+    memory: Option<Box<Memory>>,
     cut: Vec<Cut>,
 }
 
@@ -179,7 +180,8 @@ impl Swapper {
 
     /// Computes the new faces of all frames that wait.
     fn compute(&mut self) -> Result<()> {
-        let (frames, cuts): (Vec<_>, Vec<_>) = self.waiting.drain(..).map(|w| (w.frame, w.cut)).unzip();
+        let (frames, cuts): (Vec<_>, Vec<_>) =
+            self.waiting.drain(..).map(|w| ((w.frame, w.memory), w.cut)).unzip();
         let n_faces: Vec<usize> = cuts.iter().map(Vec::len).collect();
         let cuts: Vec<Cut> = cuts.into_iter().flatten().collect();
         let mut new: Vec<Option<NewFace>> = cuts.iter().map(|_| None).collect();
@@ -191,8 +193,8 @@ impl Swapper {
             }
         }
         let mut new = new.into_iter().flatten();
-        for (frame, n) in frames.into_iter().zip(n_faces) {
-            self.ready.push_back(Swapped { frame, faces: new.by_ref().take(n).collect() });
+        for ((frame, memory), n) in frames.into_iter().zip(n_faces) {
+            self.ready.push_back(Swapped { frame, faces: new.by_ref().take(n).collect(), memory });
         }
         Ok(())
     }
@@ -209,9 +211,14 @@ impl Stage for Swapper {
     type Out = Swapped;
 
     fn push(&mut self, tracked: Tracked) -> Result<Option<Swapped>> {
-        let Tracked { frame, faces } = tracked;
+        let Tracked { frame, faces, memory } = tracked;
+        if memory.is_some() {
+            // A run that is taken up here begins a batch: so does this one, since the numbers that a network gives may
+            // depend in their last bits on what else it is given.
+            self.compute()?;
+        }
         let cut: Vec<Cut> = faces.into_iter().filter_map(|face| self.cut(&frame, face)).collect();
-        self.waiting.push_back(Waiting { frame, cut });
+        self.waiting.push_back(Waiting { frame, memory, cut });
         let n_faces: usize = self.waiting.iter().map(|w| w.cut.len()).sum();
         // With nothing ready, one frame in and none out: this bounds what is held back.
         let is_full = n_faces >= self.batch || self.waiting.len() >= self.batch.min(MAX_WAITING);

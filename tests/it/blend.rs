@@ -74,7 +74,8 @@ fn picture_now() -> RgbImage {
     let ways = [mode(BlendMode::MultiBand), classic, mode(BlendMode::Alpha), mode(BlendMode::HardPaste)];
     let mut all = RgbImage::new((ways.len() * w) as u32, h as u32);
     for (i, way) in ways.iter().enumerate() {
-        let swapped = Swapped { frame: Frame { idx: 0, picture: scene() }, faces: vec![new_face()] };
+        let swapped =
+            Swapped { frame: Frame { idx: 0, picture: scene() }, faces: vec![new_face()], memory: None };
         let blended = blend(swapped, way).expect("a valid face");
         let pixels = blended.picture.rgb_rect(Rect { x0: 0, y0: 0, x1: w, y1: h });
         for (x, y) in (0..w).flat_map(|x| (0..h).map(move |y| (x, y))) {

@@ -40,7 +40,7 @@ fn face(track: u32, x: f64, y: f64, size: f64) -> Face {
 /// Frame `idx` with `n` faces.
 fn tracked(idx: u64, n: u32) -> Tracked {
     let faces = (0..n).map(|i| face(i, 20.0 + 25.0 * f64::from(i), 30.0 + idx as f64, 24.0)).collect();
-    Tracked { frame: frame(idx), faces }
+    Tracked { frame: frame(idx), faces, memory: None }
 }
 
 /// Every new face is the mean colour of the crop that it replaces.
