@@ -210,9 +210,17 @@ pub struct TrainArgs {
     /// Side of the finished network, pixels
     #[arg(long, value_name = "PX", default_value_t = 128)]
     pub side: usize,
-    /// Side at which training starts; it doubles until --side is reached
-    #[arg(long, value_name = "PX", default_value_t = 64)]
-    pub start_side: usize,
+    /// Side at which training starts; it doubles until --side is reached [default: 64, or the side of --init]
+    #[arg(long, value_name = "PX")]
+    pub start_side: Option<usize>,
+    /// The sides and the steps at each, in place of --side, --start-side and --steps, e.g. 32:4000,64:4000,128:8000
+    #[arg(long, value_name = "SIDE:STEPS", value_delimiter = ',')]
+    #[arg(conflicts_with_all = ["side", "start_side", "steps"])]
+    pub levels: Vec<String>,
+    /// Begin with the networks of the identities in this folder instead of chance; an identity that isn't there
+    /// begins as a copy of the first
+    #[arg(long, value_name = "DIR")]
+    pub init: Option<PathBuf>,
     /// Samples of each identity in a step
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub batch: usize,
@@ -225,6 +233,15 @@ pub struct TrainArgs {
     /// Adam's learning rate
     #[arg(long, value_name = "RATE", default_value_t = 2e-4)]
     pub learning_rate: f64,
+    /// The encoder's rate as a share of --learning-rate, 0 to 1; 0 keeps the encoder of --init as it is
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    pub encoder_rate: f64,
+    /// How often a face is mirrored, 0 to 1; 0 keeps what is different on the left and on the right
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    pub flip: f64,
+    /// How far the encoder's input is bent, share of its side, 0 to 0.1; 0 is sharpest, for faces with exact targets
+    #[arg(long, value_name = "SHARE", default_value_t = 0.012)]
+    pub warp: f64,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

@@ -213,7 +213,7 @@ fn identities(args: &cli::ModelArgs) -> Result<Outcome> {
 
 #[cfg(feature = "train")]
 fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> {
-    use crate::train::{self, Device, TrainSettings};
+    use crate::train::{self, Augmentation, Device, TrainSettings};
     let mut faces = Vec::new();
     for pair in &args.faces {
         let (name, dir) = pair
@@ -227,10 +227,18 @@ fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> {
         out: args.output,
         side_px: args.side,
         start_side_px: args.start_side,
+        levels: args.levels.iter().map(|text| text.parse()).collect::<Result<_>>()?,
+        init: args.init,
         batch_per_identity: checked("--batch", args.batch, 1..=256)?,
         max_steps: args.steps,
         max_minutes: args.minutes,
         learning_rate: checked_f64("--learning-rate", args.learning_rate, 1e-7..=1.0)?,
+        encoder_rate: checked_f64("--encoder-rate", args.encoder_rate, 0.0..=1.0)?,
+        augmentation: Augmentation {
+            flip: checked_f64("--flip", args.flip, 0.0..=1.0)?,
+            warp: checked_f64("--warp", args.warp, 0.0..=0.1)?,
+            ..Augmentation::default()
+        },
         seed: args.seed,
         device: Device::by_name(&args.device)?,
         preview: args.preview,

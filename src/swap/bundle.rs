@@ -35,8 +35,8 @@ pub struct Bundle {
     pub manifest: Manifest,
     /// Its folder.
     pub dir: PathBuf,
-    pub(super) encoder: Vec<u8>,
-    pub(super) decoder: Vec<u8>,
+    pub(crate) encoder: Vec<u8>,
+    pub(crate) decoder: Vec<u8>,
 }
 
 impl fmt::Debug for Bundle {

@@ -5,23 +5,28 @@
 
 mod augment;
 mod average;
+mod base;
 mod checkpoint;
 mod data;
 mod device;
 mod export;
+mod filters;
 mod losses;
 mod model;
 pub(crate) mod onnx;
+mod plan;
 mod preview;
 mod schedule;
 mod step;
 
 use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
 
+pub use augment::Augmentation;
 pub use device::Device;
 pub use export::{ExportSettings, export};
 pub use losses::LossParts;
 pub use model::{Comb, CombConfig, Stage};
+pub use schedule::Level;
 
 use self::data::{Alignment, Identity};
 use crate::{Error, Result, face_set::FaceSet};
@@ -33,10 +38,14 @@ pub struct TrainSettings {
     pub faces: Vec<(String, PathBuf)>,
     /// Folder of the training; one that exists is resumed.
     pub out: PathBuf,
+    /// Folder of exported identities whose networks a new training begins with.
+    pub init: Option<PathBuf>,
     /// Side of the finished network, pixels.
     pub side_px: usize,
-    /// Side at which it starts, pixels.
-    pub start_side_px: usize,
+    /// Side at which it starts, pixels; 64, or the side of `init`, where none is given.
+    pub start_side_px: Option<usize>,
+    /// The sides and their steps, one by one; empty to have them follow from the two sides and `max_steps`.
+    pub levels: Vec<Level>,
     /// Samples of every identity in a step.
     pub batch_per_identity: usize,
     /// Steps in all.
@@ -45,6 +54,10 @@ pub struct TrainSettings {
     pub max_minutes: Option<f64>,
     /// Adam's rate.
     pub learning_rate: f64,
+    /// The encoder's rate as a share of it, 0..=1; at 0 the encoder stays as it is.
+    pub encoder_rate: f64,
+    /// What is done to a face before the encoder sees it.
+    pub augmentation: Augmentation,
     /// Seed of everything random.
     pub seed: u64,
     /// Where it runs.
@@ -60,12 +73,16 @@ impl Default for TrainSettings {
         Self {
             faces: Vec::new(),
             out: PathBuf::new(),
+            init: None,
             side_px: 128,
-            start_side_px: 64,
+            start_side_px: None,
+            levels: Vec::new(),
             batch_per_identity: 8,
             max_steps: 30_000,
             max_minutes: None,
             learning_rate: 2e-4,
+            encoder_rate: 1.0,
+            augmentation: Augmentation::default(),
             seed: 1,
             device: Device::Cpu,
             preview: None,

@@ -9,9 +9,9 @@ const OPSET: i64 = 17;
 /// Version of the file format that belongs to it.
 const IR_VERSION: i64 = 8;
 /// `TensorProto.DataType`.
-const FLOAT: i32 = 1;
+pub(super) const FLOAT: i32 = 1;
 const INT64: i32 = 7;
-const FLOAT16: i32 = 10;
+pub(super) const FLOAT16: i32 = 10;
 /// `AttributeProto.AttributeType`.
 const ATTR_FLOAT: i32 = 1;
 const ATTR_INT: i32 = 2;
@@ -22,7 +22,7 @@ const ATTR_INTS: i32 = 7;
 macro_rules! message {
     ($name:ident { $($(#[$meta:meta])* $field:ident: $kind:ty),* $(,)? }) => {
         #[derive(Clone, PartialEq, Message)]
-        struct $name { $($(#[$meta])* $field: $kind),* }
+        pub(super) struct $name { $($(#[$meta])* pub(super) $field: $kind),* }
     };
 }
 

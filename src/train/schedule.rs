@@ -1,5 +1,7 @@
 //! Which level is trained when, how far it has faded in, and how fast.
 
+use std::str::FromStr;
+
 use super::model::Stage;
 use crate::{Error, Result};
 
@@ -18,50 +20,92 @@ const DECAY_TO: f64 = 0.08;
 /// Steps over which the rate rises at the start.
 const WARM_UP: u64 = 200;
 
+/// How long the network is trained at one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level {
+    /// Pixels, a power of two from 4.
+    pub side_px: usize,
+    /// Steps, the fade at its start among them.
+    pub n_steps: u64,
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    /// Reads `SIDE:STEPS`, e.g. `64:4000`.
+    fn from_str(text: &str) -> Result<Self> {
+        text.split_once(':')
+            .and_then(|(side, steps)| {
+                Some(Self { side_px: side.parse().ok()?, n_steps: steps.parse().ok()? })
+            })
+            .filter(|level| level.n_steps > 0)
+            .ok_or_else(|| Error::setting("--levels", text, "must be SIDE:STEPS, e.g. 64:4000"))
+    }
+}
+
+/// The levels from `start_px` to `side_px` in `n_steps`: the last one takes longer, the others are equal.
+///
+/// # Errors
+/// [`Error::BadSetting`] for a start that is no power of two or above the end, or for no steps.
+pub fn even_levels(start_px: usize, side_px: usize, n_steps: u64) -> Result<Vec<Level>> {
+    if !start_px.is_power_of_two() || !(4..=side_px).contains(&start_px) {
+        let reason = format!("must be a power of two, 4 to {side_px}");
+        return Err(Error::setting("--start-side", start_px, reason));
+    }
+    if n_steps == 0 {
+        return Err(Error::setting("--steps", 0, "must be 1 or more"));
+    }
+    let n_levels = u64::from(side_px.ilog2() - start_px.ilog2()) + 1;
+    let share = (n_steps as f64 / ((n_levels - 1) as f64 + LAST_LEVEL)) as u64;
+    let steps = |nth: u64| if nth + 1 < n_levels { share } else { n_steps - share * (n_levels - 1) };
+    Ok((0..n_levels).map(|nth| Level { side_px: start_px << nth, n_steps: steps(nth) }).collect())
+}
+
 /// The plan of a training: every step's stage follows from its number, so that a resumed run does what an
 /// uninterrupted one would have done.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    first_level: usize,
-    last_level: usize,
-    n_steps: u64,
+    levels: Vec<Level>,
     rate: f64,
 }
 
 impl Schedule {
-    /// From `start_px` to `side_px`, each a power of two from 4, in `n_steps`.
+    /// Through `levels`, each of twice the side of the one before.
     ///
     /// # Errors
-    /// [`Error::BadSetting`] for a start that is no power of two or above the end, or for no steps.
-    pub fn new(start_px: usize, side_px: usize, n_steps: u64, rate: f64) -> Result<Self> {
-        if !start_px.is_power_of_two() || !(4..=side_px).contains(&start_px) {
-            return Err(Error::setting(
-                "--start-side",
-                start_px,
-                format!("must be a power of two, 4 to {side_px}"),
-            ));
+    /// [`Error::BadSetting`] for levels that don't double, or none.
+    pub fn new(levels: Vec<Level>, rate: f64) -> Result<Self> {
+        let sides: Vec<usize> = levels.iter().map(|level| level.side_px).collect();
+        let doubles = sides.windows(2).all(|w| w[1] == 2 * w[0]);
+        if sides.first().is_none_or(|px| *px < 4 || !px.is_power_of_two()) || !doubles {
+            let reason = "each side must be twice the one before, the first a power of two from 4";
+            return Err(Error::setting("--levels", format!("{sides:?}"), reason));
         }
-        if n_steps == 0 {
-            return Err(Error::setting("--steps", 0, "must be 1 or more"));
-        }
-        let level = |px: usize| px.ilog2() as usize - 2;
-        Ok(Self { first_level: level(start_px), last_level: level(side_px), n_steps, rate })
+        Ok(Self { levels, rate })
+    }
+
+    /// Steps in all.
+    pub fn n_steps(&self) -> u64 {
+        self.levels.iter().map(|level| level.n_steps).sum()
     }
 
     /// What is trained in a step. The first level doesn't fade in; the others do, and then hold.
     pub fn stage(&self, step: u64) -> Stage {
-        let n_levels = self.last_level - self.first_level + 1;
-        let share = self.n_steps as f64 / ((n_levels - 1) as f64 + LAST_LEVEL);
-        let nth = ((step as f64 / share) as usize).min(n_levels - 1);
-        let into = (step as f64 - nth as f64 * share) / share;
+        let (mut nth, mut first) = (0, 0);
+        while nth + 1 < self.levels.len() && step >= first + self.levels[nth].n_steps {
+            first += self.levels[nth].n_steps;
+            nth += 1;
+        }
+        let Level { side_px, n_steps } = self.levels[nth];
+        let into = (step - first) as f64 / n_steps as f64;
         let alpha = if nth == 0 { 1.0 } else { (into / FADE).min(1.0) };
-        Stage { level: self.first_level + nth, alpha }
+        Stage { level: side_px.ilog2() as usize - 2, alpha }
     }
 
     /// Adam's rate in a step: up at the start, constant, then down along a cosine.
     pub fn rate(&self, step: u64) -> f64 {
         let warm = ((step + 1) as f64 / WARM_UP as f64).min(1.0);
-        let late = ((step as f64 / self.n_steps as f64 - DECAY_FROM) / (1.0 - DECAY_FROM)).clamp(0.0, 1.0);
+        let late = ((step as f64 / self.n_steps() as f64 - DECAY_FROM) / (1.0 - DECAY_FROM)).clamp(0.0, 1.0);
         let left = DECAY_TO + (1.0 - DECAY_TO) * 0.5 * (1.0 + (late * std::f64::consts::PI).cos());
         self.rate * warm * left
     }
@@ -71,19 +115,38 @@ impl Schedule {
 mod tests {
     use super::*;
 
+    fn schedule(start_px: usize, side_px: usize, n_steps: u64) -> Schedule {
+        Schedule::new(even_levels(start_px, side_px, n_steps).expect("valid"), 1e-3).expect("valid")
+    }
+
     #[test]
     fn levels_come_in_order_and_fade_in() {
-        let schedule = Schedule::new(64, 128, 1000, 1e-3).expect("valid");
+        let schedule = schedule(64, 128, 1000);
+        assert_eq!(schedule.n_steps(), 1000);
         assert_eq!(schedule.stage(0), Stage { level: 4, alpha: 1.0 });
         assert_eq!(schedule.stage(399), Stage { level: 4, alpha: 1.0 });
-        let fading = schedule.stage(440);
+        let fading = schedule.stage(460);
         assert!(fading.level == 5 && (fading.alpha - 0.5).abs() < 0.01, "{fading:?}");
         assert_eq!(schedule.stage(999), Stage { level: 5, alpha: 1.0 });
     }
 
     #[test]
+    fn levels_are_data() {
+        let levels = ["16:5", "32:10"].map(|text| text.parse::<Level>().expect("valid")).to_vec();
+        let schedule = Schedule::new(levels, 1e-3).expect("doubles");
+        assert_eq!((schedule.n_steps(), schedule.stage(4).level, schedule.stage(5).level), (15, 2, 3));
+        for bad in ["64", "64:", "64:0", ":3", "a:b", "64:-1"] {
+            assert!(bad.parse::<Level>().is_err(), "{bad}");
+        }
+        for sides in [&[][..], &[64, 64], &[64, 256], &[48, 96], &[2, 4]] {
+            let levels = sides.iter().map(|side_px| Level { side_px: *side_px, n_steps: 9 }).collect();
+            assert!(Schedule::new(levels, 1e-3).is_err(), "{sides:?}");
+        }
+    }
+
+    #[test]
     fn the_rate_rises_holds_and_falls() {
-        let schedule = Schedule::new(64, 64, 10_000, 1e-3).expect("valid");
+        let schedule = schedule(64, 64, 10_000);
         assert!(schedule.rate(0) < 1e-5);
         assert!((schedule.rate(5000) - 1e-3).abs() < 1e-9);
         assert!((schedule.rate(9999) - 8e-5).abs() < 1e-6);

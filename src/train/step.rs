@@ -14,15 +14,13 @@ use burn::{
 };
 
 use super::{
-    LossParts, TrainProgress, TrainSettings,
-    augment::Augmentation,
-    average,
+    LossParts, TrainProgress, TrainSettings, average,
     checkpoint::{self, State, Trained},
     data::{Alignment, Batch, Identity},
     losses::loss,
-    model::{Comb, CombConfig, side_of_level},
+    model::{Comb, side_of_level},
+    plan::Plan,
     preview,
-    schedule::Schedule,
 };
 use crate::{Error, Result, line};
 
@@ -51,7 +49,7 @@ type Optim<B> = OptimizerAdaptor<Adam, Comb<B>, B>;
 pub struct Trainer<'a, B: AutodiffBackend> {
     settings: &'a TrainSettings,
     material: &'a Material<'a>,
-    schedule: Schedule,
+    plan: Plan,
     device: B::Device,
     trained: Trained<B, Optim<B>>,
 }
@@ -70,9 +68,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     /// # Errors
     /// [`Error::BadSetting`] when that one has another size or other identities.
     pub fn start(settings: &'a TrainSettings, material: &'a Material<'a>, device: B::Device) -> Result<Self> {
-        let comb = CombConfig::light(settings.side_px)?;
-        let rate = settings.learning_rate;
-        let schedule = Schedule::new(settings.start_side_px, settings.side_px, settings.max_steps, rate)?;
+        let plan = Plan::of(settings, &material.alignment)?;
         let state = State {
             schema: State::schema(),
             identities: material.identities.iter().map(|i| i.name.clone()).collect(),
@@ -81,16 +77,16 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             step: 0,
             n_samples: 0,
             minutes: 0.0,
-            stage: schedule.stage(0),
+            stage: plan.schedule.stage(0),
             seed: settings.seed,
-            comb,
+            comb: plan.comb.clone(),
         };
         B::seed(&device, settings.seed);
-        let mut trained = fresh::<B>(state, &device);
+        let mut trained = fresh::<B>(&plan, state, &device);
         if let Some(path) = checkpoint::newest(&settings.out)? {
             trained = resumed(&path, trained, &device)?;
         }
-        Ok(Self { settings, material, schedule, device, trained })
+        Ok(Self { settings, material, plan, device, trained })
     }
 
     /// Trains; see [`super::train`].
@@ -127,7 +123,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                 rate / 2.0
             )));
         }
-        let mut again = fresh::<B>(self.trained.state.clone(), &self.device);
+        let mut again = fresh::<B>(&self.plan, self.trained.state.clone(), &self.device);
         again.state.step = 0;
         self.trained = match checkpoint::newest(&self.settings.out)? {
             Some(path) => checkpoint::load(&path, again, &self.device)?,
@@ -144,16 +140,17 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         stop: &AtomicBool,
     ) -> Result<Ending> {
         let (first, minutes_before) = (self.trained.state.step, self.trained.state.minutes);
-        let (settings, material, schedule) = (self.settings, self.material, self.schedule.clone());
+        let (settings, material, schedule) = (self.settings, self.material, self.plan.schedule.clone());
         let (n, seed) = (settings.batch_per_identity, self.trained.state.seed);
-        let augmentation = Augmentation::default();
+        let n_steps = schedule.n_steps();
+        let augmentation = &settings.augmentation;
         let run_start = Instant::now();
         let over = || settings.max_minutes.is_some_and(|most| start.elapsed().as_secs_f64() / 60.0 >= most);
         // Batches are drawn one step ahead on a thread of their own.
-        let batches = (first..settings.max_steps).map(|step| {
+        let batches = (first..n_steps).map(|step| {
             let side_px = side_of_level(schedule.stage(step).level);
             let draw = |(who, identity): (usize, &Identity)| {
-                identity.batch(who, step, seed, n, side_px, &augmentation)
+                identity.batch(who, step, seed, n, side_px, augmentation)
             };
             Ok((step, material.identities.iter().enumerate().map(draw).collect::<Vec<Batch>>()))
         });
@@ -176,7 +173,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                     sum.add(part);
                 }
                 n_summed += 1;
-                if state.step.is_multiple_of(TELL_EVERY) || state.step == settings.max_steps {
+                if state.step.is_multiple_of(TELL_EVERY) || state.step == n_steps {
                     tell(&self.progress(&sums, n_summed, told))?;
                     (sums, n_summed, told) = (vec![LossParts::default(); sums.len()], 0, Instant::now());
                 }
@@ -195,12 +192,14 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
 
     /// One step: a batch of every identity, one backward pass, one step of Adam, one of the average.
     fn step(&mut self, step: u64, batches: &[Batch]) -> Result<Vec<LossParts>> {
-        let stage = self.schedule.stage(step);
+        let stage = self.plan.schedule.stage(step);
         let mut total = None;
         let mut parts = Vec::new();
         for (who, batch) in batches.iter().enumerate() {
             let tensor = |array| preview::tensor_from_array::<B>(array, &self.device);
-            let output = self.trained.model.forward(tensor(&batch.input), who, stage);
+            let latent = self.trained.model.encoder.forward(tensor(&batch.input), stage);
+            let latent = if self.settings.encoder_rate > 0.0 { latent } else { latent.detach() };
+            let output = self.trained.model.decoders[who].forward(latent, stage);
             let (one, four) =
                 loss(output, &tensor(&batch.target), tensor(&batch.mask), &tensor(&batch.weight));
             total = Some(match total {
@@ -210,9 +209,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             parts.push(four.detach());
         }
         let total = total.ok_or_else(|| Error::setting("--faces", "", "no identity to train"))?;
-        let gradients = GradientsParams::from_grads(total.backward(), &self.trained.model);
-        let rate = self.schedule.rate(step);
-        self.trained.model = self.trained.optimizer.step(rate, self.trained.model.clone(), gradients);
+        self.descend(total.backward(), self.plan.schedule.rate(step));
         let weights = self.trained.model.valid();
         self.trained.average = average::follow(self.trained.average.clone(), &weights, step);
         let state = &mut self.trained.state;
@@ -227,17 +224,29 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             .collect())
     }
 
+    /// One step of Adam, the encoder's at its own share of the rate.
+    fn descend(&mut self, mut gradients: B::Gradients, rate: f64) {
+        let Trained { model, optimizer, .. } = &mut self.trained;
+        let of_encoder = GradientsParams::from_module(&mut gradients, &model.encoder);
+        let of_decoders = GradientsParams::from_module(&mut gradients, &model.decoders);
+        let mut step = |rate: f64, gradients: GradientsParams| {
+            *model = optimizer.step(rate, model.clone(), gradients);
+        };
+        step(rate * self.settings.encoder_rate, of_encoder);
+        step(rate, of_decoders);
+    }
+
     fn progress(&self, sums: &[LossParts], n: u64, since: Instant) -> TrainProgress {
         let state = &self.trained.state;
         let n_samples = n * (sums.len() * self.settings.batch_per_identity) as u64;
         let mean = |(name, sum): (&String, &LossParts)| (name.clone(), sum.over(n as f32));
         TrainProgress {
             step: state.step,
-            n_steps: self.settings.max_steps,
+            n_steps: self.plan.schedule.n_steps(),
             minutes: state.minutes,
             side_px: side_of_level(state.stage.level),
             alpha: state.stage.alpha,
-            rate: self.schedule.rate(state.step),
+            rate: self.plan.schedule.rate(state.step),
             samples_per_s: n_samples as f64 / since.elapsed().as_secs_f64(),
             losses: state.identities.iter().zip(sums).map(mean).collect(),
         }
@@ -253,8 +262,8 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
 }
 
 /// A training that hasn't begun.
-fn fresh<B: AutodiffBackend>(state: State, device: &B::Device) -> Trained<B, Optim<B>> {
-    let model = Comb::<B>::new(&state.comb, state.identities.len(), device);
+fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B, Optim<B>> {
+    let model = plan.first_comb::<B>(&state.identities, device);
     let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
     // The method's Adam: betas .9 and .999; an epsilon of 1e-8 where the framework has 1e-5.
     let optimizer = AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init();

@@ -1,0 +1,221 @@
+//! A training that begins with the networks of exported identities instead of chance.
+
+use std::path::Path;
+
+use burn::{
+    module::Param,
+    nn::conv::Conv2d,
+    tensor::{Tensor, TensorData, backend::Backend},
+};
+
+use super::{
+    data::Alignment,
+    export::{decoder_onnx, encoder_onnx},
+    filters::{Filter, convolutions, is_half, is_same_network},
+    model::{Comb, CombConfig, Decoder, Encoder, Pair, side_of_level},
+    onnx::Weights,
+};
+use crate::{
+    Error, Result,
+    swap::bundle::{Bundle, installed},
+};
+
+/// One encoder and the decoders that were trained with it.
+#[derive(Debug)]
+pub struct Base {
+    /// The network's size.
+    pub config: CombConfig,
+    /// How its faces were cut.
+    pub alignment: Alignment,
+    encoder: Vec<Filter>,
+    decoders: Vec<(String, Vec<Filter>)>,
+}
+
+impl Base {
+    /// Reads the identities in the folder `dir`, which must share their encoder.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] for a folder without identities, [`Error::BadModel`] for one that doesn't fit the others
+    /// or wasn't written by `faceswap export`, else those of [`Bundle::load`].
+    pub fn read(dir: &Path) -> Result<Self> {
+        let found: Vec<Bundle> =
+            installed(&[dir.into()]).into_iter().map(|entry| entry.bundle).collect::<Result<_>>()?;
+        let Some(first) = found.first() else {
+            let reason = "holds no identities; give a folder of bundles, e.g. models/identities";
+            return Err(Error::setting("--init", dir.display(), reason));
+        };
+        let mut base = Self {
+            config: CombConfig { latent: 0, encoder: Vec::new(), decoder: Vec::new() },
+            alignment: Alignment { template: first.template.name().into(), margin: first.margin },
+            encoder: filters(first, "encoder", &first.encoder)?,
+            decoders: Vec::new(),
+        };
+        for bundle in &found {
+            let alignment = Alignment { template: bundle.template.name().into(), margin: bundle.margin };
+            if bundle.encoder != first.encoder || alignment != base.alignment {
+                let reason = format!(
+                    "has another encoder than {}; identities of one training are needed",
+                    first.dir.display()
+                );
+                return Err(Error::model(&bundle.dir, reason));
+            }
+            base.decoders.push((bundle.name.clone(), filters(bundle, "decoder", &bundle.decoder)?));
+        }
+        base.config = base.config_of_filters(first)?;
+        for bundle in &found {
+            base.check(bundle)?;
+        }
+        Ok(base)
+    }
+
+    /// Side of its networks, pixels.
+    pub fn side_px(&self) -> usize {
+        self.config.side_px()
+    }
+
+    /// `comb`, which has the base's levels or more, with the base's weights: each identity's own decoder, and for a
+    /// new identity a copy of the first one. (A mean of decoders would be no face: each has its channels in another
+    /// order.)
+    #[must_use]
+    pub fn plant<B: Backend>(&self, comb: Comb<B>, names: &[String], device: &B::Device) -> Comb<B> {
+        let plant_one = |(decoder, name): (Decoder<B>, &String)| {
+            let own = self.decoders.iter().find(|(known, _)| known == name).or(self.decoders.first());
+            match own {
+                Some((_, filters)) => planted_decoder(decoder, filters, device),
+                None => decoder,
+            }
+        };
+        Comb {
+            encoder: planted_encoder(comb.encoder, &self.encoder, device),
+            decoders: comb.decoders.into_iter().zip(names).map(plant_one).collect(),
+        }
+    }
+
+    /// The size that filters of these shapes have together.
+    fn config_of_filters(&self, bundle: &Bundle) -> Result<CombConfig> {
+        let (encoder, decoder) = (&self.encoder, &self.decoders[0].1);
+        let n_levels = encoder.len() / 2;
+        if n_levels == 0 || encoder.len() != 2 * n_levels || decoder.len() != 2 * n_levels {
+            return Err(foreign(bundle));
+        }
+        let widths = |first: usize, seconds: &mut dyn Iterator<Item = &Filter>| -> Vec<usize> {
+            std::iter::once(first).chain(seconds.map(|filter| filter.dims[0])).collect()
+        };
+        // The encoder runs from the finest level to the coarsest.
+        let mut of_encoder = widths(encoder[0].dims[0], &mut encoder[1..].iter().skip(1).step_by(2));
+        of_encoder.reverse();
+        let of_decoder = widths(decoder[0].dims[0], &mut decoder[1..].iter().skip(1).step_by(2));
+        Ok(CombConfig {
+            latent: encoder[encoder.len() - 1].dims[0],
+            encoder: of_encoder,
+            decoder: of_decoder,
+        })
+    }
+
+    /// That the bundle's networks are exactly what the export writes for these weights.
+    fn check(&self, bundle: &Bundle) -> Result<()> {
+        type B = burn::backend::Flex;
+        let device = burn::backend::flex::FlexDevice;
+        let name = [bundle.name.clone()];
+        let fits = self.has_shapes_of(&self.config) && bundle.side_px == self.side_px() && {
+            let comb = self.plant(Comb::<B>::new(&self.config, 1, &device), &name, &device);
+            let weights = |bytes: &[u8]| if is_half(bytes) { Weights::Half } else { Weights::Full };
+            let (level, latent) = (self.config.n_levels() - 1, self.config.latent);
+            let encoder = encoder_onnx(&comb.encoder, level, latent, weights(&bundle.encoder));
+            let decoder = decoder_onnx(&comb.decoders[0], level, latent, weights(&bundle.decoder));
+            is_same_network(&encoder, &bundle.encoder) && is_same_network(&decoder, &bundle.decoder)
+        };
+        if fits { Ok(()) } else { Err(foreign(bundle)) }
+    }
+
+    /// Whether every filter has the shape that it has in a comb of this size.
+    fn has_shapes_of(&self, config: &CombConfig) -> bool {
+        let device = burn::backend::flex::FlexDevice;
+        let comb = Comb::<burn::backend::Flex>::new(config, 1, &device);
+        let level = config.n_levels() - 1;
+        let have = |filters: &[Filter]| filters.iter().map(|filter| filter.dims).collect::<Vec<_>>();
+        let of_pairs = |pair: &Pair<_>| [pair.a.weight.dims(), pair.b.weight.dims()];
+        let encoder = std::iter::once(comb.encoder.from_rgb[level].weight.dims())
+            .chain(comb.encoder.levels.iter().rev().flat_map(of_pairs))
+            .chain([comb.encoder.last.weight.dims()]);
+        let decoder = &comb.decoders[0];
+        let decoder: Vec<_> = std::iter::once(decoder.first.weight.dims())
+            .chain(decoder.levels.iter().flat_map(of_pairs))
+            .chain([decoder.to_rgb[level].weight.dims()])
+            .collect();
+        have(&self.encoder) == encoder.collect::<Vec<_>>()
+            && self.decoders.iter().all(|(_, filters)| have(filters) == decoder)
+    }
+}
+
+fn filters(bundle: &Bundle, what: &str, bytes: &[u8]) -> Result<Vec<Filter>> {
+    convolutions(bytes).map_err(|reason| Error::model(bundle.dir.join(what), reason))
+}
+
+fn foreign(bundle: &Bundle) -> Error {
+    let reason = "wasn't written by `faceswap export`, or by another version; training can't start from it";
+    Error::model(&bundle.dir, reason)
+}
+
+/// The encoder with `filters` in the order of the export, from its level on down.
+fn planted_encoder<B: Backend>(
+    mut encoder: Encoder<B>,
+    filters: &[Filter],
+    device: &B::Device,
+) -> Encoder<B> {
+    let level = filters.len() / 2 - 1;
+    put(&mut encoder.from_rgb[level], &filters[0], device);
+    for (pair, two) in encoder.levels[..level].iter_mut().rev().zip(filters[1..].chunks_exact(2)) {
+        put(&mut pair.a, &two[0], device);
+        put(&mut pair.b, &two[1], device);
+    }
+    put(&mut encoder.last, &filters[filters.len() - 1], device);
+    encoder
+}
+
+/// As [`planted_encoder`], from 4 px up.
+fn planted_decoder<B: Backend>(
+    mut decoder: Decoder<B>,
+    filters: &[Filter],
+    device: &B::Device,
+) -> Decoder<B> {
+    let level = filters.len() / 2 - 1;
+    put(&mut decoder.first, &filters[0], device);
+    for (pair, two) in decoder.levels[..level].iter_mut().zip(filters[1..].chunks_exact(2)) {
+        put(&mut pair.a, &two[0], device);
+        put(&mut pair.b, &two[1], device);
+    }
+    put(&mut decoder.to_rgb[level], &filters[filters.len() - 1], device);
+    decoder
+}
+
+fn put<B: Backend>(conv: &mut Conv2d<B>, filter: &Filter, device: &B::Device) {
+    let weight = TensorData::new(filter.weight.clone(), filter.dims);
+    conv.weight = Param::from_tensor(Tensor::from_data(weight, device));
+    let bias = TensorData::new(filter.bias.clone(), [filter.bias.len()]);
+    conv.bias = Some(Param::from_tensor(Tensor::from_data(bias, device)));
+}
+
+/// The size of a training that starts from `base` and ends at `side_px`: levels above the base's are those of a light
+/// comb.
+///
+/// # Errors
+/// [`Error::BadSetting`] for a side below the base's.
+pub fn grown(base: &Base, side_px: usize) -> Result<CombConfig> {
+    let light = CombConfig::light(side_px)?;
+    let n = base.config.n_levels();
+    if light.n_levels() < n {
+        let reason = format!("must be {} or more, the side of --init", side_of_level(n - 1));
+        return Err(Error::setting("--side", side_px, reason));
+    }
+    let join = |own: &[usize], light: &[usize]| own.iter().chain(&light[n..]).copied().collect();
+    Ok(CombConfig {
+        latent: base.config.latent,
+        encoder: join(&base.config.encoder, &light.encoder),
+        decoder: join(&base.config.decoder, &light.decoder),
+    })
+}
+
+#[cfg(test)]
+#[path = "base_tests.rs"]
+mod tests;
