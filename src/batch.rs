@@ -81,7 +81,7 @@ impl Job<'_> {
     /// A picture is a clip of one frame that nothing follows.
     fn swap_picture(&self, input: &Path, output: &Path) -> Result<Report> {
         let start = Instant::now();
-        let frame = video::read_picture(input)?;
+        let frame = video::read_picture_within(input, self.settings.decode.max_pixels)?;
         let (frame, n_faces) = match self.swap {
             None => (frame, 0),
             Some(Swap { cast, runtime }) => {

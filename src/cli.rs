@@ -49,6 +49,17 @@ pub enum ProgressStyle {
     Json,
 }
 
+/// What is shown in the place of frames that can't be decoded.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum DamageChoice {
+    /// The last good frame once more, so that length and sync hold.
+    Repeat,
+    /// Nothing: they are left out.
+    Skip,
+    /// The run ends with an error.
+    Stop,
+}
+
 /// The identity that changes no face.
 pub const NO_IDENTITY: &str = "none";
 
@@ -126,6 +137,13 @@ pub struct SwapArgs {
     /// Write what happened as JSON: frames, times, tracks, damage, sums of all files
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// What is shown in the place of frames that can't be decoded: the last good frame once more, none, or the
+    /// run ends with an error
+    #[arg(long, value_enum, default_value = "repeat", value_name = "HOW")]
+    pub on_damage: DamageChoice,
+    /// Refuse larger pictures before they are decoded, pixels
+    #[arg(long, value_name = "N", default_value_t = 67_108_864)]
+    pub max_pixels: usize,
     /// Faces that the network takes at once
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub batch: usize,

@@ -50,7 +50,7 @@ pub fn swap_video(
     settings: &SwapSettings,
     watch: &mut Watch<'_>,
 ) -> Result<Report> {
-    let probe = video::probe(input)?;
+    let probe = video::probe_within(input, settings.decode.max_pixels)?;
     let mut decoder = Decoder::open(input, &settings.decode)?;
     let mut file = Writer::create(input, output, &probe, &settings.encode)?;
     let stages = swap.map(|swap| swap_stages(swap, settings, probe.quarter_turns)).transpose()?;

@@ -18,6 +18,7 @@ use crate::{
     report::Record,
     settings::{SwapSettings, checked, checked_f64, model_dirs, n_hardware_threads},
     swap::{Bundle, find, installed},
+    video::OnDamage,
 };
 
 /// Does what the command line asks for. `stop` ends it cleanly once it is set.
@@ -59,6 +60,12 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     if let Some(n) = args.target_bands {
         settings.blend.small_bands_from_target = checked("--target-bands", n, 0..=4)?;
     }
+    settings.decode.max_pixels = checked("--max-pixels", args.max_pixels, 1..=usize::MAX >> 8)?;
+    settings.decode.on_damage = match args.on_damage {
+        cli::DamageChoice::Repeat => OnDamage::Repeat,
+        cli::DamageChoice::Skip => OnDamage::Skip,
+        cli::DamageChoice::Stop => OnDamage::Stop,
+    };
     settings.encode.encoder = args.output_video_encoder;
     settings.encode.preset = args.output_video_preset;
     settings.encode.quality = args

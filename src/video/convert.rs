@@ -33,6 +33,12 @@ pub(super) struct Converter {
 // SAFETY: the context is owned, and used by one thread at a time.
 unsafe impl Send for Converter {}
 
+impl Default for Converter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Converter {
     pub(super) fn new() -> Self {
         Self { context: ptr::null_mut() }

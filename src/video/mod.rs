@@ -3,14 +3,17 @@
 //! The only folder that names FFmpeg. Nothing is printed: FFmpeg's own log is off, and what went wrong comes back
 //! as an [`Error`](crate::Error).
 
+mod clock;
 mod convert;
 mod damage;
 mod decode;
 mod encode;
 mod exif;
+mod feed;
 mod hdr;
 mod layout;
 mod log;
+mod mend;
 mod mux;
 mod open;
 mod output;
@@ -28,6 +31,7 @@ mod write;
 pub use damage::DamagedFrames;
 pub use decode::{DecodeSettings, Decoder};
 pub use encode::{EncodeSettings, encoders};
+pub use mend::OnDamage;
 pub use output::same_file;
 pub use picture::Picture;
 pub use probe::{DEFAULT_MAX_PIXELS, Probe, probe, probe_within};

@@ -29,6 +29,10 @@ const JPEG_QUALITY: u8 = 95;
 /// Whether a file is a picture that [`read_picture`] reads, by its first bytes whatever its name. Animations in PNG
 /// and GIF are videos.
 pub fn is_picture(path: &Path) -> bool {
+    // Opening a pipe would wait for somebody to write into it.
+    if !path.is_file() {
+        return false;
+    }
     let mut head = Vec::new();
     // An animated PNG says so before its first picture; what comes before is small.
     let read = File::open(path).and_then(|file| file.take(4096).read_to_end(&mut head));

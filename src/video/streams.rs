@@ -16,7 +16,7 @@ use ffmpeg_next::{
 };
 use serde::Serialize;
 
-use super::{decode::CLOCK_JUMP_S, mux::write_error};
+use super::{clock::JUMP_S, mux::write_error};
 use crate::{Error, Result};
 
 /// What became of the input's tracks beside the picture.
@@ -261,7 +261,7 @@ impl Copies {
                 return Ok(());
             }
             if let (Some(time), Some(next)) = (time, *next_dts)
-                && (next - time) as f64 * f64::from(*from_base) > CLOCK_JUMP_S
+                && (next - time) as f64 * f64::from(*from_base) > JUMP_S
             {
                 // The clock was set anew: go on from here, as the picture does.
                 *shift += next - time;

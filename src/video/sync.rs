@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ffmpeg_next::{Packet, Rational, ffi::AV_PKT_FLAG_DISCARD, format::context::Input, packet::Ref};
+use ffmpeg_next::{Packet, Rational, format::context::Input};
 
 use super::{open, streams::Tracks};
 use crate::{Result, report::Times};
@@ -49,10 +49,6 @@ fn spans(input: &mut Input) -> Vec<Option<Span>> {
         }
         let index = packet.stream();
         let (Some(pts), Some(base)) = (packet.pts(), bases.get(index)) else { continue };
-        // SAFETY: the packet is alive, a plain number is read.
-        if unsafe { (*packet.as_ptr()).flags } & AV_PKT_FLAG_DISCARD != 0 {
-            continue;
-        }
         let time = pts as f64 * f64::from(*base);
         if let Some(span) = spans.get_mut(index) {
             let (first, last) = span.unwrap_or((time, time));

@@ -2,7 +2,7 @@
 
 use faceswap::{
     frame::{Frame, Rect},
-    video::{DecodeSettings, Decoder, EncodeSettings, Picture, Writer, probe},
+    video::{DecodeSettings, Decoder, EncodeSettings, OnDamage, Picture, Writer, probe},
 };
 use ndarray::Array3;
 
@@ -317,7 +317,7 @@ fn a_cut_tail_is_told_and_the_rest_is_kept() {
 }
 
 #[test]
-fn damage_in_the_middle_is_an_error_unless_it_may_be_kept() {
+fn damage_in_the_middle_is_mended_as_asked() {
     if !has_ffmpeg() {
         return;
     }
@@ -327,15 +327,40 @@ fn damage_in_the_middle_is_an_error_unless_it_may_be_kept() {
         "a.mp4",
         &format!("{PICTURE} -c:v libx264 -g 5 -pix_fmt yuv420p -movflags +faststart"),
     );
+    let whole = dir.path().join("whole.mp4");
+    std::fs::copy(&input, &whole).expect("copied");
     let mut bytes = std::fs::read(&input).expect("readable");
     let middle = bytes.len() / 2;
     bytes[middle..middle + 3000].iter_mut().enumerate().for_each(|(i, b)| *b = (i * 37 % 251) as u8);
     std::fs::write(&input, bytes).expect("written");
-    let error = decode(&input).expect_err("damaged");
+    let whole = decode(&whole).expect("decodes");
+    let read = |on_damage| {
+        let settings = DecodeSettings { on_damage, ..Default::default() };
+        let mut decoder = Decoder::open(&input, &settings).expect("opens");
+        let frames = decoder.by_ref().collect::<Result<Vec<Frame>, _>>();
+        (frames, decoder.damage().to_vec())
+    };
+    let (Err(error), _) = read(OnDamage::Stop) else { panic!("damaged") };
     assert!(matches!(error, faceswap::Error::Media { frame: 1.., .. }), "{error:?}");
-    let settings = DecodeSettings { keep_damaged: true, ..Default::default() };
-    let mut decoder = Decoder::open(&input, &settings).expect("opens");
-    let n = decoder.by_ref().collect::<Result<Vec<_>, _>>().expect("kept").len();
-    assert!(n > 15, "{n} frames");
-    assert!(!decoder.damage().is_empty());
+    let (repeated, damage) = read(OnDamage::Repeat);
+    let (skipped, same_damage) = read(OnDamage::Skip);
+    assert_eq!(damage, same_damage);
+    let is_damaged = |n: u64| damage.iter().any(|d| (d.first..=d.last.expect("a range")).contains(&n));
+    let n_damaged = (0..25).filter(|n| is_damaged(*n)).count();
+    assert!((1..15).contains(&n_damaged), "{damage:?}");
+    // What is shown was filmed: each frame is whole, or the last whole one once more.
+    let repeated = repeated.expect("mended");
+    assert_eq!(repeated.len(), 25);
+    let mut last = &whole[0];
+    for (new, old) in repeated.iter().zip(&whole) {
+        if !is_damaged(old.idx) {
+            last = old;
+        }
+        assert_eq!(new.picture.pts(), old.picture.pts());
+        assert!(pixels(new) == pixels(last), "frame {}", old.idx);
+    }
+    let kept: Vec<i64> =
+        whole.iter().filter(|frame| !is_damaged(frame.idx)).map(|frame| frame.picture.pts()).collect();
+    let skipped: Vec<i64> = skipped.expect("mended").iter().map(|frame| frame.picture.pts()).collect();
+    assert_eq!(skipped, kept);
 }
