@@ -28,6 +28,11 @@ pub enum Command {
     /// Write one identity of a training as a bundle that can swap (needs the cargo feature `train`).
     #[cfg(feature = "train")]
     Export(ExportArgs),
+    /// List the people in a clip, with a contact sheet, to pick who is swapped.
+    Faces(FacesArgs),
+    /// Measure how a clip's faces are found and held still.
+    #[command(subcommand)]
+    Measure(MeasureCommand),
     /// Score a swapped video against the exact truth, beside two baselines.
     Eval(EvalArgs),
     /// Measure frames and megapixels per second, stage by stage.
@@ -128,6 +133,9 @@ pub struct SwapArgs {
     /// Encoder, e.g. libx264, libx265, ffv1 [default: the input's codec family]
     #[arg(long, value_name = "NAME")]
     pub output_video_encoder: Option<String>,
+    /// Write a second video with boxes, numbers, points, axes and tremor of all faces drawn in
+    #[arg(long, value_name = "FILE")]
+    pub debug_overlay: Option<PathBuf>,
     /// Quality, 0 to 100 [default: visually lossless]
     #[arg(long, value_name = "N")]
     pub output_video_quality: Option<u8>,
@@ -183,8 +191,9 @@ pub struct AnalysisArgs {
     /// Search whole frames for faces in every Nth alone, and follow them in between; `auto` is 4
     #[arg(long, value_name = "N", default_value = "auto")]
     pub detect_every: String,
-    /// Measurements that each face's points are the mean of, 1 to 16: calmer and slower
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Measurements that each face's points are the mean of, every other one in a mirror, 1 to 16: 1 is fastest, 5
+    /// and more are calmest
+    #[arg(long, value_name = "N", default_value_t = 2)]
     pub landmark_samples: usize,
 }
 
@@ -305,6 +314,65 @@ pub struct ExportArgs {
     /// Replace a bundle that exists
     #[arg(long)]
     pub overwrite: bool,
+}
+
+/// `faceswap faces CLIP`
+#[derive(Debug, Args)]
+pub struct FacesArgs {
+    /// A video or a picture
+    #[arg(value_name = "CLIP")]
+    pub input: PathBuf,
+    /// The contact sheet, a PNG; its JSON gets the same name [default: CLIP_faces.png beside the clip]
+    #[arg(short, long, value_name = "PNG")]
+    pub output: Option<PathBuf>,
+    /// Replace files that exist
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Faces
+    #[command(flatten)]
+    pub analysis: AnalysisArgs,
+    /// Device
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum MeasureCommand {
+    /// How much the points of a clip's faces tremble, as measured and held still.
+    Jitter(JitterArgs),
+}
+
+/// `faceswap measure jitter CLIP`
+#[derive(Debug, Args)]
+pub struct JitterArgs {
+    /// A video
+    #[arg(value_name = "CLIP")]
+    pub input: PathBuf,
+    /// True points of each frame (JSON lines with `lm68`), to measure the error and the lag
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+    /// Write a plot of the jitter by frame, a PNG
+    #[arg(long, value_name = "PNG")]
+    pub plot: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Faces
+    #[command(flatten)]
+    pub analysis: AnalysisArgs,
+    /// Device
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
 }
 
 /// `faceswap eval --output swapped.mp4 --target target.mp4 --truth hybrid.mp4`

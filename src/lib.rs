@@ -20,6 +20,7 @@
 //! | [`batch`] | files and folders |
 //! | [`report`] | what happened to one file |
 //! | [`mod@bench`] | frames and megapixels per second |
+//! | [`survey`] | who is in a clip, how still they are held |
 //! | [`extract`] | footage into sets of faces |
 //! | [`face_set`] | the files of a set of faces |
 //! | [`train`] | comb autoencoder, growth, export (feature `train`) |
@@ -65,6 +66,7 @@ pub mod eval;
 pub mod batch;
 pub mod report;
 pub mod bench;
+pub mod survey;
 pub mod extract;
 pub mod face_set;
 #[cfg(feature = "train")]

@@ -16,7 +16,8 @@ use crate::{
     pipeline::Swap,
     progress::{Style, Watch},
     report::Record,
-    settings::{SwapSettings, checked, checked_f64, model_dirs, n_hardware_threads},
+    settings::{SwapSettings, checked, checked_f64, free_output, model_dirs, n_hardware_threads},
+    survey::{self, Survey},
     swap::{Bundle, find, installed},
     video::OnDamage,
 };
@@ -34,6 +35,8 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::Train(args)) => train(args, stop),
         #[cfg(feature = "train")]
         Some(Command::Export(args)) => export(args),
+        Some(Command::Faces(args)) => faces(&args, stop),
+        Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),
         Some(Command::Eval(args)) => eval(args),
         Some(Command::Bench(args)) => bench(&args, stop),
         Some(Command::Identities(args)) => identities(&args),
@@ -84,10 +87,22 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     let swap = networks.as_ref().map(|(cast, runtime)| Swap { cast, runtime });
     let job = Job { swap, settings: &settings, overwrite: args.overwrite };
     let mut watch = Watch::new(style(&args.progress), stop);
+    let overlay = args.debug_overlay.as_deref();
+    if let Some(path) = overlay {
+        if input.is_dir() || networks.is_none() {
+            let reason = "shows the swap of one file; give one video or picture as input, and an identity";
+            return Err(Error::setting("--debug-overlay", path.display(), reason));
+        }
+        free_output(path, args.overwrite)?;
+    }
     let mut record = Record::new(args.report.as_deref(), &settings);
     let outcome = job.run(&input, args.output.as_deref(), &mut watch, &mut record);
     watch.clear();
     record.write()?;
+    if let (Some(path), Ok(_), Some((cast, runtime))) = (overlay, &outcome, &networks) {
+        let survey = Survey { picks: cast.picks(), ..everybody(runtime, &settings.faces) };
+        survey::overlay::overlay(&input, path, &settings.encode, &survey, &mut watch)?;
+    }
     outcome
 }
 
@@ -163,6 +178,53 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
     watch.clear();
     watch.line(&format!("{}: {n_faces} faces", args.output.display()));
     Ok(Outcome::Whole)
+}
+
+fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let sheet_path = args.output.clone().unwrap_or_else(|| {
+        let mut name = args.input.file_stem().unwrap_or_default().to_os_string();
+        name.push("_faces.png");
+        args.input.with_file_name(name)
+    });
+    let json_path = sheet_path.with_extension("json");
+    if sheet_path.extension().is_none_or(|end| end != "png") {
+        return Err(Error::setting("--output", sheet_path.display(), "must end in .png"));
+    }
+    free_output(&sheet_path, args.overwrite)?;
+    free_output(&json_path, args.overwrite)?;
+    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let settings = analysis_settings(&args.analysis)?;
+    let mut watch = Watch::new(style(&args.progress), stop);
+    let (people, sheet) = survey::people::people(&args.input, &everybody(&runtime, &settings), &mut watch)?;
+    sheet
+        .save(&sheet_path)
+        .map_err(|e| Error::Io { path: sheet_path.clone(), source: std::io::Error::other(e) })?;
+    std::fs::write(&json_path, json(&people)).map_err(Error::io(&json_path))?;
+    if args.json {
+        emit(&json(&people));
+    } else {
+        emit(&people.to_string());
+        emit(&format!("contact sheet: {}", sheet_path.display()));
+    }
+    Ok(Outcome::Whole)
+}
+
+fn jitter(args: &cli::JitterArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let truth = args.truth.as_deref().map(survey::truth::Truth::read).transpose()?;
+    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let settings = analysis_settings(&args.analysis)?;
+    let mut watch = Watch::new(style(&args.progress), stop);
+    let survey = everybody(&runtime, &settings);
+    let report = survey::jitter::jitter(&args.input, truth.as_ref(), &survey, &mut watch)?;
+    args.plot.as_deref().map_or(Ok(()), |path| report.plot(path))?;
+    emit(&if args.json { json(&report) } else { report.to_string() });
+    Ok(Outcome::Whole)
+}
+
+/// A survey of all faces.
+fn everybody<'a>(runtime: &'a Runtime, settings: &'a AnalysisSettings) -> Survey<'a> {
+    let n_workers = n_hardware_threads().div_ceil(2).clamp(1, 8);
+    Survey { runtime, settings, n_workers, picks: vec![Pick::All] }
 }
 
 fn eval(args: cli::EvalArgs) -> Result<Outcome> {

@@ -52,7 +52,7 @@ impl Analysis {
         let tracker = Tracker::new(&settings.tracker)
             .following(Follower::new(Finder::new(runtime, &finder)?))
             .knowing(Witness::new(Embedder::new(runtime)?));
-        let every = settings.detect_every.n_frames(settings.finder.landmarks.samples);
+        let every = settings.detect_every.n_frames();
         Ok(Self { finders, every, tracker })
     }
 

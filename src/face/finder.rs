@@ -2,7 +2,7 @@
 
 use super::{
     detect::{Detector, SmallFaces},
-    landmark::{LandmarkSettings, Landmarker, Region},
+    landmark::{LandmarkSettings, Landmarker, Refine, Region},
     mesh,
 };
 use crate::{
@@ -70,8 +70,10 @@ impl Finder {
         })
     }
 
-    /// The finder as a worker of the line that searches every frame whose number `every` divides.
+    /// The finder as a worker of the line that searches every frame whose number `every` divides. It measures each
+    /// face once: the tracker behind it measures with care.
     pub fn into_worker(mut self, every: u64) -> impl FnMut(Frame) -> Result<Found> + Send {
+        self.settings.landmarks = LandmarkSettings { refine: Refine::WhenFar, samples: 1 };
         move |frame| {
             let is_due = frame.idx.is_multiple_of(every.max(1));
             Ok(Found { faces: is_due.then(|| self.find(&frame)).transpose()?, frame })

@@ -1,7 +1,8 @@
 //! Following faces by their own points, without the detector.
 //!
 //! The mesh network measures a face well in the place where the frame before it showed one, so the detector is needed
-//! only for faces that appear. What could go wrong is checked in every frame ([`Follower::follow`]), and the detector
+//! only for faces that appear. The place is that of the frame before and no guess at where the face goes: the network
+//! bears a shift well, but a guess trembles, and the points with it (measured: a tenth to a fifth more). What could go wrong is checked in every frame ([`Follower::follow`]), and the detector
 //! comes back the moment something looks wrong.
 
 use super::{
@@ -29,7 +30,7 @@ const MAX_UNSEEN: usize = 3;
 /// How often the detector searches a whole frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub enum DetectEvery {
-    /// Every fourth frame; every frame where each face is measured several times, which costs far more.
+    /// Every fourth frame.
     #[default]
     Auto,
     /// Every Nth frame, from 1. Which ones depends on their numbers alone.
@@ -51,10 +52,9 @@ impl DetectEvery {
             .ok_or_else(|| Error::setting("--detect-every", text, "must be auto or a number from 1 to 1000"))
     }
 
-    /// The number of frames, for faces that are measured `n_samples` times.
-    pub fn n_frames(self, n_samples: usize) -> u64 {
+    /// The number of frames from one search to the next.
+    pub fn n_frames(self) -> u64 {
         match self {
-            Self::Auto if n_samples > 1 => 1,
             Self::Auto => 4,
             Self::Frames(n) => n.max(1),
         }
@@ -96,7 +96,9 @@ impl Follower {
             return Ok(None);
         }
         let lasts: Vec<&[FramePx]> = tracks.iter().map(|track| &track.last[..]).collect();
-        let Some(faces) = self.measured(frame, &lasts)? else { return Ok(None) };
+        let Some(faces) = self.measured(frame, tracks.iter().map(|track| track.last.clone()))? else {
+            return Ok(None);
+        };
         let is_sound = |(face, last): (&FoundFace, &&[FramePx])| {
             face.presence > self.finder.settings().presence_threshold && is_near(last, &face.points)
         };
@@ -105,6 +107,27 @@ impl Follower {
             faces[i + 1..].iter().all(|b| mesh::iou(&bounds, &mesh::bounds(&b.points)) < SAME_FACE_IOU)
         });
         Ok((are_apart && faces.iter().zip(&lasts).all(is_sound)).then_some(faces))
+    }
+
+    /// Measures faces that the detector found in the places of `guesses`, as if they had been followed; where that
+    /// shows another face, the one that was found stays.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn measure_again(
+        &mut self,
+        frame: &Frame,
+        guesses: Vec<Vec<FramePx>>,
+        found: &mut [FoundFace],
+    ) -> Result<()> {
+        let Some(faces) = self.measured(frame, guesses.into_iter())? else { return Ok(()) };
+        for (found, face) in found.iter_mut().zip(faces) {
+            let overlap = mesh::iou(&mesh::bounds(&face.points), &mesh::bounds(&found.points));
+            if overlap > SAME_FACE_IOU && face.presence > self.finder.settings().presence_threshold {
+                *found = face;
+            }
+        }
+        Ok(())
     }
 
     /// The face of a track in a frame where the detector doesn't see it, if it is plain to the mesh network.
@@ -133,7 +156,9 @@ impl Follower {
         points: &[FramePx],
         others: &[&[FramePx]],
     ) -> Result<Option<FoundFace>> {
-        let face = self.measured(frame, &[points])?.and_then(|faces| faces.into_iter().next());
+        let face = self
+            .measured(frame, std::iter::once(points.to_vec()))?
+            .and_then(|faces| faces.into_iter().next());
         Ok(face.filter(|face| {
             let bounds = mesh::bounds(&face.points);
             let is_free = others.iter().all(|other| mesh::iou(&bounds, &mesh::bounds(other)) < SAME_FACE_IOU);
@@ -141,11 +166,15 @@ impl Follower {
         }))
     }
 
-    /// The meshes around `lasts`; `None` when one of these has no extent.
-    fn measured(&mut self, frame: &Frame, lasts: &[&[FramePx]]) -> Result<Option<Vec<FoundFace>>> {
-        let regions: Vec<Region> = lasts.iter().map(|points| Region::from_points(points)).collect();
+    /// The meshes around `guesses`; `None` when one of these has no extent.
+    fn measured(
+        &mut self,
+        frame: &Frame,
+        guesses: impl Iterator<Item = Vec<FramePx>>,
+    ) -> Result<Option<Vec<FoundFace>>> {
+        let regions: Vec<Region> = guesses.map(|points| Region::from_points(&points)).collect();
         let faces = self.finder.measure_again(frame, &regions)?;
-        Ok((faces.len() == lasts.len()).then_some(faces))
+        Ok((faces.len() == regions.len()).then_some(faces))
     }
 }
 

@@ -1,10 +1,10 @@
 //! The 478 points of a face: MediaPipe's face mesh, version 2.
 
-use ndarray::{Array4, Axis, Ix2, Ix3};
+use ndarray::{Array3, Array4, Axis, Ix2, Ix3, s};
 
 use super::{
     detect::Detection,
-    mesh,
+    mesh, mirror,
     resample::{self, Interpolation},
 };
 use crate::{
@@ -69,26 +69,29 @@ impl Region {
         Similarity { a, b, tx: half - (a * x - b * y), ty: half - (b * x + a * y) }
     }
 
-    /// The region of sample `k`: the first is the region itself, others are moved and resized by up to 5 % of its
-    /// side (uniformly, beta = 0.05 in Naruniec et al. 2020; their formula for both axes of the box).
+    /// The region of sample `k`, and whether it is looked at in a mirror, as every other one is: the first two are the
+    /// region itself, others are moved and resized by up to 5 % of its side (uniformly, beta = 0.05 in Naruniec et al.
+    /// 2020; their formula for both axes of the box).
     ///
     /// The numbers depend on `k` alone: the same little cloud of regions in every frame adds no tremor of its own.
-    fn perturbed(&self, k: usize) -> Self {
+    fn perturbed(&self, k: usize) -> Sample {
         const BETA: f64 = 0.05;
-        if k == 0 {
-            return *self;
+        let is_mirrored = k % 2 == 1;
+        if k < 2 {
+            return Sample { region: *self, is_mirrored };
         }
         // A sequence of low discrepancy (Roberts' R3): even a few samples surround the region.
         let spread = |step: f64| 2.0 * (0.5 + step * k as f64).fract() - 1.0;
         let [x, y, zoom] = [0.819_172_513_4, 0.671_043_606_7, 0.549_700_477_9].map(spread);
-        Self {
+        let region = Self {
             centre: FramePx {
                 x: self.centre.x + BETA * self.side * x,
                 y: self.centre.y + BETA * self.side * y,
             },
             side: self.side * (1.0 + BETA * zoom),
             angle: self.angle,
-        }
+        };
+        Sample { region, is_mirrored }
     }
 
     fn is_usable(&self) -> bool {
@@ -101,6 +104,20 @@ impl Region {
         let zoom = (self.side / other.side).ln().abs();
         let turn = (self.angle - other.angle).sin().abs();
         shift > 0.08 || zoom > 0.15 || turn > 0.15
+    }
+}
+
+/// What the network is given of a region.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    region: Region,
+    /// Right and left change places: what the network errs to one side, it then errs to the other.
+    is_mirrored: bool,
+}
+
+impl From<Region> for Sample {
+    fn from(region: Region) -> Self {
+        Self { region, is_mirrored: false }
     }
 }
 
@@ -119,14 +136,14 @@ pub enum Refine {
 pub struct LandmarkSettings {
     /// Second measurement.
     pub refine: Refine,
-    /// Measurements that the second one is the mean of, each in a slightly moved region; 1 or more. Tremor of 1, 3, 5
-    /// and 9 of them: 0.82, 0.64, 0.57, 0.55 % of the eye distance; error 1.07, 0.97, 0.94, 0.94 %.
+    /// Measurements that the points are the mean of, 1 or more: every other one in a mirror, from the third on in a
+    /// slightly moved region. docs/faces.md says what they cost and bring.
     pub samples: usize,
 }
 
 impl Default for LandmarkSettings {
     fn default() -> Self {
-        Self { refine: Refine::default(), samples: 1 }
+        Self { refine: Refine::default(), samples: 2 }
     }
 }
 
@@ -154,7 +171,8 @@ impl Landmarker {
         settings: &LandmarkSettings,
     ) -> Result<Vec<FoundFace>> {
         let regions: Vec<Region> = regions.iter().copied().filter(Region::is_usable).collect();
-        let mut faces = self.run(picture, &regions)?;
+        let samples: Vec<Sample> = regions.iter().copied().map(Sample::from).collect();
+        let mut faces = self.run(picture, &samples)?;
         let (numbers, better): (Vec<usize>, Vec<Region>) = faces
             .iter()
             .map(|face| Region::from_points(&face.points))
@@ -203,31 +221,52 @@ impl Landmarker {
     /// The face of each region as the mean over `n_samples` perturbed ones, in one batch.
     fn means(&mut self, picture: &Picture, regions: &[Region], n_samples: usize) -> Result<Vec<FoundFace>> {
         let n_samples = n_samples.max(1);
-        let samples: Vec<Region> =
+        let samples: Vec<Sample> =
             regions.iter().flat_map(|region| (0..n_samples).map(|k| region.perturbed(k))).collect();
         Ok(self.run(picture, &samples)?.chunks(n_samples).map(mean).collect())
     }
 
-    fn run(&mut self, picture: &Picture, regions: &[Region]) -> Result<Vec<FoundFace>> {
-        if regions.is_empty() {
+    fn run(&mut self, picture: &Picture, samples: &[Sample]) -> Result<Vec<FoundFace>> {
+        if samples.is_empty() {
             return Ok(Vec::new());
         }
-        let mut input = Array4::zeros([regions.len(), 3, SIDE, SIDE]);
-        for (region, mut crop) in regions.iter().zip(input.axis_iter_mut(Axis(0))) {
-            crop.assign(&resample::cut(picture, &region.alignment(), SIDE, Interpolation::Bilinear));
+        let mut input = Array4::zeros([samples.len(), 3, SIDE, SIDE]);
+        let mut last: Option<(Region, Array3<f32>)> = None;
+        for (sample, mut to) in samples.iter().zip(input.axis_iter_mut(Axis(0))) {
+            let crop = match last.take().filter(|(region, _)| *region == sample.region) {
+                Some((_, crop)) => crop,
+                None => resample::cut(picture, &sample.region.alignment(), SIDE, Interpolation::Bilinear),
+            };
+            if sample.is_mirrored {
+                to.assign(&crop.slice(s![.., .., ..;-1]));
+            } else {
+                to.assign(&crop);
+            }
+            last = Some((sample.region, crop));
         }
         let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
         let [points, presence] = &outputs[..] else { return Err(wrong_outputs()) };
         let points = points.view().into_dimensionality::<Ix3>().map_err(|_| wrong_outputs())?;
+        if points.dim() != (samples.len(), mesh::N_POINTS, 3) {
+            return Err(wrong_outputs());
+        }
         let presence = presence.view().into_dimensionality::<Ix2>().map_err(|_| wrong_outputs())?;
         let faces =
-            regions.iter().zip(points.outer_iter()).zip(presence.iter()).map(|((region, points), logit)| {
-                let alignment = region.alignment();
-                let to_frame = |p: ndarray::ArrayView1<'_, f32>| {
-                    alignment.to_frame(CropPx { x: f64::from(p[0]), y: f64::from(p[1]) })
+            samples.iter().zip(points.outer_iter()).zip(presence.iter()).map(|((sample, points), logit)| {
+                let alignment = sample.region.alignment();
+                let to_frame = |i: usize| {
+                    let at = |i: usize| (f64::from(points[[i, 0]]), f64::from(points[[i, 1]]));
+                    let (x, y) = match mirror::PARTNERS.get(i) {
+                        Some(partner) if sample.is_mirrored => {
+                            let (x, y) = at(usize::from(*partner));
+                            (SIDE as f64 - x, y)
+                        }
+                        _ => at(i),
+                    };
+                    alignment.to_frame(CropPx { x, y })
                 };
                 FoundFace {
-                    points: points.outer_iter().map(to_frame).collect(),
+                    points: (0..mesh::N_POINTS).map(to_frame).collect(),
                     presence: 1.0 / (1.0 + (-logit).exp()),
                 }
             });

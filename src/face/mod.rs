@@ -27,6 +27,7 @@ pub mod reference;
 pub mod align;
 mod hull;
 pub mod mesh;
+mod mirror;
 mod resample;
 mod template;
 

@@ -229,8 +229,17 @@ impl Tracker {
     }
 
     /// Gives the faces that were found in a frame their numbers.
-    fn name(&mut self, frame: &Frame, found: Vec<FoundFace>) -> Result<Vec<Face>> {
+    fn name(&mut self, frame: &Frame, mut found: Vec<FoundFace>) -> Result<Vec<Face>> {
         let owners = self.owners(frame, &found)?;
+        if let Some(follower) = &mut self.follower {
+            // Where a face was searched for has its own bias: points that come from a search now and then would jump.
+            let guess = |(face, owner): (&FoundFace, &Option<usize>)| match owner.map(|i| &self.tracks[i]) {
+                Some(track) if track.n_missing == 1 => track.last.clone(),
+                _ => face.points.clone(),
+            };
+            let guesses = found.iter().zip(&owners).map(guess).collect();
+            follower.measure_again(frame, guesses, &mut found)?;
+        }
         let mut faces = Vec::with_capacity(found.len());
         for (face, owner) in found.into_iter().zip(owners) {
             let id = match owner {

@@ -94,7 +94,7 @@ impl Witness {
 
 /// How well a face shows who it is, 0..=1: large (eyes 40 px apart count in full) and frontal (the tip of the nose
 /// between the eyes).
-fn quality(points: &[FramePx]) -> f64 {
+pub fn quality(points: &[FramePx]) -> f64 {
     if points.len() < mesh::N_SKIN {
         return 0.0;
     }

@@ -26,6 +26,12 @@ impl Jitter {
         }
     }
 
+    /// Adds what another track gathered.
+    pub fn merge(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.n += other.n;
+    }
+
     /// The mean, `None` when fewer than three frames followed each other.
     pub fn mean(self) -> Option<f64> {
         (self.n > 0.0).then(|| self.sum / self.n)

@@ -1,0 +1,123 @@
+//! `--debug-overlay`: what is known of a clip's faces, drawn into a second video. What a user sends with a report.
+
+use std::path::Path;
+
+use ndarray::Array3;
+
+use super::{
+    Survey,
+    canvas::{COLOURS, Canvas},
+};
+use crate::{
+    Result,
+    face::mesh,
+    face_set::rgb8_from_crop,
+    frame::{Face, Frame, FramePx, Origin, Rect, Tracked},
+    progress::Watch,
+    video::{self, EncodeSettings, Writer},
+};
+
+/// Colour of the points as they were measured.
+const MEASURED: [u8; 3] = [235, 60, 60];
+/// The axes of the head: to its left, down, forwards.
+const AXES: [[u8; 3]; 3] = [[255, 80, 80], [80, 255, 80], [90, 140, 255]];
+
+/// Writes `input` with its faces' boxes, numbers, points, axes, outlines and tremor drawn in; sound and timestamps
+/// stay as they are.
+///
+/// # Errors
+/// Those of [`Survey::run`] and of [`Writer`].
+pub fn overlay(
+    input: &Path,
+    output: &Path,
+    settings: &EncodeSettings,
+    survey: &Survey<'_>,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    let mut before: Vec<Face> = Vec::new();
+    let mut drawn = |tracked: Tracked| {
+        let Tracked { mut frame, faces, .. } = tracked;
+        draw(&mut frame, &faces, &before);
+        before = faces;
+        frame
+    };
+    if video::is_picture(input) {
+        return survey.run(input, watch, |tracked| {
+            video::write_picture(output, &drawn(tracked).picture, input, settings.label.as_deref())
+        });
+    }
+    let mut file = Writer::create(input, output, &video::probe(input)?, settings)?;
+    survey.run(input, watch, |tracked| file.write(drawn(tracked)))?;
+    file.commit().map(drop)
+}
+
+/// Draws the faces of a frame; `before` are those of the frame before it.
+fn draw(frame: &mut Frame, faces: &[Face], before: &[Face]) {
+    if faces.is_empty() {
+        return;
+    }
+    let (w, h) = frame.picture.size_px();
+    let whole = Rect { x0: 0, y0: 0, x1: w, y1: h };
+    let old = frame.picture.rgb_rect(whole);
+    let mut canvas = Canvas { image: rgb8_from_crop(&old) };
+    let blank = canvas.image.clone();
+    let scale = (h.min(w) / 360).max(1);
+    for face in faces {
+        draw_face(&mut canvas, face, before.iter().find(|other| other.track == face.track), scale);
+    }
+    // What isn't drawn on keeps its bits.
+    let delta = Array3::from_shape_fn(old.dim(), |(c, y, x)| {
+        let (new, old_byte) =
+            (canvas.image.get_pixel(x as u32, y as u32), blank.get_pixel(x as u32, y as u32));
+        if new == old_byte { 0.0 } else { f32::from(new.0[c]) / 255.0 - old[[c, y, x]] }
+    });
+    frame.picture.add_rgb(whole, &delta);
+}
+
+fn draw_face(canvas: &mut Canvas, face: &Face, before: Option<&Face>, scale: usize) {
+    let colour = COLOURS[face.track as usize % COLOURS.len()];
+    let bounds = mesh::bounds(&face.points);
+    canvas.frame(bounds, scale, colour);
+    let outline: Vec<FramePx> = mesh::OVAL.iter().map(|i| face.points[*i]).collect();
+    for (i, p) in outline.iter().enumerate() {
+        canvas.line(*p, outline[(i + 1) % outline.len()], scale, colour);
+    }
+    for (measured, held) in face.measured.iter().zip(&face.points) {
+        canvas.dot(*measured, scale, MEASURED);
+        canvas.dot(*held, scale, colour);
+    }
+    for (axis, colour) in axes(&face.points).into_iter().zip(AXES) {
+        let start = face.points[mesh::NOSE_TIP];
+        canvas.line(start, FramePx { x: start.x + axis.x, y: start.y + axis.y }, scale + 1, colour);
+    }
+    let origin = match face.origin {
+        Origin::Found => "found",
+        Origin::Followed => "followed",
+        Origin::Filled => "filled",
+    };
+    let eyes = mesh::interocular_px(&face.points).max(1e-9);
+    let percent = |a: &[FramePx], b: &[FramePx]| {
+        let sum: f64 = a.iter().zip(b).map(|(p, q)| (p.x - q.x).hypot(p.y - q.y)).sum();
+        100.0 * sum / a.len().max(1) as f64 / eyes
+    };
+    let moved = before.map_or(0.0, |before| percent(&before.points, &face.points));
+    let lines = [
+        format!("track:{} role {} {origin} {:.2}", face.track, face.role, face.presence),
+        format!("moved {moved:.2}% held back {:.2}%", percent(&face.measured, &face.points)),
+    ];
+    for (k, line) in lines.iter().enumerate() {
+        let y = bounds[3] + (4 + 9 * k * scale) as f64 + scale as f64;
+        canvas.text(line, bounds[0], y, scale, colour);
+    }
+}
+
+/// The head's axes in the picture: to its left, down the face, forwards. Lengths are about half a face.
+fn axes(points: &[FramePx]) -> [FramePx; 3] {
+    let middle = |a: FramePx, b: FramePx| FramePx { x: 0.5 * (a.x + b.x), y: 0.5 * (a.y + b.y) };
+    let way = |a: FramePx, b: FramePx, k: f64| FramePx { x: k * (b.x - a.x), y: k * (b.y - a.y) };
+    let (right, left) = (mesh::eye_centre(points, 0), mesh::eye_centre(points, 1));
+    let (eyes, mouth) = (middle(right, left), middle(points[61], points[291]));
+    // The tip of the nose stands before the middle of the face: where it is seen tells where the face looks.
+    let root = middle(eyes, mouth);
+    [way(right, left, 0.5), way(eyes, mouth, 0.5), way(root, points[mesh::NOSE_TIP], 2.0)]
+}
