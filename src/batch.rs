@@ -100,7 +100,7 @@ impl Job<'_> {
         Ok(Report {
             schema: report::SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
-            frames: FrameCounts { decoded: 1, written: 1, swapped: n_swapped, without_face: 1 - n_swapped },
+            frames: FrameCounts { decoded: 1, written: 1, swapped: n_swapped, without_face: 1 - n_swapped, resumed: 0 },
             pts: Times { first: 0, last: 0, time_base: (1, 1) },
             sync: Sync::default(),
             tracks: video::Tracks::default(),

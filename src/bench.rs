@@ -13,7 +13,7 @@ use crate::{
     report::Report,
     settings::{SwapSettings, n_hardware_threads},
     swap::Bundle,
-    video::{EncodeSettings, Picture, Writer},
+    video::{ClipWriter, EncodeSettings, Picture},
 };
 
 /// The face of the clip that is made here: the shipped synthetic person A.
@@ -135,7 +135,7 @@ pub fn make_clip(path: &Path, height_px: usize, n_frames: u64) -> Result<()> {
         let (x, y) = (i % w, i / w);
         rgb.copy_from_slice(&[(64 + 96 * x / w) as u8, (72 + 64 * y / h) as u8, 112]);
     }
-    let mut clip = Writer::new_clip(path, (w, h), (FPS, 1), &EncodeSettings::default())?;
+    let mut clip = ClipWriter::create(path, (w, h), (FPS, 1), &EncodeSettings::default())?;
     for idx in 0..n_frames {
         let t = idx as f64 / f64::from(FPS);
         let (x0, y0) = (wander(t * 0.9, w - side_px as usize), wander(t * 0.6 + 0.8, h - side_px as usize));

@@ -120,6 +120,12 @@ pub struct SwapArgs {
     /// Replace an output that exists
     #[arg(long)]
     pub overwrite: bool,
+    /// Start again instead of going on where an interrupted run stopped
+    #[arg(long)]
+    pub no_resume: bool,
+    /// Frames of a segment: what an interruption can cost at most. Short ones make the file larger
+    #[arg(long, value_name = "N", default_value_t = 250)]
+    pub segment_frames: usize,
     /// Faces
     #[command(flatten)]
     pub analysis: AnalysisArgs,

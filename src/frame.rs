@@ -186,6 +186,17 @@ pub struct NewFace {
     pub visible: Option<Array2<f32>>,
 }
 
+/// A frame with its new faces in it, ready for the encoder.
+#[derive(Debug, Clone)]
+pub struct Blended {
+    /// The finished frame.
+    pub frame: Frame,
+    /// How many faces are new in it.
+    pub n_faces: usize,
+    /// As in [`Tracked`].
+    pub memory: Option<Box<Memory>>,
+}
+
 /// A frame with the faces that shall be put into it.
 #[derive(Debug, Clone)]
 pub struct Swapped {

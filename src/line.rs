@@ -231,14 +231,35 @@ impl<'scope> Line<'scope, '_> {
     /// # Panics
     /// When a stage panicked: a panic is a bug, and goes on its way.
     pub fn drain<T>(
-        mut self,
+        self,
         name: &'static str,
         input: Receiver<T>,
         mut write: impl FnMut(T) -> Result<()>,
     ) -> Result<Vec<Arc<Meter>>> {
+        self.drain_while(name, input, |item| write(item).map(|()| true))
+    }
+
+    /// The same until `write` gives `false`: then the items behind it are dropped.
+    ///
+    /// # Errors
+    /// As [`Line::drain`]. `Ok` means that every item was written up to where `write` wanted no more.
+    ///
+    /// # Panics
+    /// As [`Line::drain`].
+    pub fn drain_while<T>(
+        mut self,
+        name: &'static str,
+        input: Receiver<T>,
+        mut write: impl FnMut(T) -> Result<bool>,
+    ) -> Result<Vec<Arc<Meter>>> {
         let meter = self.meter(name, 1);
         // `into_iter` owns the receiver: it is gone before the join, so no sender can be stuck.
-        let written = input.into_iter().try_for_each(|item| meter.measure(1, || write(item)));
+        let written = input.into_iter().try_for_each(|item| match meter.measure(1, || write(item)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(None),
+            Err(e) => Err(Some(e)),
+        });
+        let written = written.or_else(|stop| stop.map_or(Ok(()), Err));
         let mut first = Ok(());
         for thread in self.threads {
             let result = thread.join().unwrap_or_else(|panic| resume_unwind(panic));

@@ -3,6 +3,7 @@
 //! Threads and channels are hidden in [`crate::line`]; each stage is a value that a test can drive by hand.
 
 use std::{
+    iter::once,
     path::Path,
     sync::{
         Arc,
@@ -16,14 +17,15 @@ use crate::{
     blend::blend,
     cast::Cast,
     face::Analysis,
-    frame::{Frame, Swapped},
+    frame::{Blended, Frame, Swapped},
     line::{self, Meter},
     nn::Runtime,
     progress::Watch,
     report::{self, FrameCounts, Report, StageTime, Sync},
+    resume::{End, Seams, Task, Work},
     settings::SwapSettings,
     swap::Swapper,
-    video::{self, Decoder, Writer},
+    video::{self, Decoder, Place, Stretch, Writer},
 };
 
 /// What swapping takes: who is replaced by whom, and where the networks run.
@@ -38,7 +40,8 @@ pub struct Swap<'a> {
 /// Swaps the faces of the video `input` that the cast picks for its identities, and keeps everything else. Without a
 /// swap every frame passes as it is, which is how the way there and back is checked.
 ///
-/// `output` gets its name only when it is whole.
+/// `output` gets its name only when it is whole. What an interrupted run has left of it is taken up, see
+/// [`crate::resume`].
 ///
 /// # Errors
 /// [`Error::BadInput`] and [`Error::Media`] for a video that can't be read, [`Error::Io`] for an output that
@@ -51,55 +54,73 @@ pub fn swap_video(
     watch: &mut Watch<'_>,
 ) -> Result<Report> {
     let probe = video::probe_within(input, settings.decode.max_pixels)?;
-    let mut decoder = Decoder::open(input, &settings.decode)?;
-    let mut file = Writer::create(input, output, &probe, &settings.encode)?;
-    let stages = swap.map(|swap| swap_stages(swap, settings, probe.quarter_turns)).transpose()?;
-    let (mut n_written, mut n_swapped) = (0, 0);
+    let task = Task::new(input, swap.map(|swap| swap.cast), settings)?;
+    let work = Work::open(output, task, settings.resume)?;
+    let seams = Seams::every(settings.segment_frames);
+    let mut file = Writer::create(input, output, &probe, &settings.encode, work, seams)?;
     watch.start(input, &probe);
-    let start = Instant::now();
+    watch.resume(file.work());
+    let (start, mut meters) = (Instant::now(), Vec::new());
 
-    let meters = line::run(|mut line| {
-        let frames = line.source("decode", until_stopped(&mut decoder, watch.stop))?;
-        let finished = match stages {
-            None => line.parallel("pass", frames, vec![|frame| Ok((frame, 0))])?,
-            Some((analysis, swapper)) => {
-                let tracked = analysis.into_line(&mut line, frames)?;
-                let swapped = line.stage("swap", tracked, swapper)?;
-                line.parallel("blend", swapped, blenders(settings))?
-            }
-        };
-        line.drain("encode", finished, |(frame, n_faces): (Frame, usize)| {
-            file.write(frame)?;
-            n_written += 1;
-            n_swapped += u64::from(n_faces > 0);
-            watch.frame(n_written, n_faces);
-            Ok(())
-        })
-    })?;
-
-    let n_decoded = meters[1].n_items();
-    if n_written != n_decoded {
-        let reason = format!("{n_decoded} frames were decoded, {n_written} written; the output is discarded");
-        return Err(Error::Media { path: input.into(), frame: n_written, reason });
+    loop {
+        let mut decoder = Decoder::open(input, &settings.decode)?;
+        let first = decoder.next().ok_or_else(|| Error::input(input, "no frames"))??;
+        file.begin(&first.picture)?;
+        let Some(stretch) = file.next_stretch()? else { break };
+        let (begin, end) = (stretch.start, stretch.end);
+        let stages = swap
+            .map(|swap| swap_stages(swap, settings, probe.quarter_turns, file.seams(), stretch))
+            .transpose()?;
+        let (mut n_decoded, mut is_interrupted) = (0, false);
+        meters = line::run(|mut line| {
+            let frames = once(Ok(first)).chain(&mut decoder);
+            let frames = line.source("decode", starting_at(begin, frames, &mut n_decoded, watch.stop))?;
+            let finished = match stages {
+                None => line.parallel("pass", frames, vec![pass])?,
+                Some((analysis, swapper)) => {
+                    let tracked = analysis.into_line(&mut line, frames)?;
+                    let swapped = line.stage("swap", tracked, swapper)?;
+                    line.parallel("blend", swapped, blenders(settings))?
+                }
+            };
+            line.drain_while("encode", finished, |blended: Blended| {
+                let (idx, n_faces) = (blended.frame.idx, blended.n_faces);
+                let place = file.add(blended)?;
+                watch.frame(idx + 1, n_faces);
+                if place == Place::Within && watch.is_stopped() {
+                    watch.stopping(file.seams().frames_to_go(idx));
+                }
+                is_interrupted = place == Place::Seam && watch.is_stopped();
+                Ok(place != Place::End && !is_interrupted)
+            })
+        })?;
+        if is_interrupted {
+            return Err(Error::Cancelled);
+        }
+        if end.is_none() {
+            let (damage, notes) = (decoder.damage().to_vec(), decoder.notes().to_vec());
+            file.end(n_decoded, End { damage, notes, ..End::default() })?;
+        }
     }
+
+    let n_kept = file.work().n_kept();
     let written = file.commit()?;
     let seconds = start.elapsed().as_secs_f64();
-    let mut notes = decoder.notes().to_vec();
-    notes.extend(written.notes);
     Ok(Report {
         schema: report::SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
         frames: FrameCounts {
-            decoded: n_decoded,
-            written: n_written,
-            swapped: n_swapped,
-            without_face: n_written - n_swapped,
+            decoded: written.frames,
+            written: written.frames,
+            swapped: written.swapped,
+            without_face: written.frames - written.swapped,
+            resumed: n_kept,
         },
         pts: written.times,
         sync: Sync { max_skew_ms: video::max_skew_ms(output, &written.tracks, &written.times)? },
         tracks: written.tracks,
-        damage: decoder.damage().to_vec(),
-        notes,
+        damage: written.end.damage,
+        notes: [written.end.notes, written.notes].concat(),
         size_px: probe.size_px,
         seconds,
         stages: stage_times(&meters, seconds),
@@ -111,9 +132,39 @@ fn swap_stages(
     Swap { cast, runtime }: Swap<'_>,
     settings: &SwapSettings,
     quarter_turns: u8,
+    seams: Seams,
+    stretch: Stretch,
 ) -> Result<(Analysis, Swapper)> {
-    let analysis = Analysis::new(runtime, &settings.faces, quarter_turns, settings.n_workers)?;
-    Ok((analysis.picking(cast.picks()), Swapper::for_cast(runtime, cast, settings.batch)?))
+    let mut analysis = Analysis::new(runtime, &settings.faces, quarter_turns, settings.n_workers)?;
+    analysis = analysis.picking(cast.picks());
+    analysis.tracker = analysis.tracker.remembering(seams);
+    if let Some(memory) = stretch.memory {
+        analysis.tracker = analysis.tracker.recalling(*memory);
+    }
+    Ok((analysis, Swapper::for_cast(runtime, cast, settings.batch)?))
+}
+
+/// The worker of a line that changes nothing.
+#[expect(clippy::unnecessary_wraps, reason = "workers return results")]
+fn pass(frame: Frame) -> Result<Blended> {
+    Ok(Blended { frame, n_faces: 0, memory: None })
+}
+
+/// Leaves out what lies before frame `start`, and counts all. A wish to stop is heard here only as long as nothing
+/// would be lost.
+fn starting_at<'a>(
+    start: u64,
+    frames: impl Iterator<Item = Result<Frame>> + Send + 'a,
+    n_decoded: &'a mut u64,
+    stop: &'a AtomicBool,
+) -> impl Iterator<Item = Result<Frame>> + Send + 'a {
+    frames.filter_map(move |frame| {
+        *n_decoded += u64::from(frame.is_ok());
+        match frame {
+            Ok(frame) if frame.idx < start => stop.load(Ordering::Relaxed).then_some(Err(Error::Cancelled)),
+            frame => Some(frame),
+        }
+    })
 }
 
 /// Ends `frames` with [`Error::Cancelled`] once `stop` is set.
@@ -124,13 +175,13 @@ pub(crate) fn until_stopped<'a>(
     frames.map(|frame| if stop.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { frame })
 }
 
-/// The workers of the blend stage; each gives the finished frame and how many faces are new in it.
-fn blenders(settings: &SwapSettings) -> Vec<impl FnMut(Swapped) -> Result<(Frame, usize)> + use<>> {
+/// The workers of the blend stage.
+fn blenders(settings: &SwapSettings) -> Vec<impl FnMut(Swapped) -> Result<Blended> + use<>> {
     let blend_settings = settings.blend.clone();
     vec![
-        move |swapped: Swapped| {
-            let n_faces = swapped.faces.len();
-            Ok((blend(swapped, &blend_settings)?, n_faces))
+        move |mut swapped: Swapped| {
+            let (n_faces, memory) = (swapped.faces.len(), swapped.memory.take());
+            Ok(Blended { frame: blend(swapped, &blend_settings)?, n_faces, memory })
         };
         settings.n_workers
     ]

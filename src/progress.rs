@@ -3,14 +3,14 @@
 use std::{
     io::{IsTerminal, Write},
     path::Path,
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::{report::Report, video::Probe};
+use crate::{report::Report, resume::Work, video::Probe};
 
 /// How progress is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,11 +34,15 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 pub struct Watch<'a> {
     /// Set from outside: the run ends with [`crate::Error::Cancelled`] after the frame in hand.
     pub stop: &'a AtomicBool,
+    /// That a wish to stop was heard has been told.
+    is_stopping: bool,
     style: Style,
     bar: Option<ProgressBar>,
     name: String,
     frame_mp: f64,
     n_frames_hint: Option<u64>,
+    /// Frames that an earlier run left.
+    n_kept: u64,
     start: Instant,
     last_line: Instant,
 }
@@ -49,11 +53,13 @@ impl<'a> Watch<'a> {
         let now = Instant::now();
         Self {
             stop,
+            is_stopping: false,
             style,
             bar: None,
             name: String::new(),
             frame_mp: 0.0,
             n_frames_hint: None,
+            n_kept: 0,
             start: now,
             last_line: now,
         }
@@ -74,6 +80,7 @@ impl<'a> Watch<'a> {
         self.name = input.file_name().unwrap_or(input.as_os_str()).to_string_lossy().into_owned();
         self.frame_mp = n_pixels as f64 / 1e6;
         self.n_frames_hint = n_items;
+        self.n_kept = 0;
         self.start = Instant::now();
         self.last_line = self.start;
         if self.style == Style::Auto && std::io::stderr().is_terminal() {
@@ -90,7 +97,7 @@ impl<'a> Watch<'a> {
     /// Frame number `n_done` (from 1) is written, `n_faces` faces in it are new.
     pub fn frame(&mut self, n_done: u64, n_faces: usize) {
         let seconds = self.start.elapsed().as_secs_f64().max(1e-9);
-        let fps = n_done as f64 / seconds;
+        let fps = n_done.saturating_sub(self.n_kept) as f64 / seconds;
         if let Some(bar) = &self.bar {
             bar.set_position(n_done);
             bar.set_message(format!("{fps:.1} fps  {:.1} MP/s", fps * self.frame_mp));
@@ -109,6 +116,28 @@ impl<'a> Watch<'a> {
             let eta = eta_s.map_or(String::new(), |s| format!(", {} left", clock(s)));
             let mp_per_s = fps * self.frame_mp;
             self.line(&format!("{}: frame {n_done}{of}, {fps:.1} fps, {mp_per_s:.1} MP/s{eta}", self.name));
+        }
+    }
+
+    /// The video goes on with what an earlier run has left.
+    pub fn resume(&mut self, work: &Work) {
+        self.n_kept = work.n_kept();
+        work.notes().iter().for_each(|note| self.line(&format!("{}: {note}", self.name)));
+    }
+
+    /// Whether the user wishes to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The run will stop after `n_frames` more frames, which are told once.
+    pub fn stopping(&mut self, n_frames: u64) {
+        if !self.is_stopping {
+            self.is_stopping = true;
+            self.line(&format!(
+                "{}: stopping after {n_frames} more frames, so that none is lost; once more stops at once",
+                self.name
+            ));
         }
     }
 

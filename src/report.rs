@@ -63,6 +63,8 @@ pub struct FrameCounts {
     pub swapped: u64,
     /// Frames in which none was.
     pub without_face: u64,
+    /// Frames of these that an interrupted run had left.
+    pub resumed: u64,
 }
 
 /// Presentation times, in ticks of the time base.
@@ -97,9 +99,9 @@ pub struct StageTime {
 }
 
 impl Report {
-    /// Frames per second of wall time.
+    /// Frames of this run per second of wall time.
     pub fn fps(&self) -> f64 {
-        self.frames.written as f64 / self.seconds
+        (self.frames.written - self.frames.resumed) as f64 / self.seconds
     }
 
     /// Output megapixels per second of wall time.

@@ -16,6 +16,7 @@ use crate::{
     pipeline::Swap,
     progress::{Style, Watch},
     report::Record,
+    resume::Resume,
     settings::{SwapSettings, checked, checked_f64, free_output, model_dirs, n_hardware_threads},
     survey::{self, Survey},
     swap::{Bundle, find, installed},
@@ -56,6 +57,8 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     }
     let mut settings = SwapSettings::for_threads(n_hardware_threads());
     settings.batch = checked("--batch", args.batch, 1..=64)?;
+    settings.segment_frames = checked("--segment-frames", args.segment_frames, 8..=1_000_000)? as u64;
+    settings.resume = if args.no_resume { Resume::Anew } else { Resume::GoOn };
     settings.faces = analysis_settings(&args.analysis)?;
     if let Some(blur) = args.face_mask_blur {
         settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;

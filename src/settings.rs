@@ -9,6 +9,7 @@ use crate::{
     Error, Result,
     blend::BlendSettings,
     face::AnalysisSettings,
+    resume::Resume,
     video::{self, DecodeSettings, EncodeSettings},
 };
 
@@ -25,6 +26,10 @@ pub struct SwapSettings {
     pub blend: BlendSettings,
     /// How the output is written.
     pub encode: EncodeSettings,
+    /// Frames of a segment, which is what an interruption can cost at most; at least 1.
+    pub segment_frames: u64,
+    /// What becomes of the work of an interrupted run.
+    pub resume: Resume,
     /// Threads for each of the stages without memory (detect, blend); at least 1.
     pub n_workers: usize,
 }
@@ -38,6 +43,8 @@ impl SwapSettings {
             batch: 4,
             blend: BlendSettings::default(),
             encode: EncodeSettings::default(),
+            segment_frames: 250,
+            resume: Resume::default(),
             n_workers: n_threads.div_ceil(2).clamp(1, 8),
         }
     }

@@ -18,6 +18,16 @@ impl Seams {
         Self { segment_frames: segment_frames.max(1) }
     }
 
+    /// No cut at all: the whole clip is one segment.
+    pub fn never() -> Self {
+        Self::every(u64::MAX)
+    }
+
+    /// Whether there is no cut.
+    pub fn is_never(&self) -> bool {
+        self.segment_frames == u64::MAX
+    }
+
     /// Number of the segment that holds a frame.
     pub fn segment_of(&self, frame: u64) -> u64 {
         frame / self.segment_frames
@@ -25,7 +35,12 @@ impl Seams {
 
     /// The first frame of a segment.
     pub fn first_frame(&self, segment: u64) -> u64 {
-        segment * self.segment_frames
+        segment.saturating_mul(self.segment_frames)
+    }
+
+    /// Frames behind this one in its segment.
+    pub fn frames_to_go(&self, frame: u64) -> u64 {
+        self.segment_frames - 1 - frame % self.segment_frames
     }
 
     /// The frame at which the line starts again so that a segment comes out as in one go.

@@ -6,13 +6,13 @@ use ffmpeg_next::{
     Stream,
     ffi::{avformat_index_get_entries_count, avformat_index_get_entry},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Ranges that are kept one by one; what comes after them is drawn together into the last.
 const MAX_RANGES: usize = 10_000;
 
 /// Frames of the output that don't show what was filmed, and why. Numbers count the output's frames from 0.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DamagedFrames {
     /// The first of them.
     pub first: u64,

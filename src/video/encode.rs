@@ -116,6 +116,28 @@ pub(super) struct Encoder {
     pub journal: Journal,
 }
 
+impl Encoder {
+    /// What stands in the container's header of the codec.
+    pub(super) fn header(&self) -> &[u8] {
+        // SAFETY: the context is alive, and its header as long as it says.
+        unsafe {
+            let raw = &*self.context.as_ptr();
+            match usize::try_from(raw.extradata_size) {
+                Ok(size) if size > 0 && !raw.extradata.is_null() => {
+                    std::slice::from_raw_parts(raw.extradata, size)
+                }
+                _ => &[],
+            }
+        }
+    }
+
+    /// By how many packets the encoder says that decoding runs ahead of presentation.
+    pub(super) fn delay(&self) -> usize {
+        // SAFETY: the context is alive, a plain number is read.
+        unsafe { (*self.context.as_ptr()).has_b_frames }.max(0) as usize
+    }
+}
+
 impl Drop for Encoder {
     fn drop(&mut self) {
         if self.name == SVT {

@@ -4,6 +4,7 @@
 //! as an [`Error`](crate::Error).
 
 mod clock;
+mod coder;
 mod convert;
 mod damage;
 mod decode;
@@ -17,12 +18,14 @@ mod mend;
 mod mux;
 mod open;
 mod output;
+mod packets;
 mod paint;
 mod picture;
 #[cfg(test)]
 mod picture_tests;
 mod probe;
 mod read;
+mod segments;
 mod still;
 mod streams;
 mod sync;
@@ -38,7 +41,8 @@ pub use probe::{DEFAULT_MAX_PIXELS, Probe, probe, probe_within};
 pub use still::{is_picture, read_picture, read_picture_within, write_picture};
 pub use streams::{Track, Tracks};
 pub use sync::max_skew_ms;
-pub use write::{Writer, Written};
+pub use segments::{Place, Stretch};
+pub use write::{ClipWriter, Writer, Written};
 
 use std::sync::Once;
 

@@ -65,13 +65,13 @@ struct VideoTrack {
 }
 
 impl Muxer {
-    /// Makes the temporary file; the name's ending chooses the container.
+    /// Opens the temporary file; the name's ending chooses the container.
     ///
     /// # Errors
-    /// [`Error::BadSetting`] for an ending that is no container, [`Error::Io`] when the file can't be made.
-    pub(super) fn create(dest: &Path) -> Result<Self> {
+    /// [`Error::BadSetting`] for an ending that is no container, [`Error::Io`] when the file can't be written.
+    pub(super) fn create(partial: Partial) -> Result<Self> {
         super::init();
-        let partial = Partial::create(dest)?;
+        let dest = &partial.dest().to_path_buf();
         let url = open::url(partial.path())?;
         let mut context = ptr::null_mut();
         // SAFETY: the URL outlives the call; on success the context is ours and `Output` frees it.
@@ -263,10 +263,6 @@ impl Muxer {
         }
         drop(self.output);
         Ok((self.partial.commit()?, tracks))
-    }
-
-    pub(super) fn dest(&self) -> &Path {
-        self.partial.dest()
     }
 }
 

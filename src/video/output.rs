@@ -27,21 +27,7 @@ impl Partial {
     /// # Errors
     /// [`Error::Io`] when the folder is missing or not writable, or when something else than a file has the name.
     pub(super) fn create(dest: &Path) -> Result<Self> {
-        let fail = |path: &Path, kind, reason: &str| Error::io(path)(io::Error::new(kind, reason.to_owned()));
-        if dest.file_name().is_none() {
-            return Err(fail(dest, ErrorKind::InvalidInput, "is no name for a file"));
-        }
-        match fs::metadata(dest) {
-            Ok(m) if m.is_dir() => return Err(fail(dest, ErrorKind::IsADirectory, "is a folder")),
-            Ok(m) if !m.is_file() => {
-                return Err(fail(dest, ErrorKind::InvalidInput, "is a device, not a file"));
-            }
-            _ => {}
-        }
-        let folder = folder(dest);
-        if !folder.is_dir() {
-            return Err(fail(&folder, ErrorKind::NotFound, "no such folder"));
-        }
+        let folder = check(dest)?;
         for attempt in 0..100 {
             let temporary = folder.join(temporary_name(dest, attempt));
             match OpenOptions::new().write(true).create_new(true).open(&temporary) {
@@ -51,6 +37,22 @@ impl Partial {
             }
         }
         Err(fail(&folder, ErrorKind::AlreadyExists, "is full of unfinished files (.*.partial-*)"))
+    }
+
+    /// The same in the folder `work`, which lies on the same file system and is held by this process alone.
+    ///
+    /// # Errors
+    /// As [`Partial::create`].
+    pub(super) fn within(work: &Path, dest: &Path) -> Result<Self> {
+        check(dest)?;
+        let mut name = OsString::from("output");
+        if let Some(extension) = dest.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        let temporary = work.join(name);
+        File::create(&temporary).map_err(Error::io(dest))?;
+        Ok(Self { temporary, dest: dest.into(), renamed: false })
     }
 
     /// Where to write.
@@ -89,6 +91,26 @@ impl Drop for Partial {
             let _ = fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// Whether a file could be made under the name `dest`. Gives its folder.
+pub(super) fn check(dest: &Path) -> Result<PathBuf> {
+    if dest.file_name().is_none() {
+        return Err(fail(dest, ErrorKind::InvalidInput, "is no name for a file"));
+    }
+    match fs::metadata(dest) {
+        Ok(m) if m.is_dir() => return Err(fail(dest, ErrorKind::IsADirectory, "is a folder")),
+        Ok(m) if !m.is_file() => {
+            return Err(fail(dest, ErrorKind::InvalidInput, "is a device, not a file"));
+        }
+        _ => {}
+    }
+    let folder = folder(dest);
+    if folder.is_dir() { Ok(folder) } else { Err(fail(&folder, ErrorKind::NotFound, "no such folder")) }
+}
+
+fn fail(path: &Path, kind: ErrorKind, reason: &str) -> Error {
+    Error::io(path)(io::Error::new(kind, reason.to_owned()))
 }
 
 /// Whether two paths lead to the same file, through whatever links. False when one doesn't exist.

@@ -7,7 +7,8 @@ use std::{
 
 use faceswap::{
     Result,
-    frame::{Frame, Rect},
+    frame::{Blended, Frame, Rect},
+    resume::{End, Resume, Seams, Task, Work},
     video::{DecodeSettings, Decoder, EncodeSettings, Writer, Written, probe},
 };
 
@@ -96,6 +97,12 @@ pub fn lossless() -> EncodeSettings {
     EncodeSettings { quality: Some(100), threads: 2, ..Default::default() }
 }
 
+/// A writer of short segments, so that whatever is tested goes over their seams.
+pub fn writer(input: &Path, output: &Path, settings: &EncodeSettings) -> Result<Writer> {
+    let work = Work::open(output, Task::default(), Resume::GoOn)?;
+    Writer::create(input, output, &probe(input)?, settings, work, Seams::every(10))
+}
+
 /// Decodes and writes, each frame passing through `change`.
 pub fn pass(
     input: &Path,
@@ -103,12 +110,20 @@ pub fn pass(
     settings: &EncodeSettings,
     mut change: impl FnMut(&mut Frame),
 ) -> Result<Written> {
-    let mut writer = Writer::create(input, output, &probe(input)?, settings)?;
-    for frame in Decoder::open(input, &DecodeSettings { threads: 2, ..Default::default() })? {
+    let mut writer = writer(input, output, settings)?;
+    let decoder = Decoder::open(input, &DecodeSettings { threads: 2, ..Default::default() })?;
+    let mut n_frames = 0;
+    for frame in decoder {
         let mut frame = frame?;
         change(&mut frame);
-        writer.write(frame)?;
+        if frame.idx == 0 {
+            writer.begin(&frame.picture)?;
+            writer.next_stretch()?;
+        }
+        n_frames += 1;
+        writer.add(Blended { frame, n_faces: 0, memory: None })?;
     }
+    writer.end(n_frames, End::default())?;
     writer.commit()
 }
 

@@ -2,7 +2,7 @@
 
 use faceswap::{
     frame::{Frame, Rect},
-    video::{DecodeSettings, Decoder, EncodeSettings, OnDamage, Picture, Writer, probe},
+    video::{ClipWriter, DecodeSettings, Decoder, EncodeSettings, OnDamage, Picture, probe},
 };
 use ndarray::Array3;
 
@@ -274,14 +274,14 @@ fn a_clip_from_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let output = dir.path().join("clip.mp4");
     let mut writer =
-        Writer::new_clip(&output, (64, 48), (30000, 1001), &EncodeSettings::default()).expect("made");
+        ClipWriter::create(&output, (64, 48), (30000, 1001), &EncodeSettings::default()).expect("made");
     let colour = |idx: u64| [200, 40 + 10 * idx as u8, 60];
     for idx in 0..7 {
         let pixels: Vec<u8> = colour(idx).into_iter().cycle().take(3 * 64 * 48).collect();
         writer.write(Frame { idx, picture: Picture::from_rgb8(64, 48, &pixels) }).expect("written");
         assert!(!output.exists(), "it has no name before it is whole");
     }
-    assert_eq!(writer.commit().expect("whole").frames, 7);
+    assert_eq!(writer.commit().expect("whole"), 7);
     let frames = decode(&output).expect("decodes");
     assert_eq!(frames.len(), 7);
     assert_eq!(frames[0].picture.pixel_format(), "yuv420p");

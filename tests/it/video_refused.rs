@@ -4,10 +4,11 @@ use std::{ffi::CString, fs, os::unix::ffi::OsStrExt, path::Path};
 
 use faceswap::{
     Error, Result,
-    video::{DecodeSettings, Decoder, EncodeSettings, Writer, Written, probe, probe_within},
+    frame::{Blended, Frame},
+    video::{DecodeSettings, Decoder, EncodeSettings, Place, Writer, Written, probe, probe_within},
 };
 
-use crate::media::{decode, has_ffmpeg, lossless, make, names, pass};
+use crate::media::{decode, has_ffmpeg, lossless, make, names, pass, writer};
 
 const CLIP: &str = "-f lavfi -i testsrc2=size=64x48:rate=25:duration=1 -c:v libx264 -pix_fmt yuv420p";
 
@@ -202,16 +203,19 @@ fn a_writer_that_is_given_up_leaves_nothing() {
     let output = dir.path().join("b.mp4");
     fs::write(&output, b"older").expect("written");
     let frames = decode(&input).expect("decodes");
-    let mut writer =
-        Writer::create(&input, &output, &probe(&input).expect("probed"), &lossless()).expect("made");
-    frames.iter().take(3).cloned().for_each(|frame| writer.write(frame).expect("written"));
-    assert_eq!(names(dir.path()).len(), 3, "the unfinished file is beside it");
-    let error = writer.write(frames[0].clone()).expect_err("time goes backwards");
+    let mut writer = writer(&input, &output, &lossless()).expect("made");
+    writer.begin(&frames[0].picture).expect("an encoder");
+    let add = |writer: &mut Writer, frame: &Frame| {
+        writer.add(Blended { frame: frame.clone(), n_faces: 0, memory: None })
+    };
+    frames.iter().take(3).for_each(|frame| assert_eq!(add(&mut writer, frame).expect("written"), Place::Within));
+    assert_eq!(names(dir.path()), [".b.mp4.faceswap", "a.mp4", "b.mp4"], "the work is beside it");
+    let error = add(&mut writer, &frames[0]).expect_err("time goes backwards");
     assert!(matches!(error, Error::Media { frame: 3, .. }), "{error:?}");
     drop(writer);
     assert_eq!(names(dir.path()), ["a.mp4", "b.mp4"]);
     assert_eq!(fs::read(&output).expect("there"), b"older");
-    let writer = Writer::create(&input, &output, &probe(&input).expect("probed"), &lossless()).expect("made");
+    let writer = self::writer(&input, &output, &lossless()).expect("made");
     assert!(matches!(writer.commit(), Err(Error::Media { .. })), "no frames, no file");
     assert_eq!(names(dir.path()), ["a.mp4", "b.mp4"]);
 }
