@@ -16,6 +16,7 @@ use crate::{
     pipeline::{self, Swap},
     progress::Watch,
     report::{self, FrameCounts, Record, Report, Sync, Times},
+    resume,
     settings::{SwapSettings, free_output, output_path},
     swap::Swapper,
     video,
@@ -72,7 +73,8 @@ impl Job<'_> {
         let report = if video::is_picture(input) {
             self.swap_picture(input, output)?
         } else {
-            pipeline::swap_video(input, output, self.swap, self.settings, watch)?
+            let done = pipeline::swap_video(input, output, self.swap, self.settings, watch);
+            done.inspect_err(|error| tell_kept(output, error, watch))?
         };
         watch.done(output, &report);
         Ok(report)
@@ -100,7 +102,13 @@ impl Job<'_> {
         Ok(Report {
             schema: report::SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
-            frames: FrameCounts { decoded: 1, written: 1, swapped: n_swapped, without_face: 1 - n_swapped, resumed: 0 },
+            frames: FrameCounts {
+                decoded: 1,
+                written: 1,
+                swapped: n_swapped,
+                without_face: 1 - n_swapped,
+                resumed: 0,
+            },
             pts: Times { first: 0, last: 0, time_base: (1, 1) },
             sync: Sync::default(),
             tracks: video::Tracks::default(),
@@ -176,6 +184,17 @@ pub enum Outcome {
     Whole,
     /// An input was damaged; its output holds what could be read.
     Damaged,
+}
+
+/// Says what a run that failed has left, unless it never began.
+fn tell_kept(output: &Path, error: &Error, watch: &mut Watch<'_>) {
+    if matches!(error, Error::Refused { .. } | Error::BadSetting { .. }) {
+        return;
+    }
+    watch.clear();
+    if let Some(kept) = resume::kept(output) {
+        watch.line(&kept);
+    }
 }
 
 /// The videos and pictures of a folder in the order of their names; hidden files are left out.

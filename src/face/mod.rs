@@ -18,6 +18,7 @@ pub mod embedding;
 pub mod follow;
 pub mod scene;
 pub mod stabilise;
+pub mod memory;
 pub mod track;
 pub mod witness;
 
@@ -39,8 +40,9 @@ pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
 pub use landmark::{LandmarkSettings, Refine};
+pub use memory::Memory;
 pub use reference::Reference;
-pub use track::{Memory, Tracker, TrackerSettings};
+pub use track::{Tracker, TrackerSettings};
 
 /// The networks that lie in the program, by the names of their files.
 pub(crate) const NETWORKS: &[(&str, &[u8])] =

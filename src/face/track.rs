@@ -3,16 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     association::{Pairs, Track, middle},
-    choose::{Choices, Chooser, Pick, Place},
+    choose::{Chooser, Pick, Place},
     follow::Follower,
+    memory::{Held, Memory},
     mesh,
     scene::SceneCuts,
     stabilise::{Stabilisation, stabilised},
-    witness::{Gallery, Witness},
+    witness::Witness,
 };
 use crate::{
     Result,
@@ -61,45 +60,6 @@ pub struct Tracker {
     seams: Option<Seams>,
 }
 
-/// All that a tracker knows of the past of its clip.
-///
-/// A tracker that recalls the memory from before frame N, and gets the [`Memory::n_waiting`] frames before N again and
-/// all after them, gives out the very faces that the first one gave from there on. Whatever a tracker keeps belongs in
-/// here.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Memory {
-    tracks: Vec<Track>,
-    n_tracks: u32,
-    scene_start: u32,
-    cuts: SceneCuts,
-    window: VecDeque<Held>,
-    n_done: usize,
-    galleries: BTreeMap<u32, Gallery>,
-    choices: Choices,
-}
-
-impl Memory {
-    /// Frames whose pictures are needed again.
-    pub fn n_waiting(&self) -> u64 {
-        self.window.len().saturating_sub(self.n_done) as u64
-    }
-}
-
-/// A frame that waits, or the points of one that went.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Held {
-    #[serde(skip)]
-    frame: Option<Frame>,
-    /// What was known before this frame, at the seams.
-    #[serde(skip)]
-    memory: Option<Box<Memory>>,
-    faces: Vec<Face>,
-    /// Whether the whole frame was searched for faces.
-    is_searched: bool,
-    /// Whether a scene begins with it.
-    is_cut: bool,
-}
-
 impl Tracker {
     /// A tracker for one clip in which every frame was searched. It has no network: people that cross are told apart
     /// by their ways alone, and every face is picked.
@@ -138,19 +98,12 @@ impl Tracker {
     }
 
     fn memory(&self) -> Memory {
-        let without_picture = |held: &Held| Held {
-            frame: None,
-            memory: None,
-            faces: held.faces.clone(),
-            is_searched: held.is_searched,
-            is_cut: held.is_cut,
-        };
         Memory {
             tracks: self.tracks.clone(),
             n_tracks: self.n_tracks,
             scene_start: self.scene_start,
             cuts: self.cuts.clone(),
-            window: self.window.iter().map(without_picture).collect(),
+            window: self.window.iter().map(Held::without_picture).collect(),
             n_done: self.n_done,
             galleries: self.witness.as_ref().map(|witness| witness.galleries.clone()).unwrap_or_default(),
             choices: self.chooser.state.clone(),

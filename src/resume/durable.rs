@@ -132,7 +132,10 @@ mod tests {
             assert_eq!(done, steps_left == 4);
             for state in [&disk.seen[path], &disk.kept[path]] {
                 let whole: [&[u8]; 2] = [b"the old one", b"the new one"];
-                assert!(whole[usize::from(done)..].contains(&&state[..]), "after {steps_left} steps: {state:?}");
+                assert!(
+                    whole[usize::from(done)..].contains(&&state[..]),
+                    "after {steps_left} steps: {state:?}"
+                );
             }
         }
     }

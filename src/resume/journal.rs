@@ -90,7 +90,10 @@ impl Journal {
             other => other.map_err(Error::io(path))?,
         };
         Self::parse(&bytes).map(Some).map_err(|reason| {
-            Error::input(path, format!("the journal of an interrupted run: {reason}; --no-resume starts again"))
+            Error::input(
+                path,
+                format!("the journal of an interrupted run: {reason}; --no-resume starts again"),
+            )
         })
     }
 

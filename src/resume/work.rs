@@ -14,7 +14,7 @@ use super::{
     End, Journal, Segment, Task,
     lock::{Lock, Locked},
 };
-use crate::{Error, Result, swap::bundle::sha256};
+use crate::{Error, Result, swap::bundle::sha256, video};
 
 /// What to do about the work of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -48,6 +48,7 @@ impl Work {
     /// [`Error::Refused`] while another process works on it; [`Error::BadSetting`] when an earlier run had another
     /// input or other settings; [`Error::BadInput`] for a damaged journal; [`Error::Io`].
     pub fn open(dest: &Path, task: Task, resume: Resume) -> Result<Self> {
+        video::check_output(dest)?;
         let dir = folder(dest);
         let lock = enter(&dir).map_err(|locked| match locked {
             Locked::Io(e) => Error::io(&dir)(e),
@@ -141,9 +142,11 @@ impl Work {
     pub fn check_header(&mut self, header: &[u8]) -> Result<(), String> {
         let sum = sha256(header);
         match &self.journal.header {
-            Some(old) if *old != sum => Err("the encoder begins with another header than in the part that is done; \
+            Some(old) if *old != sum => {
+                Err("the encoder begins with another header than in the part that is done; \
                 --no-resume starts again"
-                .into()),
+                    .into())
+            }
             _ => {
                 self.journal.header = Some(sum);
                 Ok(())

@@ -35,13 +35,13 @@ pub use damage::DamagedFrames;
 pub use decode::{DecodeSettings, Decoder};
 pub use encode::{EncodeSettings, encoders};
 pub use mend::OnDamage;
-pub use output::same_file;
+pub use output::{check_output, same_file};
 pub use picture::Picture;
 pub use probe::{DEFAULT_MAX_PIXELS, Probe, probe, probe_within};
+pub use segments::{Place, Stretch};
 pub use still::{is_picture, read_picture, read_picture_within, write_picture};
 pub use streams::{Track, Tracks};
 pub use sync::max_skew_ms;
-pub use segments::{Place, Stretch};
 pub use write::{ClipWriter, Writer, Written};
 
 use std::sync::Once;

@@ -27,7 +27,7 @@ impl Partial {
     /// # Errors
     /// [`Error::Io`] when the folder is missing or not writable, or when something else than a file has the name.
     pub(super) fn create(dest: &Path) -> Result<Self> {
-        let folder = check(dest)?;
+        let folder = check_output(dest)?;
         for attempt in 0..100 {
             let temporary = folder.join(temporary_name(dest, attempt));
             match OpenOptions::new().write(true).create_new(true).open(&temporary) {
@@ -44,7 +44,7 @@ impl Partial {
     /// # Errors
     /// As [`Partial::create`].
     pub(super) fn within(work: &Path, dest: &Path) -> Result<Self> {
-        check(dest)?;
+        check_output(dest)?;
         let mut name = OsString::from("output");
         if let Some(extension) = dest.extension() {
             name.push(".");
@@ -94,7 +94,10 @@ impl Drop for Partial {
 }
 
 /// Whether a file could be made under the name `dest`. Gives its folder.
-pub(super) fn check(dest: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// [`Error::Io`] for a folder, a device, or a folder that is missing.
+pub fn check_output(dest: &Path) -> Result<PathBuf> {
     if dest.file_name().is_none() {
         return Err(fail(dest, ErrorKind::InvalidInput, "is no name for a file"));
     }

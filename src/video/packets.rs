@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn decoding_runs_ahead_and_never_late() {
         // Two segments of a variable rate, each in the order of decoding.
-        let segments: [&[i64]; 2] = [&[0, 30, 10, 20, 70, 40], &[80, 300, 90, 100, 301]];
+        let segments: [&[i64]; 2] = [&[0, 40, 20, 10, 30, 70], &[80, 300, 90, 100, 301]];
         let depth = segments.iter().map(|times| reorder(times)).max().expect("two");
         assert_eq!((depth, reorder(&[5]), reorder(&[])), (2, 0, 0));
         let mut clock = DecodeClock::new(depth);

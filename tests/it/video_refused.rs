@@ -208,7 +208,10 @@ fn a_writer_that_is_given_up_leaves_nothing() {
     let add = |writer: &mut Writer, frame: &Frame| {
         writer.add(Blended { frame: frame.clone(), n_faces: 0, memory: None })
     };
-    frames.iter().take(3).for_each(|frame| assert_eq!(add(&mut writer, frame).expect("written"), Place::Within));
+    frames
+        .iter()
+        .take(3)
+        .for_each(|frame| assert_eq!(add(&mut writer, frame).expect("written"), Place::Within));
     assert_eq!(names(dir.path()), [".b.mp4.faceswap", "a.mp4", "b.mp4"], "the work is beside it");
     let error = add(&mut writer, &frames[0]).expect_err("time goes backwards");
     assert!(matches!(error, Error::Media { frame: 3, .. }), "{error:?}");
