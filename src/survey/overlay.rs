@@ -14,7 +14,7 @@ use crate::{
     face_set::rgb8_from_crop,
     frame::{Face, Frame, FramePx, Origin, Rect, Tracked},
     progress::Watch,
-    video::{self, EncodeSettings, Writer},
+    video::{self, ClipWriter, EncodeSettings},
 };
 
 /// Colour of the points as they were measured.
@@ -26,7 +26,7 @@ const AXES: [[u8; 3]; 3] = [[255, 80, 80], [80, 255, 80], [90, 140, 255]];
 /// stay as they are.
 ///
 /// # Errors
-/// Those of [`Survey::run`] and of [`Writer`].
+/// Those of [`Survey::run`] and of [`ClipWriter`].
 pub fn overlay(
     input: &Path,
     output: &Path,
@@ -46,7 +46,7 @@ pub fn overlay(
             video::write_picture(output, &drawn(tracked).picture, input, settings.label.as_deref())
         });
     }
-    let mut file = Writer::create(input, output, &video::probe(input)?, settings)?;
+    let mut file = ClipWriter::copying(input, output, &video::probe(input)?, settings)?;
     survey.run(input, watch, |tracked| file.write(drawn(tracked)))?;
     file.commit().map(drop)
 }

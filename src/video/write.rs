@@ -70,20 +70,9 @@ impl Writer {
         work: Work,
         seams: Seams,
     ) -> Result<Self> {
-        if same_file(input, output) {
-            let reason = "is the input itself; give another name".to_owned();
-            return Err(Error::Refused { path: output.into(), reason });
-        }
-        let source = open::open(input, usize::MAX)?;
-        let mut muxer = Muxer::create(Partial::within(work.dir(), output)?)?;
-        muxer.label.clone_from(&settings.label);
-        muxer.copy_from(source, input.into(), probe.stream)?;
-        let coder =
-            Coder::new(output, settings, Some(probe.codec.clone()), probe.time_base, probe.frame_rate);
-        if let Some(look) = Look::expected(probe).filter(|_| settings.encoder.as_deref() != Some(SVT)) {
-            // Whatever the encoder dislikes is told before any work is done.
-            coder.open(&look, &muxer)?;
-        }
+        refuse_same(input, output)?;
+        let partial = Partial::within(work.dir(), output)?;
+        let (muxer, coder) = prepare(input, partial, probe, settings)?;
         Ok(Self { muxer, coder, segments: Segments::new(work, seams) })
     }
 
@@ -167,11 +156,41 @@ impl Writer {
     }
 }
 
-/// Writes a clip that has no input, straight into its file. Only [`ClipWriter::commit`] gives it its name; dropped
-/// before, it leaves nothing.
+fn refuse_same(input: &Path, output: &Path) -> Result<()> {
+    if same_file(input, output) {
+        let reason = "is the input itself; give another name".to_owned();
+        return Err(Error::Refused { path: output.into(), reason });
+    }
+    Ok(())
+}
+
+/// The container with all that is copied of `input`, and what will encode its picture.
+fn prepare(
+    input: &Path,
+    partial: Partial,
+    probe: &Probe,
+    settings: &EncodeSettings,
+) -> Result<(Muxer, Coder)> {
+    let source = open::open(input, usize::MAX)?;
+    let codec = Some(probe.codec.clone());
+    let coder = Coder::new(partial.dest(), settings, codec, probe.time_base, probe.frame_rate);
+    let mut muxer = Muxer::create(partial)?;
+    muxer.label.clone_from(&settings.label);
+    muxer.copy_from(source, input.into(), probe.stream)?;
+    if let Some(look) = Look::expected(probe).filter(|_| settings.encoder.as_deref() != Some(SVT)) {
+        // Whatever the encoder dislikes is told before any work is done.
+        coder.open(&look, &muxer)?;
+    }
+    Ok((muxer, coder))
+}
+
+/// Writes a clip straight into its file: a short one, that is quickly made again. Only [`ClipWriter::commit`] gives it
+/// its name; dropped before, it leaves nothing.
 pub struct ClipWriter {
     muxer: Muxer,
     coder: Coder,
+    /// Frames have the times of the input's.
+    has_times: bool,
     n_frames: u64,
 }
 
@@ -192,7 +211,17 @@ impl ClipWriter {
         if settings.encoder.as_deref() != Some(SVT) {
             coder.open(&Look::plain(Pixel::GBRP, size.0, size.1), &muxer)?;
         }
-        Ok(Self { muxer, coder, n_frames: 0 })
+        Ok(Self { muxer, coder, has_times: false, n_frames: 0 })
+    }
+
+    /// A clip that takes all but the picture, and the picture's times, from `input`.
+    ///
+    /// # Errors
+    /// As [`Writer::create`].
+    pub fn copying(input: &Path, output: &Path, probe: &Probe, settings: &EncodeSettings) -> Result<Self> {
+        refuse_same(input, output)?;
+        let (muxer, coder) = prepare(input, Partial::create(output)?, probe, settings)?;
+        Ok(Self { muxer, coder, has_times: true, n_frames: 0 })
     }
 
     /// Encodes one frame.
@@ -208,9 +237,11 @@ impl ClipWriter {
                 muxer.start(encoder, look, time_base, frame_rate)?;
             }
         }
-        let pts = self.n_frames as i64;
+        let picture = frame.picture;
+        let (pts, duration) =
+            if self.has_times { (picture.pts(), picture.duration()) } else { (self.n_frames as i64, 1) };
         self.n_frames += 1;
-        coder.encode(frame.picture.into_frame(), pts, 1, &mut |packet| muxer.write_video(packet, time_base))
+        coder.encode(picture.into_frame(), pts, duration, &mut |packet| muxer.write_video(packet, time_base))
     }
 
     /// Finishes the file and gives it its name. Gives the number of frames.
