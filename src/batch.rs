@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Error, Result,
-    blend::blend,
+    blend::{Grader, blend},
     cast::Cast,
     face::Analysis,
     frame::Swapped,
@@ -91,6 +91,7 @@ impl Job<'_> {
                 let tracked = analysis.picking(cast.picks()).single(frame)?;
                 let mut swapper = Swapper::for_cast(runtime, cast, self.settings.batch)?;
                 let swapped: Swapped = single(&mut swapper, tracked)?;
+                let swapped = single(&mut Grader::new(&self.settings.grade), swapped)?;
                 let n_faces = swapped.faces.len();
                 (blend(swapped, &self.settings.blend)?, n_faces)
             }

@@ -15,7 +15,7 @@
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
 
-use crate::{face::Memory, video::Picture};
+use crate::{blend::Grade, face::Memory, video::Picture};
 
 /// A point in the pixels of the stored frame.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -179,11 +179,15 @@ pub struct NewFace {
     pub alignment: Similarity,
     /// The network's picture, `[3, side, side]`.
     pub pixels: Array3<f32>,
+    /// What the frame shows in its place, of the same shape: what the network was given.
+    pub target: Array3<f32>,
     /// The network's own idea of where its face is, `[side, side]`, or `None` when it has none.
     pub mask: Option<Array2<f32>>,
     /// What of the old face is in view, 0 where a hand or a cup lies in front of it: a square of any side over the
     /// same crop, or `None` when nobody looked.
     pub visible: Option<Array2<f32>>,
+    /// How its colours and contrast are to be corrected; `None` as long as nobody has looked at the frames around.
+    pub grade: Option<Grade>,
 }
 
 /// A frame with its new faces in it, ready for the encoder.

@@ -35,7 +35,8 @@
 //! [`video::Decoder`] makes a [`frame::Frame`] in the source's own pixel format. [`face::Finder`] finds the faces
 //! ([`frame::Found`]); [`face::Tracker`] gives each a number and, looking a few frames ahead, a place that doesn't
 //! tremble ([`frame::Tracked`]). [`swap::Swapper`] aligns each face into a square crop and runs the networks
-//! ([`frame::Swapped`]). [`blend::blend`] paints the new faces into the untouched frame, which
+//! ([`frame::Swapped`]). [`blend::Grader`] brings their colours to the
+//! target's, held steady over time, and [`blend::blend`] paints the new faces into the untouched frame, which
 //! [`video::Writer`] encodes at the old timestamp.
 //!
 //! # Invariants

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     Error, Result,
-    blend::blend,
+    blend::{Grader, blend},
     cast::Cast,
     face::Analysis,
     frame::{Blended, Frame, Swapped},
@@ -80,7 +80,8 @@ pub fn swap_video(
                 Some((analysis, swapper)) => {
                     let tracked = analysis.into_line(&mut line, frames)?;
                     let swapped = line.stage("swap", tracked, swapper)?;
-                    line.parallel("blend", swapped, blenders(settings))?
+                    let graded = line.stage("grade", swapped, Grader::new(&settings.grade))?;
+                    line.parallel("blend", graded, blenders(settings))?
                 }
             };
             line.drain_while("encode", finished, |blended: Blended| {

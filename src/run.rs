@@ -9,6 +9,7 @@ use crate::{
     Error, Outcome, Result,
     batch::Job,
     bench,
+    blend::{BlendMode, ColorTransfer},
     cast::{Cast, Role},
     cli, doctor, eval, extract,
     face::{AnalysisSettings, DetectEvery, Pick, Reference},
@@ -72,6 +73,10 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         cli::DamageChoice::Skip => OnDamage::Skip,
         cli::DamageChoice::Stop => OnDamage::Stop,
     };
+    settings.blend.mode = blend_mode(args.blend);
+    settings.blend.match_detail = args.match_detail == cli::Switch::On;
+    settings.grade.transfer = color_transfer(args.color_transfer);
+    settings.grade.match_contrast = args.match_contrast == cli::Switch::On;
     settings.encode.encoder = args.output_video_encoder;
     settings.encode.preset = args.output_video_preset;
     settings.encode.quality = args
@@ -107,6 +112,25 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         survey::overlay::overlay(&input, path, &settings.encode, &survey, &mut watch)?;
     }
     outcome
+}
+
+fn blend_mode(how: cli::BlendHow) -> BlendMode {
+    match how {
+        cli::BlendHow::Paste => BlendMode::Paste,
+        cli::BlendHow::Feather => BlendMode::Feather,
+        cli::BlendHow::Poisson => BlendMode::Poisson,
+        cli::BlendHow::Multiband => BlendMode::MultiBand,
+    }
+}
+
+fn color_transfer(how: cli::ColorTransferHow) -> ColorTransfer {
+    match how {
+        cli::ColorTransferHow::None => ColorTransfer::None,
+        cli::ColorTransferHow::Mean => ColorTransfer::Mean,
+        cli::ColorTransferHow::Reinhard => ColorTransfer::Reinhard,
+        cli::ColorTransferHow::Mkl => ColorTransfer::Mkl,
+        cli::ColorTransferHow::Sot => ColorTransfer::Sot,
+    }
 }
 
 /// What the output says of itself in its metadata: that it is a fake, and of whom.
@@ -240,7 +264,12 @@ fn eval(args: cli::EvalArgs) -> Result<Outcome> {
         truth: args.truth,
         region: args.region,
         reference: args.reference,
+        others: args.others,
+        rendered: args.rendered,
         every: checked("--every", args.every, 1..=1_000_000)?,
+        all_strategies: args.strategies,
+        html: args.html,
+        ..eval::EvalSettings::default()
     };
     let report = eval::eval(&settings, &runtime, bundle.as_ref())?;
     if args.json {

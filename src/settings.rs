@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Error, Result,
-    blend::BlendSettings,
+    blend::{BlendSettings, GradeSettings},
     face::AnalysisSettings,
     resume::Resume,
     video::{self, DecodeSettings, EncodeSettings},
@@ -22,6 +22,8 @@ pub struct SwapSettings {
     pub faces: AnalysisSettings,
     /// Faces that the network takes at once, of one frame or of several; at least 1.
     pub batch: usize,
+    /// How new faces are brought to the target's colours and contrast.
+    pub grade: GradeSettings,
     /// How new faces are put into the picture.
     pub blend: BlendSettings,
     /// How the output is written.
@@ -41,6 +43,7 @@ impl SwapSettings {
             decode: DecodeSettings::default(),
             faces: AnalysisSettings::default(),
             batch: 4,
+            grade: GradeSettings::default(),
             blend: BlendSettings::default(),
             encode: EncodeSettings::default(),
             segment_frames: 250,

@@ -13,22 +13,8 @@ const RATIO: (f32, f32) = (0.5, 2.0);
 /// Linear light is looked up in this many steps.
 const N_STEPS: usize = 1024;
 
-/// Scales `new`'s deviation from its mean colour inside the mask so that its contrast is `target`'s. Both are three
-/// planes of `side`. Returns the ratio.
-pub fn matched(new: &mut [f32], target: &[f32], mask: &[f32], side: usize) -> f32 {
-    let ratio = ratio(new, target, mask, side);
-    let weight: f32 = mask.iter().sum();
-    for plane in new.chunks_exact_mut(side * side) {
-        let mean = plane.iter().zip(mask).map(|(v, m)| v * m).sum::<f32>() / weight.max(1e-6);
-        for v in plane {
-            *v = mean + ratio * (*v - mean);
-        }
-    }
-    ratio
-}
-
 /// Contrast of `target` over that of `new` inside the mask, clipped to 0.5..=2; 1 when one of them has none.
-pub fn ratio(new: &[f32], target: &[f32], mask: &[f32], side: usize) -> f32 {
+pub(super) fn ratio(new: &[f32], target: &[f32], mask: &[f32], side: usize) -> f32 {
     let lut: Vec<f32> = (0..=N_STEPS).map(|i| (i as f32 / N_STEPS as f32).powf(2.2)).collect();
     let (wanted, had) = (contrast(target, mask, side, &lut), contrast(new, mask, side, &lut));
     if wanted < 1e-3 || had < 1e-3 { 1.0 } else { (wanted / had).clamp(RATIO.0, RATIO.1) }
@@ -116,12 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn a_face_of_half_the_contrast_is_stretched() {
-        let (mut new, target) = (noise(64, 0.1), noise(64, 0.2));
-        let ratio = matched(&mut new, &target, &vec![1.0; 64 * 64], 64);
+    fn a_face_of_half_the_contrast_wants_twice_as_much() {
+        let ratio = ratio(&noise(64, 0.1), &noise(64, 0.2), &vec![1.0; 64 * 64], 64);
         assert!((ratio - 2.0).abs() < 0.03, "{ratio}");
-        let worst = new.iter().zip(&target).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 0.01, "{worst}");
     }
 
     #[test]

@@ -1,10 +1,25 @@
 //! Where the new face goes, softened to the inside only: what is outside the face's outline is never touched.
 
 use super::resample::{Filter, resize};
+use crate::{face::hull_mask, frame::NewFace};
 
 /// Distances are measured on a grid of at most this side: the mask is smooth, and its frame of reference is not the
 /// pixel.
 const MAX_DISTANCE_SIDE: usize = 256;
+
+/// Where a new face goes, a square of `side` over its crop, 0..=1 with antialiased edges: where its points lie, the
+/// network sees its face, and nothing is in front of the old one.
+pub(super) fn outline(face: &NewFace, side: usize) -> Vec<f32> {
+    let alignment = face.alignment.scaled(side as f64 / face.pixels.dim().1 as f64);
+    let (mut outline, _) = hull_mask(&face.face.points, &alignment, side).into_raw_vec_and_offset();
+    for seen in [&face.mask, &face.visible].into_iter().flatten() {
+        let from = seen.dim().0;
+        let flat: Vec<f32> = seen.iter().copied().collect();
+        let seen = resize(&flat, from, side, Filter::Linear);
+        outline.iter_mut().zip(&seen).for_each(|(o, s)| *o *= s.clamp(0.0, 1.0));
+    }
+    outline
+}
 
 /// `mask` (0..=1, of `side`), softened over `feather` (share of the side) from its edge inwards.
 ///

@@ -1,18 +1,25 @@
 //! New faces into old frames: pure pixels.
 //!
-//! [`paste`] is the way of one face: cut the target out ([`crate::face::crop`]), bring the network's picture to the
-//! same grid ([`resample`]), make the [`mask`], match the [`contrast`], blend in bands ([`pyramid`]), and carry the
-//! difference back into the frame ([`warp`]). What a frame is given is always a *difference* that is exactly 0 where
-//! the mask is, so every sample that nobody paints over keeps its bits.
+//! [`grade`] brings each new face's colours and contrast to the target's, held steady over time. [`mod@paste`] is the way
+//! of one face into its frame: make the [`mask`], bring the network's picture onto the frame's own pixels ([`warp`]),
+//! match the finest detail, blend in bands ([`pyramid`]). What a frame is given is always a *difference* that is
+//! exactly 0 where the mask is, so every sample that nobody paints over keeps its bits.
 //!
-//! Squares are slices of `side * side` values, row by row; pictures are three such planes in one slice.
+//! Pictures are three planes in one slice, row by row.
 
+pub mod grade;
 pub mod paste;
 
+pub mod colour;
 pub mod contrast;
+mod detail;
+pub mod lab;
 pub mod mask;
+mod poisson;
 pub mod pyramid;
 pub mod resample;
 pub mod warp;
 
-pub use paste::{BlendMode, BlendSettings, blend};
+pub use colour::ColorTransfer;
+pub use grade::{Grade, GradeSettings, Grader};
+pub use paste::{BlendMode, BlendSettings, alpha, blend};

@@ -1,40 +1,45 @@
 //! One frame's new faces into its picture.
 
-use ndarray::Array3;
+use std::borrow::Cow;
+
+use ndarray::{Array2, Array3};
 
 use super::{
-    contrast,
-    mask::feathered,
-    pyramid::multi_band,
-    resample::{Filter, resize},
-    warp::{Quads, reach},
+    detail,
+    mask::{feathered, outline},
+    poisson,
+    pyramid::{Floors, multi_band},
+    warp::{Quads, mask_to_frame, reach},
 };
 use crate::{
-    Error, Result, face,
-    frame::{Frame, NewFace, Rect, Similarity, Swapped},
+    Error, Result,
+    frame::{CropPx, Frame, FramePx, NewFace, Rect, Swapped},
     video::Picture,
 };
 
-/// Sides of the square in which a face is blended are multiples of this, so that they halve evenly.
+/// Masks are made in squares whose sides are multiples of this..
 const SIDE_STEP: usize = 16;
-/// The smallest of them: that of the pyramid's common floors.
+/// ..at least this..
 const MIN_SIDE: usize = 64;
-/// The largest of them: a 4K close-up; what is larger loses sharpness inside the mask.
-const MAX_SIDE: usize = 1024;
-/// A network's picture may be this much finer than the frame before it is reduced: what is finer can't be seen, but a
-/// little more than the frame's own grid keeps what is seen sharp through two interpolations.
-const MAX_OVERSAMPLING: f64 = 1.5;
+/// ..and at most this: they are smooth.
+const MAX_SIDE: usize = 512;
+
+/// The pyramid looks this far beyond the mask, share of the crop's side, so that the target's surroundings count in the
+/// coarse bands as well.
+const ROOM: f64 = 0.06;
 
 /// How a face meets the picture around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub enum BlendMode {
-    /// Each band of detail over its own width; light and skin tone are the target's.
+    /// Each band of detail over its own width, with the finest detail matched to the target's.
     #[default]
     MultiBand,
     /// One soft edge for all. A baseline.
-    Alpha,
+    Feather,
+    /// The new face's gradients on the target's rim. A baseline.
+    Poisson,
     /// Cut out and pasted. A baseline.
-    HardPaste,
+    Paste,
 }
 
 /// How new faces are put into the picture.
@@ -47,14 +52,13 @@ pub struct BlendSettings {
     /// How many of the coarsest bands keep the target's content everywhere, see [`super::pyramid`]. 2 is structures
     /// of 1/8 of the crop's side and more.
     pub small_bands_from_target: usize,
-    /// Brings the new face's contrast to the target's, see [`super::contrast`]. Off by default: it is measured for
-    /// each frame by itself, so it may flicker.
-    pub match_contrast: bool,
+    /// Whether the finest detail is matched to the target's in [`BlendMode::MultiBand`].
+    pub match_detail: bool,
 }
 
 impl Default for BlendSettings {
     fn default() -> Self {
-        Self { mode: BlendMode::MultiBand, feather: 0.05, small_bands_from_target: 2, match_contrast: false }
+        Self { mode: BlendMode::MultiBand, feather: 0.05, small_bands_from_target: 2, match_detail: true }
     }
 }
 
@@ -68,15 +72,31 @@ pub fn blend(swapped: Swapped, settings: &BlendSettings) -> Result<Frame> {
     let Swapped { mut frame, faces, .. } = swapped;
     for face in &faces {
         check(face)?;
-        paste(&mut frame.picture, face, settings);
+        paste(&mut frame.picture, face, settings)?;
     }
     Ok(frame)
 }
 
-fn check(face: &NewFace) -> Result<()> {
+/// How much of each of the frame's pixels is the new faces', `[height, width]`, 0..=1: the mask of the finest band.
+pub fn alpha(swapped: &Swapped, settings: &BlendSettings) -> Array2<f32> {
+    let (width, height) = swapped.frame.picture.size_px();
+    let mut alpha = Array2::zeros((height, width));
+    for place in swapped.faces.iter().filter_map(|face| Place::of(face, settings, (width, height))) {
+        for (i, m) in place.mask.iter().enumerate() {
+            let (x, y) = (place.rect.x0 + i % place.rect.width(), place.rect.y0 + i / place.rect.width());
+            if let Some(a) = alpha.get_mut((y, x)) {
+                *a = m.max(*a);
+            }
+        }
+    }
+    alpha
+}
+
+pub(super) fn check(face: &NewFace) -> Result<()> {
     let (channels, height, width) = face.pixels.dim();
     let mask = face.mask.as_ref().map_or((height, width), ndarray::ArrayBase::dim);
-    if channels == 3 && height == width && height > 0 && mask == (height, width) {
+    let is_square = channels == 3 && height == width && height > 0;
+    if is_square && mask == (height, width) && face.target.dim() == face.pixels.dim() {
         return Ok(());
     }
     let reason =
@@ -84,109 +104,117 @@ fn check(face: &NewFace) -> Result<()> {
     Err(Error::model("the swapping network", reason))
 }
 
+/// Where a new face goes.
+struct Place {
+    /// Pixels of the frame, beyond its right and bottom edge perhaps.
+    rect: Rect,
+    /// How much of each is the new face's.
+    mask: Vec<f32>,
+    /// The middle of the crop, and its side, pixels of the frame.
+    centre: FramePx,
+    crop_px: f64,
+}
+
+impl Place {
+    /// `None` when no pixel of the frame is reached.
+    fn of(face: &NewFace, settings: &BlendSettings, size_px: (usize, usize)) -> Option<Self> {
+        let (from, scale) = (face.pixels.dim().1 as f64, face.alignment.scale());
+        if !scale.is_normal() || !(from / scale).is_finite() {
+            return None; // A face without extent.
+        }
+        let crop_px = from / scale;
+        let side = ((crop_px / SIDE_STEP as f64).ceil() as usize * SIDE_STEP).clamp(MIN_SIDE, MAX_SIDE);
+        let alignment = face.alignment.scaled(side as f64 / from);
+        let feather = if settings.mode == BlendMode::Paste { 0.0 } else { settings.feather };
+        let mask = feathered(&outline(face, side), side, feather);
+        let inner = reach(&mask, side, &alignment, size_px)?;
+        let rect = match settings.mode {
+            BlendMode::MultiBand => widened(inner, (ROOM * crop_px) as usize, Floors::step(crop_px)),
+            _ => inner,
+        };
+        Some(Self {
+            mask: mask_to_frame(&mask, side, &alignment, rect),
+            rect,
+            centre: face.alignment.to_frame(CropPx { x: 0.5 * from, y: 0.5 * from }),
+            crop_px,
+        })
+    }
+}
+
+/// The rectangle with `room` around it, its edges on multiples of `step`.
+fn widened(rect: Rect, room: usize, step: usize) -> Rect {
+    let low = |v: usize| v.saturating_sub(room) / step * step;
+    let high = |v: usize| (v + room).div_ceil(step) * step;
+    Rect { x0: low(rect.x0), y0: low(rect.y0), x1: high(rect.x1), y1: high(rect.y1) }
+}
+
 /// Puts one face into the picture.
-fn paste(picture: &mut Picture, face: &NewFace, settings: &BlendSettings) {
-    if !face.alignment.scale().is_normal() {
-        return; // A face without extent.
-    }
-    let from = face.pixels.dim().1;
-    let side = work_side(from, &face.alignment);
-    let alignment = face.alignment.scaled(side as f64 / from as f64);
-    let outline = outline(face, &alignment, side);
-    let feather = if settings.mode == BlendMode::HardPaste { 0.0 } else { settings.feather };
-    let mask = feathered(&outline, side, feather);
-    let Some(rect) = reach(&mask, side, &alignment, picture.size_px()) else { return };
-
-    let target = face::crop(picture, &alignment, side);
-    let target = target.as_standard_layout();
-    let target = target.as_slice().expect("standard layout is contiguous");
-    let pixels = face.pixels.as_standard_layout();
-    let pixels = pixels.as_slice().expect("standard layout is contiguous");
-    let mut new = resize(pixels, from, side, Filter::CatmullRom);
-    if settings.match_contrast {
-        contrast::matched(&mut new, target, &mask, side);
-    }
-
-    new.iter_mut().zip(target).for_each(|(y, x)| *y -= x);
-    if settings.mode == BlendMode::MultiBand {
-        multi_band(&mut new, &mask, side, settings.small_bands_from_target);
-    }
-    let mut quads = painted(&new, target, &mask, side, settings.mode);
-    quads.blur_for(alignment.scale());
-    let paint = quads.to_frame(&alignment, rect);
-    let delta = difference(&paint, &picture.rgb_rect(rect), rect);
-    picture.add_rgb(rect, &delta);
-}
-
-/// The side of the square in which a face is blended: not coarser than the frame, so that the target stays sharp in
-/// the soft edge, and as fine as the network's picture unless that is wasted on the frame.
-fn work_side(network_side: usize, alignment: &Similarity) -> usize {
-    let footprint = network_side as f64 / alignment.scale();
-    let side = (network_side as f64).max(footprint).min(MAX_OVERSAMPLING * footprint);
-    (side / SIDE_STEP as f64).ceil().clamp((MIN_SIDE / SIDE_STEP) as f64, (MAX_SIDE / SIDE_STEP) as f64)
-        as usize
-        * SIDE_STEP
-}
-
-/// Where both the face's points and the network see the face.
-fn outline(face: &NewFace, alignment: &Similarity, side: usize) -> Vec<f32> {
-    let (mut outline, _) = face::hull_mask(&face.face.points, alignment, side).into_raw_vec_and_offset();
-    if let Some(mask) = &face.mask {
-        let from = mask.dim().0;
-        let mask = mask.as_standard_layout();
-        let seen =
-            resize(mask.as_slice().expect("standard layout is contiguous"), from, side, Filter::Linear);
-        outline.iter_mut().zip(&seen).for_each(|(o, s)| *o *= s.clamp(0.0, 1.0));
-    }
-    outline
-}
-
-/// What is painted, premultiplied: `gate * change + mask * target` and the mask.
-///
-/// The frame gets `warped(this) - warped(mask) * frame`. That is the change, plus one more band of the pyramid that
-/// only the frame's own grid can hold: what the crop lost of the frame's finest detail is taken out where the mask
-/// says that the detail is the new face's, and stays where it says that it is the target's.
-///
-/// The bands of [`multi_band`] are wider than the mask, the coarser the wider; the gate ends them smoothly before the
-/// mask's edge.
-fn painted(change: &[f32], target: &[f32], mask: &[f32], side: usize, mode: BlendMode) -> Quads {
-    let n = side * side;
-    let (mut quads, mut gates) = (Quads::zero(side), vec![0.0; side]);
-    for y in 0..side {
-        let mask = &mask[y * side..][..side];
-        if mask.iter().all(|m| *m <= 0.0) {
-            continue;
+fn paste(picture: &mut Picture, face: &NewFace, settings: &BlendSettings) -> Result<()> {
+    let Some(place) = Place::of(face, settings, picture.size_px()) else { return Ok(()) };
+    let target = picture.rgb_rect(place.rect);
+    let target = flat(&target);
+    let mut change = in_frame(face, place.rect, &target);
+    change.iter_mut().zip(&*target).for_each(|(y, x)| *y -= x);
+    let n = place.mask.len();
+    match settings.mode {
+        BlendMode::Paste | BlendMode::Feather => weigh(&mut change, &place.mask, |m| m),
+        BlendMode::Poisson => {
+            let new: Vec<f32> = change.iter().zip(&*target).map(|(d, x)| d + x).collect();
+            change = poisson::cloned(&new, &target, &place.mask, place.rect.width())?;
+            // OpenCV knows 8 bits: what it left alone is what it was given.
+            change.iter_mut().zip(&*target).for_each(|(v, x)| *v -= (x * 255.0).round().clamp(0.0, 255.0) / 255.0);
+            weigh(&mut change, &place.mask, |m| if m > 0.0 { 1.0 } else { 0.0 });
         }
-        let gate =
-            mask.iter().map(|m| if mode == BlendMode::MultiBand { 1.0 - (1.0 - m).powi(3) } else { *m });
-        gates.iter_mut().zip(gate).for_each(|(to, gate)| *to = gate);
-        let out = quads.row_mut(y);
-        for c in 0..3 {
-            let (change, target) = (&change[c * n + y * side..][..side], &target[c * n + y * side..][..side]);
-            for ((((out, m), g), e), x) in out.iter_mut().zip(mask).zip(&gates).zip(change).zip(target) {
-                out[c] = g * e + m * x;
-            }
-        }
-        out.iter_mut().zip(mask).for_each(|(out, m)| out[3] = *m);
-    }
-    quads
-}
-
-/// What brings the frame's pixels to what is painted; clipped so that no colour leaves 0..=1 (or goes further out).
-fn difference(paint: &[[f32; 4]], source: &Array3<f32>, rect: Rect) -> Array3<f32> {
-    let mut delta = Array3::zeros(source.dim());
-    let source = source.as_standard_layout();
-    let source = source.as_slice().expect("standard layout is contiguous");
-    let n = rect.width() * rect.height();
-    let planes = delta.as_slice_mut().expect("a new array is contiguous").chunks_exact_mut(n);
-    for (c, (plane, source)) in planes.zip(source.chunks_exact(n)).enumerate() {
-        for ((out, paint), old) in plane.iter_mut().zip(paint).zip(source) {
-            let new = old + (paint[c] - paint[3] * old);
-            let (low, high) = (old.min(0.0), old.max(1.0));
-            *out = if paint.iter().all(|v| *v == 0.0) { 0.0 } else { new.clamp(low, high) - old };
+        BlendMode::MultiBand => {
+            let floors = Floors::new(place.rect, place.centre, place.crop_px);
+            let detail = if settings.match_detail {
+                let network_px = place.crop_px / face.pixels.dim().1 as f64;
+                detail::matched(&change, &target, &place.mask, &floors, network_px)
+            } else {
+                Vec::new()
+            };
+            multi_band(&mut change, &place.mask, &floors, settings.small_bands_from_target, &detail);
+            // The bands are wider than the mask, the coarser the wider; this ends them before the mask's edge.
+            weigh(&mut change, &place.mask, |m| 1.0 - (1.0 - m).powi(3));
         }
     }
-    delta
+    for (plane, target) in change.chunks_exact_mut(n).zip(target.chunks_exact(n)) {
+        for (d, old) in plane.iter_mut().zip(target) {
+            // No colour leaves 0..=1, or goes further out.
+            *d = (old + *d).clamp(old.min(0.0), old.max(1.0)) - old;
+        }
+    }
+    let shape = (3, place.rect.height(), place.rect.width());
+    let change = Array3::from_shape_vec(shape, change).map_err(|e| Error::Device(e.to_string()))?;
+    picture.add_rgb(place.rect, &change);
+    Ok(())
+}
+
+fn weigh(planes: &mut [f32], mask: &[f32], weight: impl Fn(f32) -> f32) {
+    for plane in planes.chunks_exact_mut(mask.len()) {
+        plane.iter_mut().zip(mask).for_each(|(d, m)| *d *= weight(*m));
+    }
+}
+
+/// The new face, graded, on the pixels of the frame; where its crop shows nothing, the target.
+fn in_frame(face: &NewFace, rect: Rect, target: &[f32]) -> Vec<f32> {
+    let side = face.pixels.dim().1;
+    let mut pixels = flat(&face.pixels).into_owned();
+    if let Some(grade) = &face.grade {
+        grade.apply(&mut pixels, side * side);
+    }
+    let mut quads = Quads::from_planes(&pixels, side);
+    quads.blur_for(face.alignment.scale());
+    let mut new = target.to_vec();
+    quads.to_frame(&face.alignment, rect, &mut new);
+    new
+}
+
+fn flat(picture: &Array3<f32>) -> Cow<'_, [f32]> {
+    match picture.as_slice() {
+        Some(flat) => Cow::Borrowed(flat),
+        None => Cow::Owned(picture.iter().copied().collect()),
+    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,9 @@ fn new_face(side: usize, pixels: impl FnOnce(&Similarity) -> Array3<f32>) -> New
     let alignment =
         Similarity { a, b, tx: middle - (a * 104.0 - b * 83.0), ty: middle - (b * 104.0 + a * 83.0) };
     let face = Face::new(0, points, 1.0);
-    NewFace { pixels: pixels(&alignment), alignment, face, mask: None, visible: None }
+    let pixels = pixels(&alignment);
+    let target = Array3::zeros(pixels.dim());
+    NewFace { pixels, target, alignment, face, mask: None, visible: None, grade: None }
 }
 
 fn blended(picture: &Picture, faces: Vec<NewFace>, settings: &BlendSettings) -> Array3<f32> {
@@ -64,7 +66,7 @@ fn blended(picture: &Picture, faces: Vec<NewFace>, settings: &BlendSettings) -> 
 fn modes() -> [BlendSettings; 4] {
     let mode = |mode| BlendSettings { mode, ..BlendSettings::default() };
     let classic = BlendSettings { small_bands_from_target: 0, ..BlendSettings::default() };
-    [mode(BlendMode::MultiBand), mode(BlendMode::Alpha), mode(BlendMode::HardPaste), classic]
+    [mode(BlendMode::MultiBand), mode(BlendMode::Feather), mode(BlendMode::Paste), classic]
 }
 
 #[test]
@@ -82,7 +84,7 @@ fn outside_the_mask_every_pixel_keeps_its_bits_and_inside_it_changes() {
             for ((c, y, x), new) in after.indexed_iter() {
                 let same = new.to_bits() == before[[c, y, x]].to_bits();
                 // A hard edge is antialiased by the crop's pixels and the filter, so up to two of them beyond.
-                let soft = settings.mode != BlendMode::HardPaste;
+                let soft = settings.mode != BlendMode::Paste;
                 let near = hull
                     .slice(ndarray::s![y.saturating_sub(5)..y + 6, x.saturating_sub(5)..(x + 6).min(200)]);
                 let reached = if soft { hull[[y, x]] > 0.0 } else { near.iter().any(|m| *m > 0.0) };
@@ -149,7 +151,7 @@ fn light_and_tone_stay_the_targets_and_detail_is_the_new_faces() {
 #[test]
 fn a_face_lands_in_its_place_and_its_mask_is_obeyed() {
     let picture = Picture::from_rgb8(200, 160, &vec![120; 3 * 200 * 160]);
-    let hard = BlendSettings { mode: BlendMode::HardPaste, ..BlendSettings::default() };
+    let hard = BlendSettings { mode: BlendMode::Paste, ..BlendSettings::default() };
     // White where the person's right half of the face is, black elsewhere; the lower half is masked out.
     let mut face =
         new_face(120, |_| Array3::from_shape_fn((3, 120, 120), |(_, _, x)| if x < 60 { 1.0 } else { 0.0 }));
@@ -168,7 +170,7 @@ fn a_face_lands_in_its_place_and_its_mask_is_obeyed() {
 #[test]
 fn the_second_face_is_painted_over_the_first() {
     let picture = noise_picture(200, 160);
-    let hard = BlendSettings { mode: BlendMode::HardPaste, ..BlendSettings::default() };
+    let hard = BlendSettings { mode: BlendMode::Paste, ..BlendSettings::default() };
     let grey = |v: f32| new_face(128, |_| Array3::from_elem((3, 128, 128), v));
     let middle = |faces: Vec<NewFace>| blended(&picture, faces, &hard)[[1, 83, 104]];
     assert!((middle(vec![grey(0.2), grey(0.7)]) - 0.7).abs() < 0.01);

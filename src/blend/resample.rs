@@ -52,8 +52,9 @@ pub fn resize(planes: &[f32], from: usize, to: usize, filter: Filter) -> Vec<f32
     out
 }
 
-/// For each sample of the new grid the samples of the old one that it is made of.
-struct Taps {
+/// For each sample of a new grid the samples of the old one that it is made of, along one axis.
+#[derive(Debug, Clone)]
+pub(super) struct Taps {
     /// Samples that each new one is made of.
     n: usize,
     /// The first of them.
@@ -63,14 +64,19 @@ struct Taps {
 }
 
 impl Taps {
-    fn new(from: usize, to: usize, filter: Filter) -> Self {
-        let step = from as f64 / to as f64;
+    /// Between grids that cover the same stretch.
+    pub(super) fn new(from: usize, to: usize, filter: Filter) -> Self {
+        Self::placed(from, to, (0.0, from as f64 / to as f64), filter)
+    }
+
+    /// The new grid begins at `origin` and has cells of `step`, both in cells of the old one.
+    pub(super) fn placed(from: usize, to: usize, (origin, step): (f64, f64), filter: Filter) -> Self {
         let stretch = step.max(1.0);
         let radius = filter.radius() * stretch;
         let n = ((2.0 * radius).ceil() as usize).min(from);
         let (mut first, mut weights) = (Vec::with_capacity(to), vec![0.0; n * to]);
         for (i, weights) in weights.chunks_exact_mut(n).enumerate() {
-            let centre = (i as f64 + 0.5) * step - 0.5;
+            let centre = origin + (i as f64 + 0.5) * step - 0.5;
             let start = (centre - radius).floor() as isize + 1;
             let begin = start.clamp(0, (from - n) as isize) as usize;
             first.push(begin);
@@ -118,6 +124,18 @@ impl Taps {
             }
         }
     }
+}
+
+/// A plane of rows of `width` brought to another grid.
+pub(super) fn resampled(plane: &[f32], width: usize, (columns, rows): (&Taps, &Taps)) -> Vec<f32> {
+    let (height, to) = (plane.len() / width, columns.first.len());
+    let mut wide = vec![0.0; height * to];
+    for (row, out) in plane.chunks_exact(width).zip(wide.chunks_exact_mut(to)) {
+        columns.along(row, out);
+    }
+    let mut out = vec![0.0; to * rows.first.len()];
+    rows.across(&wide, &mut out);
+    out
 }
 
 /// The sample of a row of `n` that stands at `i` when the row is mirrored at its edges.

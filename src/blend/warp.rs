@@ -1,11 +1,12 @@
-//! From the crop back into the frame.
+//! From the crop into the frame.
 
 use crate::frame::{CropPx, FramePx, Rect, Similarity};
 
-/// Zero pixels around the crop, so that the filter never leaves the memory: two for its taps, one for rounding.
+/// Border pixels around the crop that repeat its edge, so that the filter never leaves the memory: two for its taps, one
+/// for rounding.
 const PAD: usize = 3;
 
-/// A square of four values a pixel (three colours and a mask), zero beyond its border.
+/// A square picture of four values a pixel, so that all are computed at once: red, green, blue and nothing.
 #[derive(Debug, Clone)]
 pub struct Quads {
     pixels: Vec<[f32; 4]>,
@@ -13,20 +14,35 @@ pub struct Quads {
 }
 
 impl Quads {
-    /// A square of `side`, all zero.
-    pub fn zero(side: usize) -> Self {
-        let stride = side + 2 * PAD;
-        Self { pixels: vec![[0.0; 4]; stride * stride], side }
-    }
-
-    /// Row `y`.
+    /// From three planes of `side`.
     ///
     /// # Panics
-    /// If `y` isn't below the side.
-    pub fn row_mut(&mut self, y: usize) -> &mut [[f32; 4]] {
-        assert!(y < self.side, "row {y} of {}", self.side);
+    /// If there are fewer values than that.
+    pub fn from_planes(planes: &[f32], side: usize) -> Self {
+        let (n, stride) = (side * side, side + 2 * PAD);
+        let mut quads = Self { pixels: vec![[0.0; 4]; stride * stride], side };
+        for y in 0..side {
+            let row = &mut quads.pixels[(y + PAD) * stride + PAD..][..side];
+            for (c, plane) in planes[..3 * n].chunks_exact(n).enumerate() {
+                row.iter_mut().zip(&plane[y * side..]).for_each(|(out, v)| out[c] = *v);
+            }
+        }
+        quads.repeat_edges();
+        quads
+    }
+
+    fn repeat_edges(&mut self) {
         let stride = self.side + 2 * PAD;
-        &mut self.pixels[(y + PAD) * stride + PAD..][..self.side]
+        for row in self.pixels.chunks_exact_mut(stride).skip(PAD).take(self.side) {
+            let (first, last) = (row[PAD], row[PAD + self.side - 1]);
+            row[..PAD].fill(first);
+            row[PAD + self.side..].fill(last);
+        }
+        for y in 0..PAD {
+            self.pixels.copy_within(PAD * stride..(PAD + 1) * stride, y * stride);
+            let last = (PAD + self.side - 1) * stride;
+            self.pixels.copy_within(last..last + stride, (PAD + self.side + y) * stride);
+        }
     }
 
     /// Blurs for a picture that is going to be `reduction` times smaller, so that nothing folds back.
@@ -37,6 +53,7 @@ impl Quads {
         while variance > 0.02 {
             let part = variance.min(0.5);
             self.blur((part / 2.0) as f32);
+            self.repeat_edges();
             variance -= part;
         }
     }
@@ -47,14 +64,13 @@ impl Quads {
         let mix =
             |p: &[f32; 4], q: &[f32; 4], r: &[f32; 4]| [0, 1, 2, 3].map(|c| a * (p[c] + r[c]) + b * q[c]);
         let mut before = vec![[0.0; 4]; stride];
-        for y in 0..self.side {
-            let row = &mut self.pixels[(y + PAD) * stride..][..stride];
+        for row in self.pixels.chunks_exact_mut(stride) {
             before.copy_from_slice(row);
             for (out, w) in row[PAD..PAD + self.side].iter_mut().zip(before[PAD - 1..].windows(3)) {
                 *out = mix(&w[0], &w[1], &w[2]);
             }
         }
-        before.fill([0.0; 4]);
+        before.copy_from_slice(&self.pixels[..stride]);
         for y in PAD..PAD + self.side {
             let (head, below) = self.pixels.split_at_mut((y + 1) * stride);
             let row = &mut head[y * stride..];
@@ -66,31 +82,32 @@ impl Quads {
         }
     }
 
-    /// The values at the centre of the frame's pixels `rect`, row by row: Catmull-Rom between the crop's pixels, 0
-    /// outside the crop.
-    pub fn to_frame(&self, alignment: &Similarity, rect: Rect) -> Vec<[f32; 4]> {
-        let mut out = vec![[0.0; 4]; rect.width() * rect.height()];
-        if out.is_empty() {
-            return out;
-        }
-        let stride = self.side + 2 * PAD;
-        // Positions in the padded square at which the four taps of both directions are inside it.
-        let limit = 1.0..(stride - 3) as f32;
-        for (y, row) in out.chunks_exact_mut(rect.width()).enumerate() {
+    /// Writes the values at the centres of the frame's pixels `rect` into three planes: Catmull-Rom between the crop's
+    /// pixels. Pixels that the crop doesn't show are left as they are.
+    ///
+    /// # Panics
+    /// If the planes haven't the rectangle's size.
+    pub fn to_frame(&self, alignment: &Similarity, rect: Rect, planes: &mut [f32]) {
+        let (n, stride) = (rect.width() * rect.height(), self.side + 2 * PAD);
+        assert_eq!(planes.len(), 3 * n, "three planes of the rectangle's size");
+        let (red, rest) = planes.split_at_mut(n);
+        let (green, blue) = rest.split_at_mut(n);
+        for y in 0..rect.height() {
+            let Some((first, last)) = seen(alignment, rect, y, self.side) else { continue };
             let start = alignment.to_crop(FramePx { x: rect.x0 as f64 + 0.5, y: (rect.y0 + y) as f64 + 0.5 });
             let (u0, v0) = (start.x - 0.5 + PAD as f64, start.y - 0.5 + PAD as f64);
-            for (x, out) in row.iter_mut().enumerate() {
+            let row = y * rect.width() + first..y * rect.width() + last;
+            let pixels = red[row.clone()].iter_mut().zip(&mut green[row.clone()]).zip(&mut blue[row]);
+            for (x, ((r, g), b)) in (first..).zip(pixels) {
                 let u = (u0 + alignment.a * x as f64) as f32;
                 let v = (v0 + alignment.b * x as f64) as f32;
-                if limit.contains(&u) && limit.contains(&v) {
-                    *out = self.at(u, v, stride);
-                }
+                [*r, *g, *b, _] = self.at(u, v, stride);
             }
         }
-        out
     }
 
     /// Catmull-Rom at a position of the padded square, in pixels from its first centre.
+    #[inline]
     fn at(&self, u: f32, v: f32, stride: usize) -> [f32; 4] {
         let (left, top) = (u as usize, v as usize);
         let (wx, wy) = (weights(u - left as f32), weights(v - top as f32));
@@ -105,6 +122,54 @@ impl Quads {
         }
         sum
     }
+}
+
+/// The pixels `first..last` of row `y` of `rect` whose centres lie in a crop of `side`, or `None` when there are none.
+fn seen(alignment: &Similarity, rect: Rect, y: usize, side: usize) -> Option<(usize, usize)> {
+    let start = alignment.to_crop(FramePx { x: rect.x0 as f64 + 0.5, y: (rect.y0 + y) as f64 + 0.5 });
+    let (mut low, mut high) = (0.0_f64, rect.width() as f64);
+    for (at, slope) in [(start.x, alignment.a), (start.y, alignment.b)] {
+        if slope.abs() < 1e-12 {
+            if !(0.0..=side as f64).contains(&at) {
+                return None;
+            }
+            continue;
+        }
+        let (a, b) = ((0.0 - at) / slope, (side as f64 - at) / slope);
+        (low, high) = (low.max(a.min(b)), high.min(a.max(b) + 1.0));
+    }
+    let (low, high) = (low.ceil(), high.floor());
+    (low < high).then_some((low as usize, (high as usize).min(rect.width())))
+}
+
+/// A mask of the crop, a square of `side`, on the frame's pixels `rect`: linear between its pixels, 0 outside the crop
+/// and wherever all pixels around are 0.
+///
+/// # Panics
+/// If `mask` isn't a square of `side`.
+pub fn mask_to_frame(mask: &[f32], side: usize, alignment: &Similarity, rect: Rect) -> Vec<f32> {
+    assert_eq!(mask.len(), side * side, "a mask of the crop's side");
+    let mut out = vec![0.0; rect.width() * rect.height()];
+    let last = (side - 1) as f32;
+    for (y, row) in out.chunks_exact_mut(rect.width()).enumerate() {
+        let Some((first, end)) = seen(alignment, rect, y, side) else { continue };
+        let start = alignment.to_crop(FramePx { x: rect.x0 as f64 + 0.5, y: (rect.y0 + y) as f64 + 0.5 });
+        let (u0, v0) = (start.x - 0.5, start.y - 0.5);
+        for (x, out) in (first..end).zip(&mut row[first..end]) {
+            let u = ((u0 + alignment.a * x as f64) as f32).clamp(0.0, last);
+            let v = ((v0 + alignment.b * x as f64) as f32).clamp(0.0, last);
+            let (left, top) = (u as usize, v as usize);
+            let (right, bottom) = ((left + 1).min(side - 1), (top + 1).min(side - 1));
+            let (fx, fy) = (u - left as f32, v - top as f32);
+            let row = |y: usize| {
+                let (a, b) = (mask[y * side + left], mask[y * side + right]);
+                a + fx * (b - a)
+            };
+            let (a, b) = (row(top), row(bottom));
+            *out = a + fy * (b - a);
+        }
+    }
+    out
 }
 
 /// The weights of the four samples around a point that lies `t` after the second.
@@ -143,91 +208,5 @@ pub fn reach(mask: &[f32], side: usize, alignment: &Similarity, size_px: (usize,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A smooth picture, the same whatever the grid: `p` in 0..1.
-    fn wave(x: f64, y: f64) -> [f32; 4] {
-        let window = (x * (1.0 - x) * y * (1.0 - y)).max(0.0) * 16.0;
-        let window = (window * window) as f32;
-        [0, 1, 2, 3].map(|c| window * (6.0 * x + f64::from(c) * y * 4.0).sin() as f32)
-    }
-
-    fn waves(side: usize) -> Quads {
-        let mut quads = Quads::zero(side);
-        let at = |i: usize| (i as f64 + 0.5) / side as f64;
-        for y in 0..side {
-            quads.row_mut(y).iter_mut().enumerate().for_each(|(x, out)| *out = wave(at(x), at(y)));
-        }
-        quads
-    }
-
-    #[test]
-    fn a_picture_lands_where_the_alignment_says() {
-        let side = 120;
-        // Turned by 0.3 and 1.7 times larger than in the frame, or smaller.
-        for scale in [1.7_f64, 1.0, 0.6] {
-            let (a, b) = (scale * 0.3_f64.cos(), scale * 0.3_f64.sin());
-            let alignment = Similarity { a, b, tx: -10.0 * scale, ty: -40.0 * scale };
-            let rect = Rect { x0: 3, y0: 5, x1: 203, y1: 255 };
-            let mut quads = waves(side);
-            quads.blur_for(scale);
-            let out = quads.to_frame(&alignment, rect);
-            let mut worst = 0.0_f32;
-            for (i, out) in out.iter().enumerate() {
-                let p = FramePx { x: 3.5 + (i % 200) as f64, y: 5.5 + (i / 200) as f64 };
-                let c = alignment.to_crop(p);
-                let want = if (0.0..=120.0).contains(&c.x) && (0.0..=120.0).contains(&c.y) {
-                    wave(c.x / side as f64, c.y / side as f64)
-                } else {
-                    [0.0; 4]
-                };
-                worst = out.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
-            }
-            assert!(worst < 0.005, "scale {scale}: {worst}");
-        }
-    }
-
-    #[test]
-    fn a_strong_reduction_folds_nothing_back() {
-        let side = 256;
-        let mut quads = Quads::zero(side);
-        for y in 0..side {
-            quads.row_mut(y).iter_mut().enumerate().for_each(|(x, out)| *out = [(x % 2) as f32; 4]);
-        }
-        quads.blur_for(3.0);
-        let alignment = Similarity { a: 3.03, b: 0.0, tx: 0.0, ty: 0.0 };
-        let out = quads.to_frame(&alignment, Rect { x0: 10, y0: 10, x1: 70, y1: 12 });
-        assert!(out.iter().all(|v| (v[0] - 0.5).abs() < 0.02), "{out:?}");
-    }
-
-    #[test]
-    fn the_reach_is_the_masks_box_clamped_to_the_frame() {
-        let mut mask = vec![0.0; 100 * 100];
-        mask[40 * 100 + 30] = 0.5;
-        mask[59 * 100 + 69] = 0.5;
-        let alignment = Similarity { a: 2.0, b: 0.0, tx: 0.0, ty: -20.0 };
-        let rect = reach(&mask, 100, &alignment, (1000, 38));
-        assert_eq!(rect, Some(Rect { x0: 14, y0: 29, x1: 36, y1: 38 }));
-        assert_eq!(reach(&mask, 100, &alignment, (14, 38)), None, "all of it is right of the frame");
-        assert_eq!(reach(&[0.0; 100], 10, &alignment, (50, 50)), None);
-    }
-
-    #[test]
-    fn the_rect_holds_all_that_is_painted() {
-        let mut quads = Quads::zero(64);
-        let mut mask = vec![0.0; 64 * 64];
-        for y in 20..41 {
-            quads.row_mut(y)[11..50].fill([1.0; 4]);
-            mask[y * 64 + 11..y * 64 + 50].fill(1.0);
-        }
-        let alignment = Similarity { a: 0.8, b: -0.5, tx: 4.0, ty: 31.0 };
-        let rect = reach(&mask, 64, &alignment, (300, 300)).unwrap_or_default();
-        let all = Rect { x0: 0, y0: 0, x1: 300, y1: 300 };
-        for (i, out) in quads.to_frame(&alignment, all).iter().enumerate() {
-            let (x, y) = (i % 300, i / 300);
-            let inside = (rect.x0..rect.x1).contains(&x) && (rect.y0..rect.y1).contains(&y);
-            assert!(inside || out.iter().all(|v| *v == 0.0), "({x}, {y}) of {rect:?}");
-        }
-    }
-}
+#[path = "warp_tests.rs"]
+mod tests;

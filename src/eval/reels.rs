@@ -37,30 +37,45 @@ impl Reel {
 /// The clips side by side.
 pub(super) struct Reels {
     pub(super) target: Reel,
-    pub(super) output: Reel,
-    pub(super) truth: Reel,
-    pub(super) region: Option<Reel>,
+    /// In the order of [`Role`]; `None` for those that weren't given.
+    others: [Option<Reel>; 4],
 }
 
-/// One frame of each.
+/// What a clip beside the target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Output,
+    Truth,
+    Region,
+    Rendered,
+}
+
+/// One frame of each clip.
 pub(super) struct Step {
-    pub(super) idx: u64,
     pub(super) target: Frame,
-    pub(super) output: Frame,
-    pub(super) truth: Frame,
-    pub(super) region: Option<Frame>,
+    others: [Option<Frame>; 4],
+}
+
+impl Step {
+    pub(super) fn get(&self, role: Role) -> Option<&Frame> {
+        self.others[role as usize].as_ref()
+    }
 }
 
 impl Reels {
     pub(super) fn open(settings: &EvalSettings) -> Result<Self> {
+        let open = |path: &Option<PathBuf>| path.as_deref().map(Reel::open).transpose();
         let reels = Self {
             target: Reel::open(&settings.target)?,
-            output: Reel::open(&settings.output)?,
-            truth: Reel::open(&settings.truth)?,
-            region: settings.region.as_deref().map(Reel::open).transpose()?,
+            others: [
+                open(&settings.output)?,
+                open(&settings.truth)?,
+                open(&settings.region)?,
+                open(&settings.rendered)?,
+            ],
         };
         let size = reels.target.decoder.probe().size_px;
-        for other in [Some(&reels.output), Some(&reels.truth), reels.region.as_ref()].into_iter().flatten() {
+        for other in reels.others.iter().flatten() {
             let (width, height) = other.decoder.probe().size_px;
             if (width, height) != size {
                 let (path, (w, h)) = (settings.target.display(), size);
@@ -74,31 +89,26 @@ impl Reels {
 
     /// The next frame of all clips, or `None` when all end together.
     pub(super) fn next(&mut self) -> Result<Option<Step>> {
-        let idx = self.target.n_frames;
-        let (target, output, truth) = (self.target.next()?, self.output.next()?, self.truth.next()?);
-        let region = match &mut self.region {
-            Some(reel) => Some(reel.next()?),
-            None => None,
-        };
-        match (target, output, truth, region) {
-            (Some(target), Some(output), Some(truth), None) => {
-                Ok(Some(Step { idx, target, output, truth, region: None }))
+        let target = self.target.next()?;
+        let mut others = [const { None }; 4];
+        let mut is_even = true;
+        for (frame, reel) in others.iter_mut().zip(&mut self.others) {
+            if let Some(reel) = reel {
+                *frame = reel.next()?;
+                is_even &= frame.is_some() == target.is_some();
             }
-            (Some(target), Some(output), Some(truth), Some(Some(region))) => {
-                Ok(Some(Step { idx, target, output, truth, region: Some(region) }))
-            }
-            (None, None, None, None | Some(None)) => Ok(None),
-            _ => Err(self.unequal()?),
         }
+        if !is_even {
+            return Err(self.unequal()?);
+        }
+        Ok(target.map(|target| Step { target, others }))
     }
 
     /// Says how long the clips are.
     fn unequal(&mut self) -> Result<Error> {
         self.target.wind_on()?;
         let want = self.target.n_frames;
-        for other in
-            [Some(&mut self.output), Some(&mut self.truth), self.region.as_mut()].into_iter().flatten()
-        {
+        for other in self.others.iter_mut().flatten() {
             other.wind_on()?;
             if other.n_frames != want {
                 let (path, n) = (self.target.path.display(), other.n_frames);

@@ -1,15 +1,25 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+use ndarray::s;
+
 use super::*;
+use crate::{
+    face,
+    frame::{FoundFace, FramePx, Rect},
+};
 
 #[test]
 fn the_scored_area_is_the_box_of_the_inside_and_a_margin() {
     let mut inside = Array2::zeros((200, 300));
     inside.slice_mut(s![90..101, 250..281]).fill(0.9);
-    let area = Area::around(&inside).unwrap();
+    let area = Area::around(&inside, &[]).unwrap();
     assert_eq!(area.rect, Rect { x0: 218, y0: 58, x1: 300, y1: 133 });
     assert!((area.inside.sum() - inside.sum()).abs() < 1e-3);
-    assert!(Area::around(&Array2::zeros((20, 30))).is_none());
+    let mut mask = Array2::zeros((200, 300));
+    mask[[199, 100]] = 0.1;
+    let area = Area::around(&inside, &[mask]).unwrap();
+    assert_eq!(area.rect, Rect { x0: 68, y0: 58, x1: 300, y1: 200 }, "the composite's mask is in it as well");
+    assert!(Area::around(&Array2::zeros((20, 30)), &[]).is_none());
 }
 
 #[test]
@@ -38,16 +48,20 @@ fn the_table_names_every_row() {
         n_frames: 100,
         n_scored: 25,
         output: scores(24.25),
-        unchanged: scores(14.5),
-        hard_paste: None,
-        truth: scores(100.0),
+        baselines: Baselines { unchanged: scores(14.5), hard_paste: None, feather: None },
+        truth: Some(scores(100.0)),
+        strategies: Vec::new(),
     };
     let table = report.to_string();
-    assert!(table.contains("25 of 100 frames") && table.contains("output        24.25   0.900"), "{table}");
+    assert!(table.contains("25 of 100 frames") && table.contains("output      24.25  0.900"), "{table}");
     assert!(!table.contains("hard paste") && table.lines().count() == 6, "{table}");
-    let with = EvalReport { hard_paste: Some(scores(22.0)), ..report };
-    assert!(with.to_string().contains("hard paste    22.00"), "{with}");
+    let baselines = Baselines { hard_paste: Some(scores(22.0)), ..report.baselines };
+    let strategies = vec![Strategy { name: "poisson".into(), scores: scores(23.0) }];
+    let with = EvalReport { baselines, strategies, ..report };
+    assert!(with.to_string().contains("hard paste   22.00") && with.to_string().contains("poisson"), "{with}");
     let json = serde_json::to_value(&with).unwrap();
-    assert_eq!(json["output"]["psnr_face_db"], 24.25);
-    assert!(json["output"]["jitter"].is_null());
+    assert_eq!(json["psnr_face_db"], 24.25);
+    assert_eq!(json["baselines"]["hard_paste"]["psnr_face_db"], 22.0);
+    assert_eq!(json["strategies"][0]["name"], "poisson");
+    assert!(json["jitter_out"].is_null() && json["baselines"]["feather"].is_null());
 }

@@ -33,6 +33,11 @@ impl Embedding {
         self.0.iter().zip(&other.0).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
     }
 
+    /// Its values.
+    pub fn values(&self) -> &[f32] {
+        &self.0
+    }
+
     /// From its values, 128 of them where the network made it.
     pub fn from_values(values: Vec<f32>) -> Self {
         Self(values)

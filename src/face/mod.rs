@@ -32,7 +32,7 @@ mod mirror;
 mod resample;
 mod template;
 
-pub use align::{DEFAULT_MARGIN, HullTop, Template, align, crop, hull_mask, hull_mask_to};
+pub use align::{DEFAULT_MARGIN, HullTop, Template, align, crop, fit_similarity, hull_mask, hull_mask_to};
 pub use analysis::{Analysis, AnalysisSettings};
 pub use choose::Pick;
 pub use detect::SmallFaces;

@@ -52,6 +52,38 @@ pub fn flow_difference(a: &Flow, b: &Flow, region: Option<&Array2<f32>>) -> (f64
     (sum, n)
 }
 
+/// Sum of |after, moved back along `flow`, - before| over the pixels of `region` and the channels, 0..=1 each, and how
+/// many there are: what doesn't move as `flow` says. Pixels that come from outside the picture don't count.
+///
+/// # Panics
+/// If the sizes differ.
+pub fn warp_error(
+    before: &Array3<f32>,
+    after: &Array3<f32>,
+    flow: &Flow,
+    region: Option<&Array2<f32>>,
+) -> (f64, f64) {
+    let (n_channels, h, w) = before.dim();
+    assert!(before.dim() == after.dim() && flow.dim() == (h, w), "pictures and flow of one size");
+    let (mut sum, mut n) = (0.0, 0.0);
+    for ((y, x), v) in flow.indexed_iter() {
+        let (u, v) = (x as f32 + v[0], y as f32 + v[1]);
+        let is_inside = u >= 0.0 && v >= 0.0 && u < (w - 1) as f32 && v < (h - 1) as f32;
+        if !is_inside || region.is_some_and(|region| region[[y, x]] <= 0.5) {
+            continue;
+        }
+        let (left, top) = (u as usize, v as usize);
+        let (fx, fy) = (u - left as f32, v - top as f32);
+        for c in 0..n_channels {
+            let row = |y: usize| (1.0 - fx) * after[[c, y, left]] + fx * after[[c, y, left + 1]];
+            let moved = (1.0 - fy) * row(top) + fy * row(top + 1);
+            sum += f64::from((moved - before[[c, y, x]]).abs());
+            n += 1.0;
+        }
+    }
+    (sum, n)
+}
+
 fn grey(picture: &Array3<f32>) -> Result<Mat> {
     let (_, h, w) = picture.dim();
     let at = |y: usize, x: usize| {
@@ -102,6 +134,17 @@ mod tests {
         assert!(mean(flow_difference(&moving, &brighter, Some(&middle))) < 0.05);
         assert!((mean(flow_difference(&moving, &still, Some(&middle))) - 1.5).abs() < 0.1);
         assert_eq!(flow_difference(&moving, &still, Some(&Array2::zeros((90, 120)))), (0.0, 0.0));
+    }
+
+    #[test]
+    fn what_moves_along_has_no_warp_error_and_what_flickers_has() {
+        let (before, after) = (blobs(0.0, 0.0), blobs(1.5, -0.8));
+        let along = Array2::from_elem((90, 120), [1.5, -0.8]);
+        let mean = |(sum, n): (f64, f64)| sum / n;
+        assert!(mean(warp_error(&before, &after, &along, None)) < 0.005);
+        let still = Array2::from_elem((90, 120), [0.0, 0.0]);
+        assert!(mean(warp_error(&before, &after, &still, None)) > 0.04);
+        assert!((mean(warp_error(&before, &(after + 0.1), &along, None)) - 0.1).abs() < 0.01);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod psnr;
 pub mod ssim;
 
+pub mod expression;
 pub mod flicker;
 pub mod identity;
 pub mod jitter;

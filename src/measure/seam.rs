@@ -5,6 +5,8 @@
 
 use ndarray::{Array2, Array3};
 
+use crate::blend::lab;
+
 /// Directions from the mask's middle in which the seam is crossed.
 const N_NORMALS: usize = 256;
 
@@ -67,17 +69,40 @@ fn gradient_excess(composite: &Array3<f32>, target: &Array3<f32>, alpha: &Array2
 }
 
 fn band_step(composite: &Array3<f32>, target: &Array3<f32>, alpha: &Array2<f32>) -> Option<f64> {
+    let mut steps: Vec<f64> = steps(composite, target, alpha).into_iter().map(|(step, _)| step).collect();
+    if steps.is_empty() {
+        return None;
+    }
+    steps.sort_by(f64::total_cmp);
+    Some(steps[(0.95 * (steps.len() - 1) as f64).round() as usize])
+}
+
+/// Where on the seam the composite's step of colour is largest beside the target's: x and y.
+///
+/// # Panics
+/// If the sizes differ.
+pub fn worst_place(
+    composite: &Array3<f32>,
+    target: &Array3<f32>,
+    alpha: &Array2<f32>,
+) -> Option<(usize, usize)> {
+    let steps = steps(composite, target, alpha);
+    steps.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| place)
+}
+
+/// The composite's step of colour minus the target's, and its place, on rays from the mask's middle.
+fn steps(composite: &Array3<f32>, target: &Array3<f32>, alpha: &Array2<f32>) -> Vec<(f64, (usize, usize))> {
     let (h, w) = alpha.dim();
     let (mut sum, mut mx, mut my) = (0.0, 0.0, 0.0);
     for ((y, x), m) in alpha.indexed_iter() {
         let m = f64::from(*m);
         (sum, mx, my) = (sum + m, mx + m * x as f64, my + m * y as f64);
     }
+    let mut steps = Vec::with_capacity(N_NORMALS);
     if sum <= 0.0 {
-        return None;
+        return steps;
     }
     let (mx, my) = (mx / sum, my / sum);
-    let mut steps: Vec<f64> = Vec::with_capacity(N_NORMALS);
     for i in 0..N_NORMALS {
         let (dy, dx) = (std::f64::consts::TAU * i as f64 / N_NORMALS as f64).sin_cos();
         let at = |r: f64| {
@@ -86,25 +111,20 @@ fn band_step(composite: &Array3<f32>, target: &Array3<f32>, alpha: &Array2<f32>)
             inside.then_some((y as usize, x as usize))
         };
         // The outermost crossing from inside (M near 1) to outside (M near 0) on this ray.
-        let reach = (h + w) as f64;
-        let values: Vec<(usize, usize)> = (0..reach as usize).map_while(|r| at(r as f64)).collect();
+        let values: Vec<(usize, usize)> = (0..h + w).map_while(|r| at(r as f64)).collect();
         let Some(inner) = values.iter().rposition(|p| alpha[*p] > 0.95) else { continue };
         let Some(outer) = values[inner..].iter().position(|p| alpha[*p] < 0.05) else { continue };
         // Two pixels further on both sides, so that the patches lie on one side of the edge each.
         let outer = (inner + outer + 2).min(values.len() - 1);
+        let (y, x) = values[usize::midpoint(inner, outer)];
         let (inner, outer) = (values[inner.saturating_sub(2)], values[outer]);
-        let step = |picture: &Array3<f32>| {
+        let length = |picture: &Array3<f32>| {
             let (a, b) = (lab_around(picture, inner), lab_around(picture, outer));
-            [0, 1, 2].map(|i| a[i] - b[i])
+            [0, 1, 2].map(|i| (a[i] - b[i]).powi(2)).iter().sum::<f64>().sqrt()
         };
-        let length = |v: [f64; 3]| (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]).sqrt();
-        steps.push(length(step(composite)) - length(step(target)));
+        steps.push((length(composite) - length(target), (x, y)));
     }
-    if steps.is_empty() {
-        return None;
-    }
-    steps.sort_by(f64::total_cmp);
-    Some(steps[(0.95 * (steps.len() - 1) as f64).round() as usize])
+    steps
 }
 
 /// L*a*b* of the mean colour of the 3 x 3 pixels around.
@@ -114,22 +134,7 @@ fn lab_around(picture: &Array3<f32>, (y, x): (usize, usize)) -> [f64; 3] {
     let part = picture.slice(part);
     let n = (part.len() / 3) as f64;
     let mean = |c: usize| part.index_axis(ndarray::Axis(0), c).iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-    lab([mean(0), mean(1), mean(2)])
-}
-
-/// CIE L*a*b* (D65) of an sRGB colour.
-fn lab(rgb: [f64; 3]) -> [f64; 3] {
-    let [r, g, b] = rgb.map(|v| {
-        let v = v.clamp(0.0, 1.0);
-        if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
-    });
-    let xyz = [
-        (0.412_456 * r + 0.357_576 * g + 0.180_437 * b) / 0.950_47,
-        0.212_673 * r + 0.715_152 * g + 0.072_175 * b,
-        (0.019_334 * r + 0.119_192 * g + 0.950_304 * b) / 1.088_83,
-    ];
-    let [x, y, z] = xyz.map(|t| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 });
-    [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    lab::from_rgb([0, 1, 2].map(|c| mean(c) as f32)).map(f64::from)
 }
 
 fn noise_mismatch(composite: &Array3<f32>, alpha: &Array2<f32>) -> Option<f64> {
@@ -218,12 +223,8 @@ mod tests {
         let (target, new) = (Array3::from_elem((3, 120, 140), 0.5), Array3::from_elem((3, 120, 140), 0.6));
         let alpha = disc(0.5);
         let found = band_step(&mixed(&new, &target, &alpha), &target, &alpha).unwrap_or(0.0);
-        let want = lab([0.6; 3])[0] - lab([0.5; 3])[0];
+        let want = f64::from(lab::from_rgb([0.6; 3])[0] - lab::from_rgb([0.5; 3])[0]);
         assert!((found - want).abs() < 0.01, "{found} {want}");
-        // Known colours: white, and the red of sRGB.
-        assert!((lab([1.0; 3])[0] - 100.0).abs() < 0.01);
-        let red = lab([1.0, 0.0, 0.0]);
-        assert!((red[0] - 53.24).abs() < 0.1 && (red[1] - 80.1).abs() < 0.2 && (red[2] - 67.2).abs() < 0.2);
     }
 
     #[test]

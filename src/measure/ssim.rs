@@ -1,7 +1,7 @@
 //! Structural similarity (Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to
 //! structural similarity", 2004): Gaussian window of 11 x 11, sigma 1.5, K1 = 0.01, K2 = 0.03, peak 1.
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, Axis};
 
 const RADIUS: usize = 5;
 const SIGMA: f64 = 1.5;
@@ -14,11 +14,48 @@ const C2: f32 = 0.03 * 0.03;
 /// # Panics
 /// If the sizes differ.
 pub fn ssim(a: &Array3<f32>, b: &Array3<f32>, region: Option<&Array2<f32>>) -> Option<f64> {
+    terms(a, b, region).map(|(ssim, _)| ssim)
+}
+
+/// Multi-scale structural similarity (Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality
+/// assessment", 2003): contrast and structure at up to five scales, all of it at the last, each to the power of its
+/// weight. Pictures too small for five scales have fewer, their weights brought to the sum of 1.
+///
+/// # Panics
+/// If the sizes differ.
+pub fn ms_ssim(a: &Array3<f32>, b: &Array3<f32>, region: Option<&Array2<f32>>) -> Option<f64> {
+    const WEIGHTS: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
+    let (mut a, mut b, mut region) = (a.clone(), b.clone(), region.cloned());
+    let smallest = a.dim().1.min(a.dim().2);
+    let n_scales = (1..=WEIGHTS.len()).take_while(|k| smallest >> (k - 1) > 2 * RADIUS).last().unwrap_or(1);
+    let total: f64 = WEIGHTS[..n_scales].iter().sum();
+    let mut product = 1.0;
+    for (k, weight) in WEIGHTS[..n_scales].iter().enumerate() {
+        let (ssim, structure) = terms(&a, &b, region.as_ref())?;
+        let term = if k + 1 == n_scales { ssim } else { structure };
+        // What is negative is as unlike as can be.
+        product *= term.max(0.0).powf(weight / total);
+        (a, b) = (halved(&a), halved(&b));
+        region = region.map(|region| halved(&region.insert_axis(Axis(0))).index_axis_move(Axis(0), 0));
+    }
+    Some(product)
+}
+
+/// Means of 2 x 2 pixels.
+fn halved(planes: &Array3<f32>) -> Array3<f32> {
+    let (c, h, w) = planes.dim();
+    Array3::from_shape_fn((c, h / 2, w / 2), |(c, y, x)| {
+        planes.slice(ndarray::s![c, 2 * y..2 * y + 2, 2 * x..2 * x + 2]).sum() / 4.0
+    })
+}
+
+/// Mean SSIM, and mean of its contrast and structure alone.
+fn terms(a: &Array3<f32>, b: &Array3<f32>, region: Option<&Array2<f32>>) -> Option<(f64, f64)> {
     assert_eq!(a.dim(), b.dim(), "pictures of one size");
     let (_, h, w) = a.dim();
     let window = window();
     let inside: Option<Vec<bool>> = region.map(|region| region.iter().map(|r| *r > 0.5).collect());
-    let (mut sum, mut n) = (0.0, 0.0_f64);
+    let (mut sum, mut structures, mut n) = (0.0, 0.0, 0.0_f64);
     for (a, b) in a.outer_iter().zip(b.outer_iter()) {
         let (a, b): (Vec<f32>, Vec<f32>) = (a.iter().copied().collect(), b.iter().copied().collect());
         let product = |p: &[f32], q: &[f32]| p.iter().zip(q).map(|(p, q)| p * q).collect::<Vec<f32>>();
@@ -30,11 +67,13 @@ pub fn ssim(a: &Array3<f32>, b: &Array3<f32>, region: Option<&Array2<f32>>) -> O
             }
             let (var_a, var_b, cov) = (aa[i] - a[i] * a[i], bb[i] - b[i] * b[i], ab[i] - a[i] * b[i]);
             let mean = (2.0 * a[i] * b[i] + C1) / (a[i] * a[i] + b[i] * b[i] + C1);
-            sum += f64::from(mean * (2.0 * cov + C2) / (var_a + var_b + C2));
+            let structure = (2.0 * cov + C2) / (var_a + var_b + C2);
+            sum += f64::from(mean * structure);
+            structures += f64::from(structure);
             n += 1.0;
         }
     }
-    (n > 0.0).then(|| sum / n)
+    (n > 0.0).then(|| (sum / n, structures / n))
 }
 
 fn window() -> [f32; 2 * RADIUS + 1] {
@@ -109,6 +148,24 @@ mod tests {
         let (var, half) = (0.16_f64, 0.04);
         let want = (2.0 * 0.4 * 0.2 + f64::from(C2)) / (var + half + f64::from(C2));
         assert!(close(ssim(&checks(0.4), &checks(0.2), None), want, 2e-3));
+    }
+
+    #[test]
+    fn several_scales_forgive_fine_noise_and_not_coarse_shading() {
+        let flat = Array3::from_elem((3, 180, 180), 0.5_f32);
+        let base = Array3::from_shape_fn((3, 180, 180), |(_, y, x)| {
+            0.5 + 0.2 * (x as f32 * 0.12).sin() * (y as f32 * 0.1).cos()
+        });
+        assert!(close(ms_ssim(&base, &base, None), 1.0, 1e-5));
+        let noisy = Array3::from_shape_fn(base.dim(), |(c, y, x)| {
+            base[[c, y, x]] + if (x + y) % 2 == 0 { 0.1 } else { -0.1 }
+        });
+        let fine = ms_ssim(&base, &noisy, None).unwrap_or(0.0);
+        assert!(fine > 0.85 && ssim(&base, &noisy, None) < Some(0.6), "{fine}");
+        assert!(ms_ssim(&base, &flat, None) < Some(0.4));
+        // Too small for five scales, yet not for one.
+        assert!(close(ms_ssim(&pattern(0), &pattern(0), None), 1.0, 1e-5));
+        assert_eq!(ms_ssim(&base, &flat, Some(&Array2::zeros((180, 180)))), None);
     }
 
     #[test]

@@ -101,6 +101,8 @@ impl Actor {
             face: cut.face.clone(),
             alignment: cut.alignment,
             pixels: pixels.index_axis(Axis(0), i).to_owned(),
+            target: cut.pixels.clone(),
+            grade: None,
             mask: masks.as_ref().map(|masks| masks.index_axis(Axis(0), i).index_axis(Axis(0), 0).to_owned()),
             visible: None,
         };

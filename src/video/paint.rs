@@ -51,17 +51,19 @@ impl Picture {
 
     /// A channel that has a sample for every pixel.
     fn add_full<T: Sample>(&mut self, channel: &Channel, weights: [f32; 3], delta: &Delta) {
-        let (rect, n) = (delta.rect, self.size_px().0 * channel.step);
-        let mut row_delta = vec![0.0; rect.width()];
+        let (rect, n, dither) = (delta.rect, self.size_px().0 * channel.step, Dither::of(self.bit_depth()));
+        let (mut row_delta, mut thresholds) = (vec![0.0; rect.width()], vec![0.5; rect.width()]);
         for y in rect.y0..rect.y1 {
             delta.row(y, weights, &mut row_delta);
+            dither.row(rect.x0, y, &mut thresholds);
+            let changes = row_delta.iter().zip(&thresholds);
             let row =
                 &mut self.row_mut::<T>(channel.plane, y, n)[rect.x0 * channel.step..rect.x1 * channel.step];
             if channel.step == 1 {
-                row.iter_mut().zip(&row_delta).for_each(|(s, d)| add(s, *d, channel));
+                row.iter_mut().zip(changes).for_each(|(s, (d, t))| add(s, *d, *t, channel));
             } else {
                 let row = row.iter_mut().skip(channel.offset).step_by(channel.step);
-                row.zip(&row_delta).for_each(|(s, d)| add(s, *d, channel));
+                row.zip(changes).for_each(|(s, (d, t))| add(s, *d, *t, channel));
             }
         }
     }
@@ -74,7 +76,7 @@ impl Picture {
         delta: &Delta,
         (place_x, place_y): (f32, f32),
     ) {
-        let (rect, (width, height)) = (delta.rect, self.size_px());
+        let (rect, (width, height), dither) = (delta.rect, self.size_px(), Dither::of(self.bit_depth()));
         let (shift_x, shift_y) = (channel.shift_x, channel.shift_y);
         let (box_x, box_y) = (box_taps(shift_x, place_x), box_taps(shift_y, place_y));
         let first_step = box_x.first().map_or(0, |(step, _)| *step);
@@ -124,7 +126,8 @@ impl Picture {
                         }
                     }
                 }
-                add(&mut row[sample_x * channel.step + channel.offset], sum / (total * total_x), channel);
+                let threshold = dither.at(sample_x, sample_y);
+                add(&mut row[sample_x * channel.step + channel.offset], sum / (total * total_x), threshold, channel);
             }
         }
     }
@@ -152,13 +155,50 @@ impl Delta<'_> {
     }
 }
 
+/// Where the border between two codes is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Dither {
+    /// In the middle.
+    Off,
+    /// Elsewhere for each sample, in a pattern without visible structure that stays where it is from frame to frame:
+    /// what is between two codes becomes a mixture of both, so that soft gradients don't break into steps.
+    Pattern,
+}
+
+impl Dither {
+    /// Steps can be seen in 8 bits, and not beyond.
+    fn of(bit_depth: u8) -> Self {
+        if bit_depth > 8 { Self::Off } else { Self::Pattern }
+    }
+
+    /// How much a code is raised before it is cut, 0..1 without the ends.
+    ///
+    /// Interleaved gradient noise (Jimenez, "Next Generation Post Processing in Call of Duty: Advanced Warfare", 2014).
+    fn at(self, x: usize, y: usize) -> f32 {
+        match self {
+            Self::Off => 0.5,
+            Self::Pattern => {
+                let place = (0.067_110_56 * x as f32 + 0.005_837_15 * y as f32).fract();
+                0.01 + 0.98 * (52.982_918 * place).fract()
+            }
+        }
+    }
+
+    /// The same for samples of one row from `x0` on.
+    fn row(self, x0: usize, y: usize, to: &mut [f32]) {
+        if self == Self::Pattern {
+            to.iter_mut().zip(x0..).for_each(|(out, x)| *out = self.at(x, y));
+        }
+    }
+}
+
 /// Adds a normalised difference to a sample.
-fn add<T: Sample>(sample: &mut T, delta: f32, channel: &Channel) {
+fn add<T: Sample>(sample: &mut T, delta: f32, threshold: f32, channel: &Channel) {
     let old = sample.code();
     let (low, high) = (channel.lowest.min(old), channel.highest.max(old));
     let new = (old + delta * channel.gain).clamp(low, high);
-    // `old` itself is whole, so that a difference of 0 rounds back to it.
-    *sample = T::from_code(new + 0.5);
+    // `old` itself is whole, so that a difference of 0 is cut back to it.
+    *sample = T::from_code(new + threshold);
 }
 
 /// The box around a chroma sample that sits at `place`: steps from its first luma pixel, and their weights.

@@ -63,7 +63,15 @@ fn new_face() -> NewFace {
     });
     // The network doesn't see its face in the lower left corner.
     let mask = Array2::from_shape_fn((96, 96), |(y, x)| if y > 40 + x { 0.0 } else { 1.0 });
-    NewFace { face: Face::new(0, points, 1.0), alignment, pixels, mask: Some(mask), visible: None }
+    NewFace {
+        face: Face::new(0, points, 1.0),
+        alignment,
+        target: Array3::zeros(pixels.dim()),
+        pixels,
+        mask: Some(mask),
+        visible: None,
+        grade: None,
+    }
 }
 
 /// The scene blended in four ways, side by side.
@@ -71,7 +79,7 @@ fn picture_now() -> RgbImage {
     let (w, h) = SIZE;
     let mode = |mode| BlendSettings { mode, ..BlendSettings::default() };
     let classic = BlendSettings { small_bands_from_target: 0, ..BlendSettings::default() };
-    let ways = [mode(BlendMode::MultiBand), classic, mode(BlendMode::Alpha), mode(BlendMode::HardPaste)];
+    let ways = [mode(BlendMode::MultiBand), classic, mode(BlendMode::Feather), mode(BlendMode::Paste)];
     let mut all = RgbImage::new((ways.len() * w) as u32, h as u32);
     for (i, way) in ways.iter().enumerate() {
         let swapped =

@@ -31,12 +31,12 @@ fn runtime() -> Option<Runtime> {
 fn scored(k: usize, every: usize) -> Option<EvalReport> {
     let (folder, host, face) = truth_clips(k)?;
     let settings = EvalSettings {
-        output: folder.join(format!("truth_{face}.mp4")),
+        output: Some(folder.join(format!("truth_{face}.mp4"))),
         target: folder.join(format!("target_{host}.mp4")),
-        truth: folder.join(format!("hybrid_{face}_face_on_{host}.mp4")),
+        truth: Some(folder.join(format!("hybrid_{face}_face_on_{host}.mp4"))),
         region: Some(folder.join("region.mp4")),
-        reference: None,
         every,
+        ..EvalSettings::default()
     };
     let report = eval(&settings, &runtime()?, None).expect("the clips fit together");
     eprintln!("truth/{k}: {report}");
@@ -51,25 +51,25 @@ fn the_truth_clips_score_what_their_calibration_says() {
     {
         let Some(report) = scored(k, 4) else { return };
         let off = |found: Option<f64>, want: f64| (found.expect("frames were scored") - want).abs();
-        assert!(off(report.unchanged.psnr_face_db, unchanged) < 0.15, "truth/{k}: {report}");
+        assert!(off(report.baselines.unchanged.psnr_face_db, unchanged) < 0.15, "truth/{k}: {report}");
         // Near-equal pictures tell how chroma was brought to full size, so the other decoder's number is up to 1 dB off.
         assert!(off(report.output.psnr_face_db, other) < 1.0, "truth/{k}: {report}");
-        assert_eq!(report.truth.psnr_face_db, Some(100.0), "equal pictures");
+        assert_eq!(report.truth.as_ref().and_then(|s| s.psnr_face_db), Some(100.0), "equal pictures");
         assert!(
-            off(report.truth.ssim_face, 1.0) < 1e-4 && report.output.ssim_face > report.unchanged.ssim_face
+            off(report.truth.as_ref().and_then(|s| s.ssim_face), 1.0) < 1e-4 && report.output.ssim_face > report.baselines.unchanged.ssim_face
         );
         // The same person is nearer than the other one, and what doesn't move like the target is told.
-        let (output, unchanged) = (&report.output, &report.unchanged);
+        let (output, unchanged) = (&report.output, &report.baselines.unchanged);
         assert!(output.identity_distance < unchanged.identity_distance, "truth/{k}: {report}");
         assert!(
             output.identity_distance_to_target > unchanged.identity_distance_to_target,
             "truth/{k}: {report}"
         );
         assert!(
-            off(output.flicker_px, 0.0) > 0.01 && unchanged.flicker_px == Some(0.0),
+            off(output.flicker_tof, 0.0) > 0.01 && unchanged.flicker_tof == Some(0.0),
             "truth/{k}: {report}"
         );
-        assert!(off(output.jitter, 0.0) < 0.05, "truth/{k}: {report}");
+        assert!(off(output.jitter_out, 0.0) < 0.05, "truth/{k}: {report}");
         assert_eq!(report.n_scored, if k == 3 { 13 } else { 25 });
     }
 }
@@ -80,12 +80,11 @@ fn clips_of_other_lengths_or_sizes_are_refused_with_both_numbers() {
     let Some(runtime) = runtime() else { return };
     let refused = |output: PathBuf| {
         let settings = EvalSettings {
-            output,
+            output: Some(output),
             target: folder.join("target_A.mp4"),
-            truth: folder.join("hybrid_B_face_on_A.mp4"),
-            region: None,
-            reference: None,
+            truth: Some(folder.join("hybrid_B_face_on_A.mp4")),
             every: 50,
+            ..EvalSettings::default()
         };
         eval(&settings, &runtime, None).expect_err("clips that don't fit").to_string()
     };

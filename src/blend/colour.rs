@@ -1,0 +1,321 @@
+//! The new face's colours brought to the target's: transfers in CIE L*a*b* with the statistics of the face's inside.
+//!
+//! Whatever the method, its result is a table of displacements over the RGB cube, so that one look-up carries out all of
+//! them and tables of neighbouring frames can be averaged.
+
+use super::lab;
+
+/// How the colours of the new face are brought to the target's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub enum ColorTransfer {
+    /// Not at all.
+    None,
+    /// The mean colour.
+    #[default]
+    Mean,
+    /// Mean and spread of L, a and b, each by itself (Reinhard, Ashikhmin, Gooch and Shirley, "Color Transfer between
+    /// Images", 2001).
+    Reinhard,
+    /// Mean and covariance by the linear map that moves least (Pitie and Kokaram, "The Linear Monge-Kantorovitch Linear
+    /// Colour Mapping for Example-Based Colour Transfer", 2007).
+    Mkl,
+    /// The whole distribution by sliced optimal transport (Pitie, Kokaram and Dahyot, "N-Dimensional Probability Density
+    /// Function Transfer and its Application to Color Transfer", 2005).
+    Sot,
+}
+
+/// Nodes of the table along each side of the RGB cube.
+const N_NODES: usize = 9;
+
+/// Spreads are scaled by this much at most: a flat or a noisy face isn't a measure.
+const MAX_SCALE: f32 = 1.6;
+
+/// A displacement of RGB colours, 0..=1, at every node of the cube; red runs fastest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table(pub(super) Vec<f32>);
+
+impl Table {
+    /// The table that brings `new` to `target`, both L*a*b* samples of the same places.
+    ///
+    /// # Panics
+    /// If there are not as many of the one as of the other.
+    pub fn between(new: &[[f32; 3]], target: &[[f32; 3]], transfer: ColorTransfer) -> Self {
+        assert_eq!(new.len(), target.len(), "samples of the same places");
+        if new.len() < 8 || transfer == ColorTransfer::None {
+            return Self::still();
+        }
+        match transfer {
+            ColorTransfer::None => Self::still(),
+            ColorTransfer::Mean => {
+                let shift = subtract(mean(target), mean(new));
+                Self::of(|c| add(c, shift))
+            }
+            ColorTransfer::Reinhard => {
+                let (from, to) = (mean(new), mean(target));
+                let (had, wanted) = (covariance(new, from), covariance(target, to));
+                let scale = [0, 1, 2].map(|i| {
+                    let ratio = ((wanted[i][i] + 1.0) / (had[i][i] + 1.0)).sqrt();
+                    ratio.clamp(1.0 / MAX_SCALE, MAX_SCALE)
+                });
+                Self::of(|c| [0, 1, 2].map(|i| to[i] + scale[i] * (c[i] - from[i])))
+            }
+            ColorTransfer::Mkl => {
+                let (from, to) = (mean(new), mean(target));
+                let map = least_map(covariance(new, from), covariance(target, to));
+                Self::of(|c| add(to, times(map, subtract(c, from))))
+            }
+            ColorTransfer::Sot => Self::interpolated(new, &transported(new, target)),
+        }
+    }
+
+    /// The table that moves nothing.
+    pub fn still() -> Self {
+        Self(vec![0.0; 3 * N_NODES * N_NODES * N_NODES])
+    }
+
+    /// The table of a map of L*a*b* colours.
+    fn of(map: impl Fn([f32; 3]) -> [f32; 3]) -> Self {
+        let moved = |i: usize| {
+            let at = lab::from_rgb(node(i));
+            // The same way back for both, so that the map that moves nothing gives exactly 0.
+            subtract(lab::to_rgb(map(at)), lab::to_rgb(at))
+        };
+        Self((0..N_NODES * N_NODES * N_NODES).flat_map(moved).collect())
+    }
+
+    /// The table of displacements that are known at samples alone: near ones count most, far from all of them the mean.
+    fn interpolated(samples: &[[f32; 3]], moved: &[[f32; 3]]) -> Self {
+        const REACH: f32 = 6.0;
+        let shift = subtract(mean(moved), mean(samples));
+        Self::of(|c| {
+            let (mut sum, mut total) = (shift.map(|v| 0.05 * v), 0.05);
+            for (s, m) in samples.iter().zip(moved) {
+                let d = subtract(c, *s);
+                let weight = (-0.5 * dot(d, d) / (REACH * REACH)).exp();
+                sum = add(sum, subtract(*m, *s).map(|v| weight * v));
+                total += weight;
+            }
+            add(c, sum.map(|v| v / total))
+        })
+    }
+
+    /// Moves the colours of three planes of `n` pixels.
+    pub fn apply(&self, planes: &mut [f32], n: usize) {
+        let (red, rest) = planes.split_at_mut(n);
+        let (green, blue) = rest.split_at_mut(n);
+        for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
+            let [dr, dg, db] = self.at([*r, *g, *b]);
+            (*r, *g, *b) = (*r + dr, *g + dg, *b + db);
+        }
+    }
+
+    /// The displacement of a colour, linear between the nodes.
+    fn at(&self, rgb: [f32; 3]) -> [f32; 3] {
+        let place = rgb.map(|v| v.clamp(0.0, 1.0) * (N_NODES - 1) as f32);
+        let low = place.map(|p| (p as usize).min(N_NODES - 2));
+        let part = [0, 1, 2].map(|i| place[i] - low[i] as f32);
+        let mut sum = [0.0; 3];
+        for z in 0..2 {
+            for y in 0..2 {
+                let first = 3 * (((low[2] + z) * N_NODES + low[1] + y) * N_NODES + low[0]);
+                let weight = side(part[2], z) * side(part[1], y);
+                let nodes = &self.0[first..first + 6];
+                for c in 0..3 {
+                    sum[c] += weight * ((1.0 - part[0]) * nodes[c] + part[0] * nodes[c + 3]);
+                }
+            }
+        }
+        sum
+    }
+}
+
+fn side(part: f32, upper: usize) -> f32 {
+    if upper == 1 { part } else { 1.0 - part }
+}
+
+fn node(i: usize) -> [f32; 3] {
+    [i % N_NODES, i / N_NODES % N_NODES, i / (N_NODES * N_NODES)].map(|v| v as f32 / (N_NODES - 1) as f32)
+}
+
+fn add(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
+    [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
+}
+
+fn subtract(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
+    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+}
+
+fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+type Matrix = [[f32; 3]; 3];
+
+fn times(m: Matrix, v: [f32; 3]) -> [f32; 3] {
+    m.map(|row| dot(row, v))
+}
+
+fn product(a: Matrix, b: Matrix) -> Matrix {
+    a.map(|row| [0, 1, 2].map(|j| row[0] * b[0][j] + row[1] * b[1][j] + row[2] * b[2][j]))
+}
+
+/// The mean colour.
+pub(super) fn mean(samples: &[[f32; 3]]) -> [f32; 3] {
+    let sum = samples.iter().fold([0.0; 3], |sum, s| add(sum, *s));
+    sum.map(|v| v / samples.len().max(1) as f32)
+}
+
+fn covariance(samples: &[[f32; 3]], mean: [f32; 3]) -> Matrix {
+    let mut sum = [[0.0; 3]; 3];
+    for s in samples {
+        let d = subtract(*s, mean);
+        for i in 0..3 {
+            for j in 0..3 {
+                sum[i][j] += d[i] * d[j];
+            }
+        }
+    }
+    sum.map(|row| row.map(|v| v / samples.len().max(1) as f32))
+}
+
+/// The symmetric map that brings one covariance to the other: A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2.
+fn least_map(mut a: Matrix, mut b: Matrix) -> Matrix {
+    // A floor under the spread, of a unit of L*a*b*, so that a grey face isn't stretched into colours.
+    for i in 0..3 {
+        a[i][i] += 1.0;
+        b[i][i] += 1.0;
+    }
+    let root = of_eigenvalues(a, f32::sqrt);
+    let back = of_eigenvalues(a, |v| 1.0 / v.sqrt());
+    let middle = of_eigenvalues(product(product(root, b), root), |v| v.max(0.0).sqrt());
+    let map = product(product(back, middle), back);
+    of_eigenvalues(map, |v| v.clamp(1.0 / MAX_SCALE, MAX_SCALE))
+}
+
+/// A function of a symmetric matrix, by Jacobi rotations.
+fn of_eigenvalues(mut a: Matrix, f: impl Fn(f32) -> f32) -> Matrix {
+    let mut vectors: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    for _ in 0..8 {
+        for (p, q) in [(0, 1), (0, 2), (1, 2)] {
+            if a[p][q].abs() < 1e-9 {
+                continue;
+            }
+            let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
+            let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
+            let c = 1.0 / (t * t + 1.0).sqrt();
+            let s = t * c;
+            let mut turn: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+            (turn[p][p], turn[p][q], turn[q][p], turn[q][q]) = (c, s, -s, c);
+            a = product(product(transposed(turn), a), turn);
+            vectors = product(vectors, turn);
+        }
+    }
+    let mut scaled = vectors;
+    for row in &mut scaled {
+        for (j, v) in row.iter_mut().enumerate() {
+            *v *= f(a[j][j]);
+        }
+    }
+    product(scaled, transposed(vectors))
+}
+
+fn transposed(m: Matrix) -> Matrix {
+    [0, 1, 2].map(|i| [m[0][i], m[1][i], m[2][i]])
+}
+
+/// `new` moved onto `target`'s distribution: along one axis after the other, the nth of the one to the nth of the other.
+fn transported(new: &[[f32; 3]], target: &[[f32; 3]]) -> Vec<[f32; 3]> {
+    const N_ROUNDS: usize = 8;
+    let mut moved = new.to_vec();
+    for round in 0..N_ROUNDS {
+        for axis in axes(round) {
+            let sorted = |samples: &[[f32; 3]]| {
+                let mut along: Vec<(f32, usize)> =
+                    samples.iter().enumerate().map(|(i, s)| (dot(*s, axis), i)).collect();
+                along.sort_by(|a, b| a.0.total_cmp(&b.0));
+                along
+            };
+            for ((from, i), (to, _)) in sorted(&moved).into_iter().zip(sorted(target)) {
+                moved[i] = add(moved[i], axis.map(|v| (to - from) * v));
+            }
+        }
+    }
+    moved
+}
+
+/// Three axes at right angles, other ones in each round.
+fn axes(round: usize) -> Matrix {
+    let turn = |angle: f32, (p, q): (usize, usize)| {
+        let mut m: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        (m[p][p], m[p][q], m[q][p], m[q][q]) = (angle.cos(), -angle.sin(), angle.sin(), angle.cos());
+        m
+    };
+    let angle = round as f32;
+    product(product(turn(2.4 * angle, (0, 1)), turn(1.1 * angle, (1, 2))), turn(0.7 * angle, (0, 2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cloud of skin colours around `middle`, spread by `spread`, its lightness and redness tied to each other.
+    fn cloud(middle: [f32; 3], spread: [f32; 3], tie: f32) -> Vec<[f32; 3]> {
+        let noise = |i: usize| ((i.wrapping_mul(2_654_435_761) >> 8) & 0xffff) as f32 / 32768.0 - 1.0;
+        (0..600)
+            .map(|i| {
+                let [l, a, b] = [noise(3 * i), noise(3 * i + 1), noise(3 * i + 2)];
+                add(middle, [spread[0] * l, spread[1] * (a + tie * l), spread[2] * b])
+            })
+            .collect()
+    }
+
+    fn moved(table: &Table, samples: &[[f32; 3]]) -> Vec<[f32; 3]> {
+        let n = samples.len();
+        let rgb: Vec<[f32; 3]> = samples.iter().map(|s| lab::to_rgb(*s)).collect();
+        let mut planes: Vec<f32> = (0..3).flat_map(|c| rgb.iter().map(move |v| v[c])).collect();
+        table.apply(&mut planes, n);
+        (0..n).map(|i| lab::from_rgb([planes[i], planes[n + i], planes[2 * n + i]])).collect()
+    }
+
+    #[test]
+    fn each_transfer_brings_what_it_says() {
+        let new = cloud([70.0, 8.0, 12.0], [8.0, 3.0, 3.0], 0.0);
+        let target = cloud([48.0, 14.0, 20.0], [11.0, 3.0, 4.0], 0.7);
+        for transfer in [ColorTransfer::Mean, ColorTransfer::Reinhard, ColorTransfer::Mkl, ColorTransfer::Sot] {
+            let found = moved(&Table::between(&new, &target, transfer), &new);
+            let off = subtract(mean(&found), mean(&target));
+            assert!(dot(off, off).sqrt() < 1.5, "{transfer:?}: the mean is off by {off:?}");
+            let (had, wanted) = (covariance(&found, mean(&found)), covariance(&target, mean(&target)));
+            let spread = (had[0][0] / wanted[0][0]).sqrt();
+            let tie = had[0][1] / wanted[0][1];
+            let (keeps_spread, keeps_tie) = match transfer {
+                ColorTransfer::Mean | ColorTransfer::None => (false, false),
+                ColorTransfer::Reinhard => (true, false),
+                ColorTransfer::Mkl | ColorTransfer::Sot => (true, true),
+            };
+            assert_eq!((spread - 1.0).abs() < 0.15, keeps_spread, "{transfer:?}: spread {spread}");
+            assert_eq!((tie - 1.0).abs() < 0.3, keeps_tie, "{transfer:?}: tie {tie}");
+        }
+    }
+
+    #[test]
+    fn equal_colours_move_nothing() {
+        let new = cloud([60.0, 10.0, 14.0], [8.0, 3.0, 3.0], 0.4);
+        for transfer in [ColorTransfer::None, ColorTransfer::Mean, ColorTransfer::Reinhard] {
+            assert_eq!(Table::between(&new, &new, transfer), Table::still(), "{transfer:?}");
+        }
+        for transfer in [ColorTransfer::Mkl, ColorTransfer::Sot] {
+            let table = Table::between(&new, &new, transfer);
+            assert!(table.0.iter().all(|v| v.abs() < 1e-5), "{transfer:?}");
+        }
+        assert_eq!(Table::between(&[], &[], ColorTransfer::Sot), Table::still());
+    }
+
+    #[test]
+    fn a_function_of_a_matrix_is_that_of_its_eigenvalues() {
+        let a = [[4.0, 1.0, 0.5], [1.0, 3.0, 0.2], [0.5, 0.2, 2.0]];
+        let root = of_eigenvalues(a, f32::sqrt);
+        let back = product(root, root);
+        assert!(a.as_flattened().iter().zip(back.as_flattened()).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}

@@ -1,0 +1,145 @@
+//! The finest detail of the composite, matched to the target's: grain, sharpness, motion blur.
+//!
+//! A network gives a picture of some 128 pixels. On a larger face it has no detail that is as fine as the frame's
+//! pixels, and beside a sharp and grainy neck a smooth face is found at once; on a soft or smeared frame a sharp one is.
+//! In each band that is finer than the network's own pixels the composite gets the target's own band, as much of it as
+//! the new face lacks: that is its grain, its pores, its focus and its motion blur in one.
+//!
+//! Grain is everywhere, the edges of the target's features are not, and they must not come along, or its lips and lids
+//! would be seen beside the new ones. So grain is what the quieter parts of the face have; where the band is stronger
+//! than that it fades, and single values are cut off. In bands in which the new face has more than the target it is
+//! softened.
+//!
+//! Only lightness is looked at: eyes don't see finest detail in colours, and video doesn't store it.
+
+use super::{
+    pyramid::Floors,
+    resample::{Filter, Taps, resampled},
+};
+
+/// Bands are looked at as far as cells of 4 pixels.
+const N_BANDS: usize = 3;
+/// Strength is measured in blocks of this side, cells of the band.
+const BLOCK: usize = 6;
+/// Where a block stands among those of the face to count as grain alone, share from the quietest.
+const QUIET: f32 = 0.3;
+/// Blocks this many times stronger than grain begin to fade.
+const FADES: f32 = 1.25;
+/// What stands further out than this many times the mean is cut off.
+const CUT: f32 = 3.0;
+/// A face isn't softened to less than this.
+const LEAST: f32 = 0.25;
+
+/// What is to be added to each of the finest bands of all three channels of the difference `new - target`.
+///
+/// `network_px` is how many pixels of the frame one of the network's is wide.
+pub(super) fn matched(
+    difference: &[f32],
+    target: &[f32],
+    mask: &[f32],
+    floors: &Floors,
+    network_px: f64,
+) -> Vec<Vec<f32>> {
+    let n_bands = N_BANDS.min(floors.n_fine());
+    let target = bands(lightness(target, mask.len()), floors, n_bands);
+    let change = bands(lightness(difference, mask.len()), floors, n_bands);
+    let masks = floors.gaussian(mask, n_bands - 1);
+    let mut details = Vec::with_capacity(n_bands);
+    for (k, (mut old, mut new)) in target.into_iter().zip(change).enumerate() {
+        new.iter_mut().zip(&old).for_each(|(new, old)| *new += old);
+        let (mask, width) = (if k == 0 { mask } else { &masks[k - 1] }, floors.width(k));
+        let (of_target, of_new) = (Blocks::of(&old, width), Blocks::of(&new, width));
+        let (wanted, had) = (of_target.quiet(mask, width), of_new.quiet(mask, width));
+        if had > wanted {
+            let strength = (wanted / had).max(LEAST) - 1.0;
+            new.iter_mut().for_each(|v| *v *= strength);
+            details.push(new);
+        } else if f64::from(1_u32 << k) < network_px && wanted > 0.0 {
+            let gain = (1.0 - (had / wanted).powi(2)).max(0.0).sqrt();
+            let (share, limit) = (of_target.share_of_grain(wanted, old.len() / width, width), CUT * wanted);
+            old.iter_mut().zip(&share).for_each(|(v, s)| *v = gain * s * v.clamp(-limit, limit));
+            details.push(old);
+        } else {
+            new.fill(0.0);
+            details.push(new);
+        }
+    }
+    details
+}
+
+fn lightness(planes: &[f32], n: usize) -> Vec<f32> {
+    let (red, green, blue) = (&planes[..n], &planes[n..2 * n], &planes[2 * n..]);
+    red.iter().zip(green).zip(blue).map(|((r, g), b)| 0.2126 * r + 0.7152 * g + 0.0722 * b).collect()
+}
+
+/// The finest bands of a plane.
+fn bands(plane: Vec<f32>, floors: &Floors, n: usize) -> Vec<Vec<f32>> {
+    let mut pictures = vec![plane];
+    for k in 0..n {
+        let next = floors.reduced(&pictures[k], k);
+        pictures.push(next);
+    }
+    for k in 0..n {
+        let (upper, lower) = pictures.split_at_mut(k + 1);
+        floors.take(&mut upper[k], &lower[0], k);
+    }
+    pictures.truncate(n);
+    pictures
+}
+
+/// Mean absolute values of a band in blocks.
+struct Blocks {
+    means: Vec<f32>,
+    columns: usize,
+}
+
+impl Blocks {
+    fn of(band: &[f32], width: usize) -> Self {
+        let columns = (width / BLOCK).max(1);
+        let rows = (band.len() / width / BLOCK).max(1);
+        let (block_width, block_height) = (BLOCK.min(width), BLOCK.min(band.len() / width));
+        let mut means = vec![0.0; columns * rows];
+        let part = 1.0 / (block_width * block_height) as f32;
+        for (means, lines) in means.chunks_exact_mut(columns).zip(band.chunks(width * block_height)) {
+            for line in lines.chunks_exact(width) {
+                for (mean, block) in means.iter_mut().zip(line.chunks(block_width)) {
+                    *mean += part * block.iter().map(|v| v.abs()).sum::<f32>();
+                }
+            }
+        }
+        Self { means, columns }
+    }
+
+    /// The strength of the quieter blocks inside the mask; 0 when there are too few to say.
+    fn quiet(&self, mask: &[f32], width: usize) -> f32 {
+        let height = mask.len() / width;
+        let middle = |i: usize| {
+            let (x, y) = (i % self.columns * BLOCK + BLOCK / 2, i / self.columns * BLOCK + BLOCK / 2);
+            mask[y.min(height - 1) * width + x.min(width - 1)]
+        };
+        let inside = self.means.iter().enumerate().filter(|(i, _)| middle(*i) > 0.9);
+        let mut means: Vec<f32> = inside.map(|(_, mean)| *mean).collect();
+        if means.len() < 8 {
+            return 0.0;
+        }
+        let at = (QUIET * means.len() as f32) as usize;
+        *means.select_nth_unstable_by(at, f32::total_cmp).1
+    }
+
+    /// How much of each value is grain, 0..=1, when blocks of grain have the strength `grain`.
+    fn share_of_grain(&self, grain: f32, height: usize, width: usize) -> Vec<f32> {
+        let share = |mean: &f32| (FADES * grain / mean.max(1e-9)).powi(2).min(1.0);
+        let shares: Vec<f32> = self.means.iter().map(share).collect();
+        let rows = self.means.len() / self.columns;
+        let step = 1.0 / BLOCK as f64;
+        let (x, y) = (
+            Taps::placed(self.columns, width, (0.0, step), Filter::Linear),
+            Taps::placed(rows, height, (0.0, step), Filter::Linear),
+        );
+        resampled(&shares, self.columns, (&x, &y))
+    }
+}
+
+#[cfg(test)]
+#[path = "detail_tests.rs"]
+mod tests;

@@ -1,0 +1,226 @@
+//! Colour and contrast of the new faces, brought to the target's and held steady over time.
+//!
+//! What is measured in one frame alone trembles, and a face whose colours tremble is what users complain of first. So
+//! each frame's correction is a fit over the frames around it, looking as far ahead as back:
+//! a straight line in time, so that an even change of light is followed without lag, in which frames
+//! with another correction count little, so that a lamp that is switched on isn't smeared in time. A track
+//! ends at a cut, and nothing is carried from one track to another.
+
+use std::collections::VecDeque;
+
+use super::{
+    colour::{ColorTransfer, Table, mean},
+    contrast, lab,
+    mask::outline,
+    resample::{Filter, resize},
+};
+use crate::{
+    Result,
+    frame::{NewFace, Swapped},
+    line::Stage,
+};
+
+/// Side of the square on which a face is measured.
+const SIDE: usize = 64;
+
+/// How new faces are brought to the target's colours and contrast.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct GradeSettings {
+    /// How colours are transferred.
+    pub transfer: ColorTransfer,
+    /// How much of the transfer is carried out, 0..=1.
+    pub strength: f32,
+    /// Brings the contrast to the target's as well, see [`super::contrast`].
+    pub match_contrast: bool,
+    /// Frames that are looked at before and after, at most 16.
+    pub radius: usize,
+    /// Standard deviation of a frame's weight in time, frames.
+    pub sigma_frames: f32,
+    /// Standard deviation of a frame's weight in its difference from the middle one, units of L*a*b*.
+    pub sigma_colour: f32,
+}
+
+impl Default for GradeSettings {
+    fn default() -> Self {
+        Self {
+            transfer: ColorTransfer::default(),
+            strength: 1.0,
+            match_contrast: true,
+            radius: 6,
+            sigma_frames: 3.0,
+            sigma_colour: 6.0,
+        }
+    }
+}
+
+impl GradeSettings {
+    fn changes_nothing(&self) -> bool {
+        !self.match_contrast && (self.transfer == ColorTransfer::None || self.strength == 0.0)
+    }
+}
+
+/// The correction of one face.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grade {
+    colours: Table,
+    /// Mean colour after the table, RGB 0..=1.
+    mean: [f32; 3],
+    /// Deviations from it are scaled by this.
+    contrast: f32,
+}
+
+impl Grade {
+    /// Corrects three planes of `n` pixels.
+    pub fn apply(&self, planes: &mut [f32], n: usize) {
+        if self.colours.0.iter().any(|v| *v != 0.0) {
+            self.colours.apply(planes, n);
+        }
+        if self.contrast != 1.0 {
+            for (plane, mean) in planes.chunks_exact_mut(n).zip(self.mean) {
+                plane.iter_mut().for_each(|v| *v = mean + self.contrast * (*v - mean));
+            }
+        }
+    }
+
+    /// How many times stronger the contrast gets.
+    pub fn contrast(&self) -> f32 {
+        self.contrast
+    }
+}
+
+/// What one frame alone says of one face.
+#[derive(Debug, Clone)]
+struct Measured {
+    track: u32,
+    /// The correction as one list of numbers that may be averaged: table, mean, logarithm of the contrast.
+    values: Vec<f32>,
+    /// How far the mean colour must move, L*a*b*.
+    shift: [f32; 3],
+}
+
+/// Gives each new face its [`Grade`]. It holds back as many frames as it looks ahead.
+#[derive(Debug)]
+pub struct Grader {
+    settings: GradeSettings,
+    /// Frames in their order; of those that were handed out only what was measured is kept.
+    window: VecDeque<Held>,
+    n_done: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    swapped: Option<Swapped>,
+    faces: Vec<Measured>,
+}
+
+impl Grader {
+    /// A grader for one clip.
+    pub fn new(settings: &GradeSettings) -> Self {
+        Self { settings: settings.clone(), window: VecDeque::new(), n_done: 0 }
+    }
+
+    fn ready(&mut self, is_end: bool) -> Option<Swapped> {
+        let n_waiting = self.window.len() - self.n_done;
+        if n_waiting == 0 || (!is_end && n_waiting <= self.settings.radius) {
+            return None;
+        }
+        let mut swapped = self.window[self.n_done].swapped.take()?;
+        for i in 0..swapped.faces.len() {
+            swapped.faces[i].grade = Some(self.steady(i));
+        }
+        self.n_done += 1;
+        while self.n_done > self.settings.radius {
+            self.window.pop_front();
+            self.n_done -= 1;
+        }
+        Some(swapped)
+    }
+
+    /// The correction of a face of the frame that goes out next.
+    fn steady(&self, face: usize) -> Grade {
+        let now = &self.window[self.n_done].faces[face];
+        let last = self.window.len().min(self.n_done + self.settings.radius + 1);
+        let around: Vec<(f32, &Measured)> = (self.n_done.saturating_sub(self.settings.radius)..last)
+            .filter_map(|i| {
+                let same = self.window[i].faces.iter().find(|other| other.track == now.track)?;
+                Some((i as f32 - self.n_done as f32, same))
+            })
+            .collect();
+        let weights = line_weights(&around, now, &self.settings);
+        let mut values = vec![0.0; now.values.len()];
+        for (weight, (_, frame)) in weights.iter().zip(&around) {
+            values.iter_mut().zip(&frame.values).for_each(|(sum, v)| *sum += weight * v);
+        }
+        let contrast = values.pop().map_or(1.0, f32::exp);
+        let mean = values.split_off(values.len() - 3);
+        Grade { colours: Table(values), mean: [mean[0], mean[1], mean[2]], contrast }
+    }
+}
+
+/// The weight of each frame in the straight line's value at the middle one.
+fn line_weights(around: &[(f32, &Measured)], now: &Measured, settings: &GradeSettings) -> Vec<f32> {
+    let weight = |(time, frame): &(f32, &Measured)| {
+        let distance: f32 = frame.shift.iter().zip(now.shift).map(|(a, b)| (a - b).powi(2)).sum();
+        (-0.5 * (time / settings.sigma_frames).powi(2) - 0.5 * distance / settings.sigma_colour.powi(2)).exp()
+    };
+    let raw: Vec<f32> = around.iter().map(weight).collect();
+    let moment = |power: i32| raw.iter().zip(around).map(|(w, (t, _))| w * t.powi(power)).sum::<f32>();
+    let (s0, s1, s2) = (moment(0), moment(1), moment(2));
+    let determinant = s0 * s2 - s1 * s1;
+    // Where the frames say nothing of a slope (a lone frame, or all weight on one), the mean.
+    let weigh = |(w, (t, _)): (&f32, &(f32, &Measured))| {
+        if determinant > 0.05 * s0 * s0 { w * (s2 - s1 * t) / determinant } else { w / s0 }
+    };
+    raw.iter().zip(around).map(weigh).collect()
+}
+
+/// Measures a face alone.
+fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
+    let side = face.pixels.dim().1;
+    let small = |picture: &ndarray::Array3<f32>| {
+        let picture = picture.as_standard_layout();
+        resize(picture.as_slice().unwrap_or_default(), side, SIDE, Filter::Linear)
+    };
+    let (mut new, target, inside) = (small(&face.pixels), small(&face.target), outline(face, SIDE));
+    let n = SIDE * SIDE;
+    let samples = |planes: &[f32]| -> Vec<[f32; 3]> {
+        (0..n).filter(|i| inside[*i] > 0.5).map(|i| lab::from_rgb([0, 1, 2].map(|c| planes[c * n + i]))).collect()
+    };
+    let (of_new, of_target) = (samples(&new), samples(&target));
+    let mut colours = Table::between(&of_new, &of_target, settings.transfer);
+    colours.0.iter_mut().for_each(|v| *v *= settings.strength);
+    colours.apply(&mut new, n);
+    let ratio = if settings.match_contrast { contrast::ratio(&new, &target, &inside, SIDE) } else { 1.0 };
+    let weight = inside.iter().sum::<f32>().max(1e-6);
+    let middle = |plane: &[f32]| plane.iter().zip(&inside).map(|(v, m)| v * m).sum::<f32>() / weight;
+    let mut values = colours.0;
+    values.extend(new.chunks_exact(n).map(middle));
+    values.push(ratio.ln());
+    let (from, to) = (mean(&of_new), mean(&of_target));
+    Measured { track: face.face.track, values, shift: [0, 1, 2].map(|i| to[i] - from[i]) }
+}
+
+impl Stage for Grader {
+    type In = Swapped;
+    type Out = Swapped;
+
+    fn push(&mut self, swapped: Swapped) -> Result<Option<Swapped>> {
+        if self.settings.changes_nothing() {
+            return Ok(Some(swapped));
+        }
+        for face in &swapped.faces {
+            super::paste::check(face)?;
+        }
+        let faces = swapped.faces.iter().map(|face| measured(face, &self.settings)).collect();
+        self.window.push_back(Held { swapped: Some(swapped), faces });
+        Ok(self.ready(false))
+    }
+
+    fn finish(&mut self) -> Result<Option<Swapped>> {
+        Ok(self.ready(true))
+    }
+}
+
+#[cfg(test)]
+#[path = "grade_tests.rs"]
+mod tests;

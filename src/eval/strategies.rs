@@ -1,0 +1,93 @@
+//! The composites that are scored beside the output.
+
+use std::path::{Path, PathBuf};
+
+use super::EvalSettings;
+use crate::{
+    Error, Result,
+    blend::{BlendMode, BlendSettings, ColorTransfer, GradeSettings},
+};
+
+/// The network's faces cut out and pasted.
+pub(super) const HARD_PASTE: &str = "hard paste";
+/// One soft edge.
+pub(super) const FEATHER: &str = "feather";
+
+/// A way to put the new faces into the picture.
+#[derive(Debug, Clone)]
+pub(super) struct Composite {
+    pub(super) name: String,
+    pub(super) blend: BlendSettings,
+    pub(super) grade: GradeSettings,
+    /// Whether it is one of the strategies that were asked for.
+    pub(super) is_listed: bool,
+}
+
+/// All that are scored; the first is the swap itself. Without new faces there is nothing else to make.
+pub(super) fn all(settings: &EvalSettings, has_faces: bool) -> Vec<Composite> {
+    let composite = |name: &str, mode, grade: &GradeSettings, is_listed| Composite {
+        name: name.into(),
+        blend: BlendSettings { mode, ..settings.blend.clone() },
+        grade: grade.clone(),
+        is_listed,
+    };
+    let mut all = vec![composite("the swap", settings.blend.mode, &settings.grade, false)];
+    if !has_faces {
+        return all;
+    }
+    let plain = GradeSettings {
+        transfer: ColorTransfer::None,
+        match_contrast: false,
+        ..settings.grade.clone()
+    };
+    all.push(composite(HARD_PASTE, BlendMode::Paste, &plain, false));
+    all.push(composite(FEATHER, BlendMode::Feather, &plain, false));
+    if !settings.all_strategies {
+        return all;
+    }
+    all.push(composite("poisson", BlendMode::Poisson, &plain, true));
+    for n_small in [0, 1, 2] {
+        let contrast = GradeSettings { match_contrast: true, ..plain.clone() };
+        let mut add = |name: String, grade: &GradeSettings, match_detail: bool| {
+            let mut composite = composite(&name, BlendMode::MultiBand, grade, true);
+            composite.blend.small_bands_from_target = n_small;
+            composite.blend.match_detail = match_detail;
+            all.push(composite);
+        };
+        add(format!("multiband {n_small}"), &plain, false);
+        add(format!("multiband {n_small} + detail"), &plain, true);
+        add(format!("multiband {n_small} + detail + contrast"), &contrast, true);
+        for (name, transfer) in [
+            ("mean", ColorTransfer::Mean),
+            ("reinhard", ColorTransfer::Reinhard),
+            ("mkl", ColorTransfer::Mkl),
+            ("sot", ColorTransfer::Sot),
+        ] {
+            let grade = GradeSettings { transfer, match_contrast: true, ..settings.grade.clone() };
+            add(format!("multiband {n_small} + detail + contrast + {name}"), &grade, true);
+        }
+    }
+    all
+}
+
+/// A file, or the files of a folder in the order of their names.
+pub(super) fn footage(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.into()]);
+    }
+    let entries = std::fs::read_dir(path).map_err(Error::io(path))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::io(path))?.path();
+        let is_hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let is_text = entry.extension().is_some_and(|e| e == "json" || e == "jsonl" || e == "toml" || e == "txt");
+        if entry.is_file() && !is_hidden && !is_text {
+            files.push(entry);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::input(path, "is a folder without files"));
+    }
+    Ok(files)
+}

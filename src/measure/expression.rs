@@ -1,0 +1,121 @@
+//! Does the new face do what the old one did? Expression coefficients and the shape of the mesh.
+
+use ndarray::Array3;
+
+use crate::{
+    Result,
+    face::{fit_similarity, mesh},
+    frame::FramePx,
+    nn::{Network, Runtime},
+};
+
+/// Coefficients of an expression: how far the jaw is open, a lid closed, a brow raised, each 0..=1.
+pub const N_COEFFICIENTS: usize = 52;
+
+/// The points of the mesh that the network looks at (MediaPipe, `face_blendshapes_graph.cc`).
+#[rustfmt::skip]
+const POINTS: [usize; 146] = [
+    0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80, 81,
+    82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153, 154,
+    155, 157, 158, 159, 160, 161, 162, 163, 168, 172, 173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251, 263,
+    267, 269, 270, 276, 282, 283, 284, 285, 288, 291, 293, 295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318, 321,
+    323, 324, 332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379, 380, 381, 382, 384, 385, 386, 387,
+    388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, 468, 469, 470, 471, 472, 473, 474, 475, 476, 477,
+];
+
+/// An expression, [`N_COEFFICIENTS`] numbers 0..=1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expression(Vec<f32>);
+
+impl Expression {
+    /// Mean difference of the coefficients.
+    pub fn distance(&self, other: &Self) -> f64 {
+        let sum: f64 = self.0.iter().zip(&other.0).map(|(a, b)| f64::from((a - b).abs())).sum();
+        sum / self.0.len().max(1) as f64
+    }
+}
+
+/// The network that reads an expression from a mesh.
+#[derive(Debug)]
+pub struct Reader {
+    network: Network,
+}
+
+impl Reader {
+    /// Loads the network, which lies in the program.
+    ///
+    /// # Errors
+    /// As [`Runtime::network`].
+    pub fn new(runtime: &Runtime) -> Result<Self> {
+        let bytes = include_bytes!("../../models/face_blendshapes_52.onnx");
+        Ok(Self { network: runtime.network("face_blendshapes_52", bytes)? })
+    }
+
+    /// The expression of a mesh; `None` when it has too few points.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when the network fails.
+    pub fn read(&mut self, points: &[FramePx]) -> Result<Option<Expression>> {
+        if points.len() < mesh::N_POINTS {
+            return Ok(None);
+        }
+        let at = |(_, i, axis): (usize, usize, usize)| {
+            let p = points[POINTS[i]];
+            (if axis == 0 { p.x } else { p.y }) as f32
+        };
+        let input = Array3::from_shape_fn((1, POINTS.len(), 2), at);
+        let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
+        Ok(outputs.into_iter().next().map(|values| Expression(values.iter().copied().collect())))
+    }
+}
+
+/// Mean distance of a mesh's skin points to another's after it is laid on that, share of the distance between the eyes
+/// (normalised mean error); `None` for meshes without eyes.
+pub fn mesh_error(mesh: &[FramePx], other: &[FramePx]) -> Option<f64> {
+    if mesh.len() < mesh::N_SKIN || mesh.len() != other.len() {
+        return None;
+    }
+    let unit = mesh::interocular_px(other);
+    if unit.is_nan() || unit <= 0.0 {
+        return None;
+    }
+    let pairs = || mesh.iter().zip(other).take(mesh::N_SKIN);
+    let onto = fit_similarity(pairs().map(|(p, q)| (*p, *q, 1.0)));
+    let distance = |(p, q): (&FramePx, &FramePx)| {
+        let p = onto.to_crop(*p);
+        (p.x - q.x).hypot(p.y - q.y)
+    };
+    Some(pairs().map(distance).sum::<f64>() / (mesh::N_SKIN as f64 * unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Points on a spiral, with eyes.
+    fn spiral(turn: f64, size: f64) -> Vec<FramePx> {
+        let at = |i: usize| {
+            let (angle, r) = (turn + 0.3 * i as f64, size * (i as f64).sqrt());
+            FramePx { x: 50.0 + r * angle.cos(), y: 80.0 + r * angle.sin() }
+        };
+        (0..mesh::N_POINTS).map(at).collect()
+    }
+
+    #[test]
+    fn a_mesh_that_is_turned_moved_and_larger_is_the_same() {
+        assert!(mesh_error(&spiral(0.4, 3.0), &spiral(0.0, 1.0)).unwrap_or(1.0) < 1e-9);
+        let mut other = spiral(0.0, 1.0);
+        let unit = mesh::interocular_px(&other);
+        // One of 468 points moves by half the distance between the eyes.
+        other[300].x += 0.5 * unit;
+        let found = mesh_error(&spiral(0.0, 1.0), &other).unwrap_or(0.0) * mesh::N_SKIN as f64;
+        assert!((found - 0.5).abs() < 0.1, "{found}");
+        assert_eq!(mesh_error(&[], &other), None);
+    }
+
+    #[test]
+    fn expressions_differ_by_the_mean_of_their_coefficients() {
+        let (a, b) = (Expression(vec![0.0, 0.5]), Expression(vec![0.4, 0.7]));
+        assert!((a.distance(&b) - 0.3).abs() < 1e-6);
+    }
+}
