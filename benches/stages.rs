@@ -4,7 +4,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use faceswap::{
     blend::{self, BlendSettings, mask, pyramid},
     face::mesh,
-    frame::{Face, Frame, FramePx, NewFace, Similarity, Swapped},
+    frame::{Face, Frame, FramePx, NewFace, Rect, Similarity, Swapped},
     video::Picture,
 };
 use ndarray::{Array2, Array3};
@@ -31,9 +31,11 @@ fn swapped(side: usize, network_side: usize) -> Swapped {
     let new_face = NewFace {
         face: Face::new(0, points, 1.0),
         alignment,
+        target: Array3::from_elem((3, network_side, network_side), 0.5),
         pixels: Array3::from_shape_vec((3, network_side, network_side), new).expect("three squares"),
         mask: Some(Array2::ones((network_side, network_side))),
         visible: None,
+        grade: None,
     };
     Swapped {
         frame: Frame { idx: 0, picture: Picture::from_rgb8(1920, 1080, &pixels) },
@@ -54,8 +56,10 @@ fn blending(c: &mut Criterion) {
     let outline: Vec<f32> = vec![1.0; 512 * 512];
     group.bench_function("mask, 512 px", |b| b.iter(|| mask::feathered(black_box(&outline), 512, 0.08)));
     let difference = noise(3 * 512 * 512);
+    let rect = Rect { x0: 0, y0: 0, x1: 512, y1: 512 };
+    let floors = pyramid::Floors::new(rect, FramePx { x: 256.0, y: 256.0 }, 640.0);
     group.bench_function("bands, 512 px", |b| {
-        b.iter(|| pyramid::multi_band(black_box(&mut difference.clone()), &outline, 512, 2));
+        b.iter(|| pyramid::multi_band(black_box(&mut difference.clone()), &outline, &floors, 2, &[]));
     });
     group.finish();
 }

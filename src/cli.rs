@@ -169,15 +169,15 @@ pub struct SwapArgs {
     /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5
     #[arg(long, value_name = "SHARE")]
     pub face_mask_blur: Option<f64>,
-    /// How many of the coarsest bands of detail keep the target's content: 0 gives the identity's own skin tone
-    /// and light, 2 the target's [default: 2]
+    /// How many of the coarsest bands of detail keep the target's content: 2 gives all of its light and shade, the old
+    /// face's own included [default: 0]
     #[arg(long, value_name = "N")]
     pub target_bands: Option<usize>,
     /// How the new face meets the picture around it; all but multiband are there to compare with
     #[arg(long, value_enum, value_name = "HOW", default_value = "multiband")]
     pub blend: BlendHow,
     /// How the new face's colours are brought to the target's
-    #[arg(long, value_enum, value_name = "HOW", default_value = "mean")]
+    #[arg(long, value_enum, value_name = "HOW", default_value = "mkl")]
     pub color_transfer: ColorTransferHow,
     /// Whether its contrast is brought to the target's
     #[arg(long, value_enum, value_name = "ON|OFF", default_value = "on")]

@@ -7,8 +7,10 @@
 //!
 //! Grain is everywhere, the edges of the target's features are not, and they must not come along, or its lips and lids
 //! would be seen beside the new ones. So grain is what the quieter parts of the face have; where the band is stronger
-//! than that it fades, and single values are cut off. In bands in which the new face has more than the target it is
-//! softened.
+//! than that it fades, and single values are cut off.
+//!
+//! Bands that the network has, but more weakly than the target, are its own edges, blurred: they are amplified, which
+//! sharpens them. In bands in which the new face has more than the target it is softened.
 //!
 //! Only lightness is looked at: eyes don't see finest detail in colours, and video doesn't store it.
 
@@ -17,8 +19,12 @@ use super::{
     resample::{Filter, Taps, resampled},
 };
 
-/// Bands are looked at as far as cells of 4 pixels.
-const N_BANDS: usize = 3;
+/// Bands that are looked at; the coarsest of them has cells of 1/64 of the crop's side or more.
+const N_BANDS: usize = 5;
+/// No cell is larger than this many of the network's pixels.
+const COARSEST_PX: f64 = 4.5;
+/// Cells that are smaller than this many of the network's pixels hold nothing of it.
+const FINEST_PX: f64 = 0.7;
 /// Strength is measured in blocks of this side, cells of the band.
 const BLOCK: usize = 6;
 /// Where a block stands among those of the face to count as grain alone, share from the quietest.
@@ -27,8 +33,10 @@ const QUIET: f32 = 0.3;
 const FADES: f32 = 1.25;
 /// What stands further out than this many times the mean is cut off.
 const CUT: f32 = 3.0;
-/// A face isn't softened to less than this.
+/// A face isn't softened to less than this..
 const LEAST: f32 = 0.25;
+/// ..nor sharpened to more than this.
+const MOST: f32 = 1.7;
 
 /// What is to be added to each of the finest bands of all three channels of the difference `new - target`.
 ///
@@ -40,29 +48,31 @@ pub(super) fn matched(
     floors: &Floors,
     network_px: f64,
 ) -> Vec<Vec<f32>> {
-    let n_bands = N_BANDS.min(floors.n_fine());
+    let n_bands =
+        (0..N_BANDS).take_while(|k| floors.cell_px(*k) <= COARSEST_PX * network_px.max(1.0)).count();
     let target = bands(lightness(target, mask.len()), floors, n_bands);
     let change = bands(lightness(difference, mask.len()), floors, n_bands);
-    let masks = floors.gaussian(mask, n_bands - 1);
+    let masks = floors.gaussian(mask, n_bands.saturating_sub(1));
     let mut details = Vec::with_capacity(n_bands);
     for (k, (mut old, mut new)) in target.into_iter().zip(change).enumerate() {
         new.iter_mut().zip(&old).for_each(|(new, old)| *new += old);
         let (mask, width) = (if k == 0 { mask } else { &masks[k - 1] }, floors.width(k));
         let (of_target, of_new) = (Blocks::of(&old, width), Blocks::of(&new, width));
-        let (wanted, had) = (of_target.quiet(mask, width), of_new.quiet(mask, width));
-        if had > wanted {
-            let strength = (wanted / had).max(LEAST) - 1.0;
-            new.iter_mut().for_each(|v| *v *= strength);
-            details.push(new);
-        } else if f64::from(1_u32 << k) < network_px && wanted > 0.0 {
-            let gain = (1.0 - (had / wanted).powi(2)).max(0.0).sqrt();
-            let (share, limit) = (of_target.share_of_grain(wanted, old.len() / width, width), CUT * wanted);
-            old.iter_mut().zip(&share).for_each(|(v, s)| *v = gain * s * v.clamp(-limit, limit));
-            details.push(old);
-        } else {
-            new.fill(0.0);
-            details.push(new);
+        if floors.cell_px(k) < FINEST_PX * network_px {
+            let (wanted, had) = (of_target.quiet(mask, width), of_new.quiet(mask, width));
+            if had < wanted {
+                let gain = (1.0 - (had / wanted).powi(2)).sqrt();
+                let (share, limit) =
+                    (of_target.share_of_grain(wanted, old.len() / width, width), CUT * wanted);
+                old.iter_mut().zip(&share).for_each(|(v, s)| *v = gain * s * v.clamp(-limit, limit));
+                details.push(old);
+                continue;
+            }
         }
+        let (wanted, had) = (of_target.mean(mask, width), of_new.mean(mask, width));
+        let strength = if had > 0.0 { (wanted / had).clamp(LEAST, MOST) - 1.0 } else { 0.0 };
+        new.iter_mut().for_each(|v| *v *= strength);
+        details.push(new);
     }
     details
 }
@@ -110,20 +120,31 @@ impl Blocks {
         Self { means, columns }
     }
 
-    /// The strength of the quieter blocks inside the mask; 0 when there are too few to say.
-    fn quiet(&self, mask: &[f32], width: usize) -> f32 {
+    /// The strengths of the blocks inside the mask.
+    fn inside(&self, mask: &[f32], width: usize) -> Vec<f32> {
         let height = mask.len() / width;
         let middle = |i: usize| {
             let (x, y) = (i % self.columns * BLOCK + BLOCK / 2, i / self.columns * BLOCK + BLOCK / 2);
             mask[y.min(height - 1) * width + x.min(width - 1)]
         };
         let inside = self.means.iter().enumerate().filter(|(i, _)| middle(*i) > 0.9);
-        let mut means: Vec<f32> = inside.map(|(_, mean)| *mean).collect();
+        inside.map(|(_, mean)| *mean).collect()
+    }
+
+    /// The strength of the quieter blocks inside the mask; 0 when there are too few to say.
+    fn quiet(&self, mask: &[f32], width: usize) -> f32 {
+        let mut means = self.inside(mask, width);
         if means.len() < 8 {
             return 0.0;
         }
         let at = (QUIET * means.len() as f32) as usize;
         *means.select_nth_unstable_by(at, f32::total_cmp).1
+    }
+
+    /// The mean strength inside the mask; 0 when there are too few blocks to say.
+    fn mean(&self, mask: &[f32], width: usize) -> f32 {
+        let means = self.inside(mask, width);
+        if means.len() < 8 { 0.0 } else { means.iter().sum::<f32>() / means.len() as f32 }
     }
 
     /// How much of each value is grain, 0..=1, when blocks of grain have the strength `grain`.

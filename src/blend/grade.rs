@@ -184,7 +184,10 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     let (mut new, target, inside) = (small(&face.pixels), small(&face.target), outline(face, SIDE));
     let n = SIDE * SIDE;
     let samples = |planes: &[f32]| -> Vec<[f32; 3]> {
-        (0..n).filter(|i| inside[*i] > 0.5).map(|i| lab::from_rgb([0, 1, 2].map(|c| planes[c * n + i]))).collect()
+        (0..n)
+            .filter(|i| inside[*i] > 0.5)
+            .map(|i| lab::from_rgb([0, 1, 2].map(|c| planes[c * n + i])))
+            .collect()
     };
     let (of_new, of_target) = (samples(&new), samples(&target));
     let mut colours = Table::between(&of_new, &of_target, settings.transfer);

@@ -17,9 +17,8 @@ pub fn from_rgb(rgb: [f32; 3]) -> [f32; 3] {
 /// The sRGB colour of L*a*b*; outside 0..=1 when it is out of the gamut.
 pub fn to_rgb(lab: [f32; 3]) -> [f32; 3] {
     let y = (lab[0] + 16.0) / 116.0;
-    let [x, y, z] = [y + lab[1] / 500.0, y, y - lab[2] / 200.0].map(|t| {
-        if t > 0.206_893 { t * t * t } else { (t - 16.0 / 116.0) / 7.787 }
-    });
+    let [x, y, z] = [y + lab[1] / 500.0, y, y - lab[2] / 200.0]
+        .map(|t| if t > 0.206_893 { t * t * t } else { (t - 16.0 / 116.0) / 7.787 });
     let (x, z) = (x * 0.950_47, z * 1.088_83);
     [
         3.240_454 * x - 1.537_139 * y - 0.498_531 * z,

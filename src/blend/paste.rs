@@ -49,8 +49,9 @@ pub struct BlendSettings {
     pub mode: BlendMode,
     /// Width of the mask's soft inner edge, share of the crop's side, 0..=0.5.
     pub feather: f64,
-    /// How many of the coarsest bands keep the target's content everywhere, see [`super::pyramid`]. 2 is structures
-    /// of 1/8 of the crop's side and more.
+    /// How many of the coarsest bands keep the target's content everywhere, see [`super::pyramid`]. 2, as in the paper, is
+    /// structures of 1/8 of the crop's side and more. That also keeps the target's dark sockets, beard and
+    /// shadows under a new face that has none; where [`super::grade`] brings skin tone and light, 0 looks better.
     pub small_bands_from_target: usize,
     /// Whether the finest detail is matched to the target's in [`BlendMode::MultiBand`].
     pub match_detail: bool,
@@ -58,7 +59,7 @@ pub struct BlendSettings {
 
 impl Default for BlendSettings {
     fn default() -> Self {
-        Self { mode: BlendMode::MultiBand, feather: 0.05, small_bands_from_target: 2, match_detail: true }
+        Self { mode: BlendMode::MultiBand, feather: 0.05, small_bands_from_target: 0, match_detail: true }
     }
 }
 
@@ -162,7 +163,10 @@ fn paste(picture: &mut Picture, face: &NewFace, settings: &BlendSettings) -> Res
             let new: Vec<f32> = change.iter().zip(&*target).map(|(d, x)| d + x).collect();
             change = poisson::cloned(&new, &target, &place.mask, place.rect.width())?;
             // OpenCV knows 8 bits: what it left alone is what it was given.
-            change.iter_mut().zip(&*target).for_each(|(v, x)| *v -= (x * 255.0).round().clamp(0.0, 255.0) / 255.0);
+            change
+                .iter_mut()
+                .zip(&*target)
+                .for_each(|(v, x)| *v -= (x * 255.0).round().clamp(0.0, 255.0) / 255.0);
             weigh(&mut change, &place.mask, |m| if m > 0.0 { 1.0 } else { 0.0 });
         }
         BlendMode::MultiBand => {

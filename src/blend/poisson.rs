@@ -58,13 +58,9 @@ fn stencil(mask: &[f32], width: usize, height: usize) -> Result<Mat> {
 /// A picture with a black border.
 fn filled(kind: i32, width: usize, height: usize, mut pixel: impl FnMut(usize, &mut [u8])) -> Result<Mat> {
     let (full_width, full_height) = (width + 2 * BORDER, height + 2 * BORDER);
-    let mut mat = Mat::new_rows_cols_with_default(
-        full_height as i32,
-        full_width as i32,
-        kind,
-        Scalar::all(0.0),
-    )
-    .map_err(failed)?;
+    let mut mat =
+        Mat::new_rows_cols_with_default(full_height as i32, full_width as i32, kind, Scalar::all(0.0))
+            .map_err(failed)?;
     let n_channels = if kind == CV_8UC3 { 3 } else { 1 };
     let bytes = mat.data_bytes_mut().map_err(failed)?;
     for i in 0..width * height {

@@ -42,6 +42,8 @@ pub struct Floors {
     down: [Taps; 2],
     /// And back.
     up: [Taps; 2],
+    /// The width of a cell of that, pixels of the frame.
+    common_px: f64,
 }
 
 impl Floors {
@@ -58,7 +60,10 @@ impl Floors {
     /// If the rectangle's sides aren't multiples of [`Floors::step`].
     pub fn new(rect: Rect, centre: FramePx, crop_px: f64) -> Self {
         let step = Self::step(crop_px);
-        assert!(rect.width().is_multiple_of(step) && rect.height().is_multiple_of(step), "{rect:?} by {step}");
+        assert!(
+            rect.width().is_multiple_of(step) && rect.height().is_multiple_of(step),
+            "{rect:?} by {step}"
+        );
         let fine: Vec<(usize, usize)> =
             (0..=step.ilog2()).map(|k| (rect.width() >> k, rect.height() >> k)).collect();
         let last = fine[fine.len() - 1];
@@ -71,7 +76,7 @@ impl Floors {
             (down, up)
         };
         let (columns, rows) = (axis(last.0, rect.x0, centre.x), axis(last.1, rect.y0, centre.y));
-        Self { fine, down: [columns.0, rows.0], up: [columns.1, rows.1] }
+        Self { fine, down: [columns.0, rows.0], up: [columns.1, rows.1], common_px: common }
     }
 
     /// How many bands there are, the residual included.
@@ -79,9 +84,12 @@ impl Floors {
         self.fine.len() + COMMON.len()
     }
 
-    /// How many of them stand on pixels of the frame; band k on cells of `2^k`.
-    pub fn n_fine(&self) -> usize {
-        self.fine.len()
+    /// The width of a cell of floor `k`, pixels of the frame.
+    pub(super) fn cell_px(&self, k: usize) -> f64 {
+        match k.checked_sub(self.fine.len()) {
+            None => (1_u64 << k) as f64,
+            Some(below) => self.common_px * (1_u64 << below) as f64,
+        }
     }
 
     /// Cells in a row of floor `k`.
@@ -162,7 +170,13 @@ impl Floors {
 ///
 /// # Panics
 /// If the planes haven't the rectangle's size.
-pub fn multi_band(difference: &mut [f32], mask: &[f32], floors: &Floors, n_small: usize, detail: &[Vec<f32>]) {
+pub fn multi_band(
+    difference: &mut [f32],
+    mask: &[f32],
+    floors: &Floors,
+    n_small: usize,
+    detail: &[Vec<f32>],
+) {
     assert_eq!(mask.len(), floors.fine[0].0 * floors.fine[0].1, "a mask of the rectangle's size");
     assert!(difference.len().is_multiple_of(mask.len()), "whole planes");
     let n_used = floors.n_bands().saturating_sub(n_small);

@@ -6,7 +6,9 @@ use std::{fmt::Write, io::Cursor};
 use image::{ImageFormat, RgbImage, imageops};
 use ndarray::{Array2, Array3};
 
-use super::{EvalReport, EvalSettings, FIRST_COMPOSITE, Gathered, OUTPUT, UNCHANGED, row::FrameScores, table};
+use super::{
+    EvalReport, EvalSettings, FIRST_COMPOSITE, Gathered, OUTPUT, UNCHANGED, row::FrameScores, table,
+};
 use crate::{
     frame::{Frame, Rect},
     measure::seam::worst_place,
@@ -212,7 +214,8 @@ fn worst(album: &Album) -> String {
         let pieces = [("target", &shot.target), ("output", &shot.output)];
         for (name, picture) in pieces {
             let url = data_url(picture, ImageFormat::Png);
-            let _ = write!(out, "<figure><img src=\"{url}\" alt=\"\"><figcaption>{name}</figcaption></figure>");
+            let _ =
+                write!(out, "<figure><img src=\"{url}\" alt=\"\"><figcaption>{name}</figcaption></figure>");
         }
         for (name, picture) in pieces {
             let url = data_url(&piece(picture, shot.place), ImageFormat::Png);
@@ -228,10 +231,8 @@ fn worst(album: &Album) -> String {
 /// The surroundings of a place, enlarged.
 fn piece(picture: &RgbImage, (x, y): (u32, u32)) -> RgbImage {
     let (w, h) = (PIECE_PX.min(picture.width()), PIECE_PX.min(picture.height()));
-    let (x, y) = (
-        x.saturating_sub(w / 2).min(picture.width() - w),
-        y.saturating_sub(h / 2).min(picture.height() - h),
-    );
+    let (x, y) =
+        (x.saturating_sub(w / 2).min(picture.width() - w), y.saturating_sub(h / 2).min(picture.height() - h));
     let cut = imageops::crop_imm(picture, x, y, w, h).to_image();
     imageops::resize(&cut, w * ENLARGED, h * ENLARGED, imageops::FilterType::Nearest)
 }
@@ -250,9 +251,9 @@ fn whole(frame: &Frame) -> RgbImage {
 fn rgb(picture: &Array3<f32>) -> RgbImage {
     let (_, h, w) = picture.dim();
     RgbImage::from_fn(w as u32, h as u32, |x, y| {
-        image::Rgb([0, 1, 2].map(|c| {
-            (picture[[c, y as usize, x as usize]] * 255.0).round().clamp(0.0, 255.0) as u8
-        }))
+        image::Rgb(
+            [0, 1, 2].map(|c| (picture[[c, y as usize, x as usize]] * 255.0).round().clamp(0.0, 255.0) as u8),
+        )
     })
 }
 
@@ -290,7 +291,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        for (text, want) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (text, want) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(base64(text.as_bytes()), want);
         }
     }

@@ -4,8 +4,7 @@ use ndarray::{Array2, Array3};
 use serde::Serialize;
 
 use crate::{
-    Result,
-    face,
+    Result, face,
     frame::{FoundFace, Frame, FramePx, Rect, Similarity},
     measure::{
         expression::{Expression, Reader, mesh_error},
@@ -101,7 +100,8 @@ impl Row {
 
     /// The mean of one score over the frames that have it.
     pub(super) fn mean(&self, score: impl Fn(&FrameScores) -> Option<f64>) -> Option<f64> {
-        let (sum, n) = self.frames.iter().filter_map(score).fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0));
+        let (sum, n) =
+            self.frames.iter().filter_map(score).fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0));
         (n > 0.0).then(|| sum / n)
     }
 
@@ -221,8 +221,16 @@ impl Beside<'_> {
             psnr_db: self.truth.and_then(|t| psnr(picture, t, inside)).map(|db| db.min(MAX_PSNR_DB)),
             ssim: self.truth.and_then(|t| ssim(picture, t, inside)),
             ms_ssim: self.truth.and_then(|t| ms_ssim(picture, t, inside)),
-            pose_nme: seen.points.as_ref().zip(self.target_seen.points.as_ref()).and_then(|(a, b)| mesh_error(a, b)),
-            expression_l1: seen.expression.as_ref().zip(self.target_seen.expression.as_ref()).map(|(a, b)| a.distance(b)),
+            pose_nme: seen
+                .points
+                .as_ref()
+                .zip(self.target_seen.points.as_ref())
+                .and_then(|(a, b)| mesh_error(a, b)),
+            expression_l1: seen
+                .expression
+                .as_ref()
+                .zip(self.target_seen.expression.as_ref())
+                .map(|(a, b)| a.distance(b)),
             tof: None,
             warp: None,
             s1: seam.map(|s| s.edge),

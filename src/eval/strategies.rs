@@ -35,11 +35,8 @@ pub(super) fn all(settings: &EvalSettings, has_faces: bool) -> Vec<Composite> {
     if !has_faces {
         return all;
     }
-    let plain = GradeSettings {
-        transfer: ColorTransfer::None,
-        match_contrast: false,
-        ..settings.grade.clone()
-    };
+    let plain =
+        GradeSettings { transfer: ColorTransfer::None, match_contrast: false, ..settings.grade.clone() };
     all.push(composite(HARD_PASTE, BlendMode::Paste, &plain, false));
     all.push(composite(FEATHER, BlendMode::Feather, &plain, false));
     if !settings.all_strategies {
@@ -80,7 +77,8 @@ pub(super) fn footage(path: &Path) -> Result<Vec<PathBuf>> {
     for entry in entries {
         let entry = entry.map_err(Error::io(path))?.path();
         let is_hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let is_text = entry.extension().is_some_and(|e| e == "json" || e == "jsonl" || e == "toml" || e == "txt");
+        let is_text =
+            entry.extension().is_some_and(|e| e == "json" || e == "jsonl" || e == "toml" || e == "txt");
         if entry.is_file() && !is_hidden && !is_text {
             files.push(entry);
         }

@@ -58,7 +58,10 @@ fn the_table_names_every_row() {
     let baselines = Baselines { hard_paste: Some(scores(22.0)), ..report.baselines };
     let strategies = vec![Strategy { name: "poisson".into(), scores: scores(23.0) }];
     let with = EvalReport { baselines, strategies, ..report };
-    assert!(with.to_string().contains("hard paste   22.00") && with.to_string().contains("poisson"), "{with}");
+    assert!(
+        with.to_string().contains("hard paste   22.00") && with.to_string().contains("poisson"),
+        "{with}"
+    );
     let json = serde_json::to_value(&with).unwrap();
     assert_eq!(json["psnr_face_db"], 24.25);
     assert_eq!(json["baselines"]["hard_paste"]["psnr_face_db"], 22.0);

@@ -38,7 +38,8 @@ pub fn retrieval<'a>(
     if faces.is_empty() || others.is_empty() {
         return None;
     }
-    let is_found = |face: &&Embedding| others.iter().all(|other| face.distance(&wanted) < face.distance(other));
+    let is_found =
+        |face: &&Embedding| others.iter().all(|other| face.distance(&wanted) < face.distance(other));
     Some(faces.iter().filter(is_found).count() as f64 / faces.len() as f64)
 }
 
@@ -62,7 +63,8 @@ mod tests {
     fn faces_are_found_that_lie_nearest_to_their_person() {
         let face = |x: f32| Embedding::from_values(vec![x, 0.0]);
         let (wanted, other) = (vec![face(0.9), face(1.1)], vec![face(0.0)]);
-        let found = retrieval(&[face(0.9), face(0.6), face(0.3), face(2.0)], &wanted, [&other[..]].into_iter());
+        let found =
+            retrieval(&[face(0.9), face(0.6), face(0.3), face(2.0)], &wanted, [&other[..]].into_iter());
         assert_eq!(found, Some(0.75));
         assert_eq!(retrieval(&[], &wanted, [&other[..]].into_iter()), None);
         assert_eq!(retrieval(&[face(1.0)], &wanted, std::iter::empty()), None);

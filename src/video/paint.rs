@@ -127,7 +127,12 @@ impl Picture {
                     }
                 }
                 let threshold = dither.at(sample_x, sample_y);
-                add(&mut row[sample_x * channel.step + channel.offset], sum / (total * total_x), threshold, channel);
+                add(
+                    &mut row[sample_x * channel.step + channel.offset],
+                    sum / (total * total_x),
+                    threshold,
+                    channel,
+                );
             }
         }
     }

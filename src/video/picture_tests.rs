@@ -98,6 +98,33 @@ fn ramp(rect: Rect, amplitude: f32) -> Array3<f32> {
     })
 }
 
+/// How many codes RGB may be off after painting: half a code of each channel, a whole one where 8 bits are dithered,
+/// through the matrix.
+fn n_codes_off(depth: u32) -> f32 {
+    if depth > 8 { 1.6 } else { 3.2 }
+}
+
+#[test]
+fn a_difference_of_less_than_a_code_is_there_on_average_and_zero_is_exact() {
+    let (w, h) = (64, 48);
+    let rect = Rect { x0: 0, y0: 0, x1: w, y1: h };
+    let mut picture = Picture::from_rgb8(w, h, &vec![100; 3 * w * h]);
+    let mut delta = Array3::from_elem((3, h, w), 0.3 / 255.0);
+    delta.slice_mut(ndarray::s![.., .., ..16]).fill(0.0);
+    picture.add_rgb(rect, &delta);
+    let after = picture.rgb_rect(rect) * 255.0;
+    assert!(after.slice(ndarray::s![.., .., ..16]).iter().all(|v| (v - 100.0).abs() < 1e-3));
+    let painted = after.slice(ndarray::s![.., .., 16..]);
+    let mean = painted.sum() / painted.len() as f32;
+    assert!((mean - 100.3).abs() < 0.02, "{mean}");
+    // A mixture of two neighbouring codes, evenly spread: each block of 8 x 8 has its share.
+    for x in (0..48).step_by(8) {
+        let block = painted.slice(ndarray::s![0, 8..16, x..x + 8]);
+        let share = (block.sum() / 64.0 - 100.0) / 0.3;
+        assert!((0.6..1.4).contains(&share), "{share}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_difference_of_zero_keeps_every_bit(format in any_format(), (size, rect) in any_size_and_rect(), seed: u64) {
@@ -151,10 +178,9 @@ proptest! {
         let (before, delta) = (picture.rgb_rect(rect), ramp(rect, 0.05));
         picture.add_rgb(rect, &delta);
         let moved = picture.rgb_rect(rect) - before;
-        // Half a code of each channel, through the matrix.
         let step = 1.0 / layout.channels[0].gain;
         let worst = (moved - &delta).iter().fold(0.0_f32, |worst, d| worst.max(d.abs()));
-        prop_assert!(worst < 1.6 * step, "off by {worst}, a code is {step}");
+        prop_assert!(worst < n_codes_off(layout.depth) * step, "off by {worst}, a code is {step}");
     }
 
     #[test]
@@ -178,7 +204,7 @@ proptest! {
         let moved = picture.rgb_rect(rect) - before;
         for (c, wanted) in wanted.iter().enumerate() {
             for d in moved.index_axis(ndarray::Axis(0), c) {
-                prop_assert!((d - wanted).abs() < 1.6 / layout.channels[0].gain, "{format:?} channel {c}: {d}, wanted {wanted}");
+                prop_assert!((d - wanted).abs() < n_codes_off(layout.depth) / layout.channels[0].gain, "{format:?} channel {c}: {d}, wanted {wanted}");
             }
         }
     }

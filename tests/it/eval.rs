@@ -56,7 +56,8 @@ fn the_truth_clips_score_what_their_calibration_says() {
         assert!(off(report.output.psnr_face_db, other) < 1.0, "truth/{k}: {report}");
         assert_eq!(report.truth.as_ref().and_then(|s| s.psnr_face_db), Some(100.0), "equal pictures");
         assert!(
-            off(report.truth.as_ref().and_then(|s| s.ssim_face), 1.0) < 1e-4 && report.output.ssim_face > report.baselines.unchanged.ssim_face
+            off(report.truth.as_ref().and_then(|s| s.ssim_face), 1.0) < 1e-4
+                && report.output.ssim_face > report.baselines.unchanged.ssim_face
         );
         // The same person is nearer than the other one, and what doesn't move like the target is told.
         let (output, unchanged) = (&report.output, &report.baselines.unchanged);
