@@ -1,8 +1,13 @@
 //! What may be typed. No logic: [`crate::settings`] says what was meant.
 
+mod blend;
+mod measure;
+
 use std::path::PathBuf;
 
+pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use measure::{BenchArgs, EvalArgs};
 
 /// Swaps the face in a video for a trained identity, and keeps everything else as it was.
 #[derive(Debug, Parser)]
@@ -68,43 +73,6 @@ pub enum DamageChoice {
 /// The identity that changes no face.
 pub const NO_IDENTITY: &str = "none";
 
-/// How a face meets the picture around it.
-#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
-pub enum BlendHow {
-    /// Cut out and pasted.
-    Paste,
-    /// One soft edge for all.
-    Feather,
-    /// The new face's gradients on the target's rim.
-    Poisson,
-    /// Each band of detail over its own width.
-    Multiband,
-}
-
-/// How colours are transferred, with the statistics of the face's inside in L*a*b*.
-#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
-pub enum ColorTransferHow {
-    /// Not at all.
-    None,
-    /// The mean.
-    Mean,
-    /// Mean and spread of each channel.
-    Reinhard,
-    /// Mean and covariance (Monge-Kantorovitch).
-    Mkl,
-    /// The whole distribution (sliced optimal transport).
-    Sot,
-}
-
-/// Yes or no.
-#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
-pub enum Switch {
-    /// Yes.
-    On,
-    /// No.
-    Off,
-}
-
 /// ONNX Runtime and the device that it runs on.
 #[derive(Debug, Args)]
 pub struct RuntimeArgs {
@@ -166,25 +134,9 @@ pub struct SwapArgs {
     /// Faces
     #[command(flatten)]
     pub analysis: AnalysisArgs,
-    /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5
-    #[arg(long, value_name = "SHARE")]
-    pub face_mask_blur: Option<f64>,
-    /// How many of the coarsest bands of detail keep the target's content: 2 gives all of its light and shade, the old
-    /// face's own included [default: 0]
-    #[arg(long, value_name = "N")]
-    pub target_bands: Option<usize>,
-    /// How the new face meets the picture around it; all but multiband are there to compare with
-    #[arg(long, value_enum, value_name = "HOW", default_value = "multiband")]
-    pub blend: BlendHow,
-    /// How the new face's colours are brought to the target's
-    #[arg(long, value_enum, value_name = "HOW", default_value = "mkl")]
-    pub color_transfer: ColorTransferHow,
-    /// Whether its contrast is brought to the target's
-    #[arg(long, value_enum, value_name = "ON|OFF", default_value = "on")]
-    pub match_contrast: Switch,
-    /// Whether its sharpness and grain are brought to the target's
-    #[arg(long, value_enum, value_name = "ON|OFF", default_value = "on")]
-    pub match_detail: Switch,
+    /// The composite
+    #[command(flatten)]
+    pub blend: BlendArgs,
     /// Encoder, e.g. libx264, libx265, ffv1 [default: the input's codec family]
     #[arg(long, value_name = "NAME")]
     pub output_video_encoder: Option<String>,
@@ -428,75 +380,4 @@ pub struct JitterArgs {
     /// Progress
     #[command(flatten)]
     pub progress: ProgressArgs,
-}
-
-/// `faceswap eval --output swapped.mp4 --target target.mp4 --truth hybrid.mp4`
-#[derive(Debug, Args)]
-pub struct EvalArgs {
-    /// The swapped video [default: the swap is made here, with --identity]
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// The video that was swapped
-    #[arg(long, value_name = "FILE")]
-    pub target: PathBuf,
-    /// What the swap ought to look like
-    #[arg(long, value_name = "FILE")]
-    pub truth: Option<PathBuf>,
-    /// Where to score: a grey video, white inside
-    #[arg(long, value_name = "FILE")]
-    pub region: Option<PathBuf>,
-    /// Footage of the wanted person, a file or a folder [default: the truth]
-    #[arg(long, value_name = "PATH")]
-    pub reference: Option<PathBuf>,
-    /// Footage of other people, among whom the wanted person must be found
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub others: Vec<PathBuf>,
-    /// The wanted person in the target's place and pose, frame by frame (rendered truth): stands in for the network,
-    /// which isolates the composite
-    #[arg(long, value_name = "FILE")]
-    pub rendered: Option<PathBuf>,
-    /// Score all ways to make a composite as well
-    #[arg(long)]
-    pub strategies: bool,
-    /// Write a page with numbers, plots and the worst frames
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-    /// The identity of the swap: its seam is looked for where it is, and its baselines are scored as well
-    #[arg(short, long, value_name = "NAME")]
-    pub identity: Option<String>,
-    /// Take every Nth frame
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub every: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Where identities lie
-    #[command(flatten)]
-    pub models: ModelArgs,
-    /// Device
-    #[command(flatten)]
-    pub runtime: RuntimeArgs,
-}
-
-/// `faceswap bench`
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// A clip to measure on [default: one that is made here, at 720p, 1080p and 2160p]
-    #[arg(value_name = "CLIP")]
-    pub clip: Option<PathBuf>,
-    /// Whose face goes in
-    #[arg(short, long, value_name = "NAME", default_value = "B")]
-    pub identity: String,
-    /// Frames of each made clip
-    #[arg(long, value_name = "N", default_value_t = 60)]
-    pub frames: u64,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Where identities lie
-    #[command(flatten)]
-    pub models: ModelArgs,
-    /// Device
-    #[command(flatten)]
-    pub runtime: RuntimeArgs,
 }

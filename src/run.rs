@@ -61,10 +61,10 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     settings.segment_frames = checked("--segment-frames", args.segment_frames, 8..=1_000_000)? as u64;
     settings.resume = if args.no_resume { Resume::Anew } else { Resume::GoOn };
     settings.faces = analysis_settings(&args.analysis)?;
-    if let Some(blur) = args.face_mask_blur {
+    if let Some(blur) = args.blend.face_mask_blur {
         settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;
     }
-    if let Some(n) = args.target_bands {
+    if let Some(n) = args.blend.target_bands {
         settings.blend.small_bands_from_target = checked("--target-bands", n, 0..=4)?;
     }
     settings.decode.max_pixels = checked("--max-pixels", args.max_pixels, 1..=usize::MAX >> 8)?;
@@ -73,10 +73,10 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         cli::DamageChoice::Skip => OnDamage::Skip,
         cli::DamageChoice::Stop => OnDamage::Stop,
     };
-    settings.blend.mode = blend_mode(args.blend);
-    settings.blend.match_detail = args.match_detail == cli::Switch::On;
-    settings.grade.transfer = color_transfer(args.color_transfer);
-    settings.grade.match_contrast = args.match_contrast == cli::Switch::On;
+    settings.blend.mode = blend_mode(args.blend.blend);
+    settings.blend.match_detail = args.blend.match_detail == cli::Switch::On;
+    settings.grade.transfer = color_transfer(args.blend.color_transfer);
+    settings.grade.match_contrast = args.blend.match_contrast == cli::Switch::On;
     settings.encode.encoder = args.output_video_encoder;
     settings.encode.preset = args.output_video_preset;
     settings.encode.quality = args

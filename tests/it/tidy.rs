@@ -64,7 +64,7 @@ fn each_heavy_crate_has_one_home() {
     assert_only(&["ort::", "use ort"], &["nn.rs"]);
     assert_only(&["ffmpeg_next", "ff::"], &["video"]);
     assert_only(&["burn::", "use burn"], &["train"]);
-    assert_only(&["clap::", "use clap"], &["cli.rs", "main.rs"]);
+    assert_only(&["clap::", "use clap"], &["cli.rs", "cli", "main.rs"]);
     assert_only(&["indicatif::", "use indicatif"], &["progress.rs"]);
     let opencv = naming(&["opencv::", "use opencv"]);
     assert!(opencv.len() <= 2, "OpenCV is named in {opencv:?}");

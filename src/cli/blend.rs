@@ -1,0 +1,64 @@
+//! How new faces are put into the picture.
+
+use clap::{Args, ValueEnum};
+
+/// How a face meets the picture around it.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum BlendHow {
+    /// Cut out and pasted.
+    Paste,
+    /// One soft edge for all.
+    Feather,
+    /// The new face's gradients on the target's rim.
+    Poisson,
+    /// Each band of detail over its own width.
+    Multiband,
+}
+
+/// How colours are transferred, with the statistics of the face's inside in L*a*b*.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum ColorTransferHow {
+    /// Not at all.
+    None,
+    /// The mean.
+    Mean,
+    /// Mean and spread of each channel.
+    Reinhard,
+    /// Mean and covariance (Monge-Kantorovitch).
+    Mkl,
+    /// The whole distribution (sliced optimal transport).
+    Sot,
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+/// The composite.
+#[derive(Debug, Args)]
+pub struct BlendArgs {
+    /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5
+    #[arg(long, value_name = "SHARE")]
+    pub face_mask_blur: Option<f64>,
+    /// How many of the coarsest bands of detail keep the target's content: 2 gives all of its light and shade, the old
+    /// face's own included [default: 0]
+    #[arg(long, value_name = "N")]
+    pub target_bands: Option<usize>,
+    /// How the new face meets the picture around it; all but multiband are there to compare with
+    #[arg(long, value_enum, value_name = "HOW", default_value = "multiband")]
+    pub blend: BlendHow,
+    /// How the new face's colours are brought to the target's
+    #[arg(long, value_enum, value_name = "HOW", default_value = "mkl")]
+    pub color_transfer: ColorTransferHow,
+    /// Whether its contrast is brought to the target's
+    #[arg(long, value_enum, value_name = "ON|OFF", default_value = "on")]
+    pub match_contrast: Switch,
+    /// Whether its sharpness and grain are brought to the target's
+    #[arg(long, value_enum, value_name = "ON|OFF", default_value = "on")]
+    pub match_detail: Switch,
+}
