@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     blend::{Grader, blend},
     cast::Cast,
-    face::Analysis,
+    face::{Analysis, Masker},
     frame::Swapped,
     line::single,
     pipeline::{self, Swap},
@@ -90,7 +90,8 @@ impl Job<'_> {
                 let analysis = Analysis::new(runtime, &self.settings.faces, 0, 1)?;
                 let tracked = analysis.picking(cast.picks()).single(frame)?;
                 let mut swapper = Swapper::for_cast(runtime, cast, self.settings.batch)?;
-                let swapped: Swapped = single(&mut swapper, tracked)?;
+                let mut swapped: Swapped = single(&mut swapper, tracked)?;
+                Masker::new(runtime, &self.settings.mask_types)?.look(&mut swapped)?;
                 let swapped = single(&mut Grader::new(&self.settings.grade), swapped)?;
                 let n_faces = swapped.faces.len();
                 (blend(swapped, &self.settings.blend)?, n_faces)

@@ -16,7 +16,7 @@ use crate::{
     Error, Result,
     blend::{Grader, blend},
     cast::Cast,
-    face::Analysis,
+    face::{Analysis, Masker},
     frame::{Blended, Frame, Swapped},
     line::{self, Meter},
     nn::Runtime,
@@ -77,10 +77,12 @@ pub fn swap_video(
             let frames = line.source("decode", starting_at(begin, frames, &mut n_decoded, watch.stop))?;
             let finished = match stages {
                 None => line.parallel("pass", frames, vec![pass])?,
-                Some((analysis, swapper)) => {
+                Some(Stages { analysis, swapper, maskers }) => {
                     let tracked = analysis.into_line(&mut line, frames)?;
                     let swapped = line.stage("swap", tracked, swapper)?;
-                    let graded = line.stage("grade", swapped, Grader::new(&settings.grade))?;
+                    let maskers = maskers.into_iter().map(Masker::into_worker).collect();
+                    let masked = line.parallel("mask", swapped, maskers)?;
+                    let graded = line.stage("grade", masked, Grader::new(&settings.grade))?;
                     line.parallel("blend", graded, blenders(settings))?
                 }
             };
@@ -128,21 +130,33 @@ pub fn swap_video(
     })
 }
 
-/// What stands between the decoder and the blending when faces are swapped.
+/// What stands between the decoder and the blending.
+struct Stages {
+    analysis: Analysis,
+    swapper: Swapper,
+    maskers: Vec<Masker>,
+}
+
+/// The stages of a stretch when faces are swapped.
 fn swap_stages(
     Swap { cast, runtime }: Swap<'_>,
     settings: &SwapSettings,
     quarter_turns: u8,
     seams: Seams,
     stretch: Stretch,
-) -> Result<(Analysis, Swapper)> {
+) -> Result<Stages> {
     let mut analysis = Analysis::new(runtime, &settings.faces, quarter_turns, settings.n_workers)?;
     analysis = analysis.picking(cast.picks());
     analysis.tracker = analysis.tracker.remembering(seams);
     if let Some(memory) = stretch.memory {
         analysis.tracker = analysis.tracker.recalling(*memory);
     }
-    Ok((analysis, Swapper::for_cast(runtime, cast, settings.batch)?))
+    let maskers = (0..settings.n_workers).map(|_| Masker::new(runtime, &settings.mask_types));
+    Ok(Stages {
+        analysis,
+        swapper: Swapper::for_cast(runtime, cast, settings.batch)?,
+        maskers: maskers.collect::<Result<_>>()?,
+    })
 }
 
 /// The worker of a line that changes nothing.

@@ -12,7 +12,7 @@ use crate::{
     blend::{BlendMode, ColorTransfer},
     cast::{Cast, Role},
     cli, doctor, eval, extract,
-    face::{AnalysisSettings, DetectEvery, Pick, Reference},
+    face::{AnalysisSettings, DetectEvery, MaskType, Pick, Reference},
     nn::{Provider, Runtime, RuntimeSettings},
     pipeline::Swap,
     progress::{Style, Watch},
@@ -61,6 +61,10 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     settings.segment_frames = checked("--segment-frames", args.segment_frames, 8..=1_000_000)? as u64;
     settings.resume = if args.no_resume { Resume::Anew } else { Resume::GoOn };
     settings.faces = analysis_settings(&args.analysis)?;
+    if !args.blend.face_mask_types.is_empty() {
+        let types = args.blend.face_mask_types.iter().map(|name| MaskType::parse(name));
+        settings.mask_types = types.collect::<Result<_>>()?;
+    }
     if let Some(blur) = args.blend.face_mask_blur {
         settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;
     }
@@ -109,7 +113,7 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     record.write()?;
     if let (Some(path), Ok(_), Some((cast, runtime))) = (overlay, &outcome, &networks) {
         let survey = Survey { picks: cast.picks(), ..everybody(runtime, &settings.faces) };
-        survey::overlay::overlay(&input, path, &settings.encode, &survey, &mut watch)?;
+        survey::overlay::overlay(&input, path, &settings.encode, &settings.mask_types, &survey, &mut watch)?;
     }
     outcome
 }

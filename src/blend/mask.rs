@@ -1,5 +1,7 @@
 //! Where the new face goes, softened to the inside only: what is outside the face's outline is never touched.
 
+use ndarray::Array2;
+
 use super::resample::{Filter, resize};
 use crate::{face::hull_mask, frame::NewFace};
 
@@ -7,18 +9,38 @@ use crate::{face::hull_mask, frame::NewFace};
 /// pixel.
 const MAX_DISTANCE_SIDE: usize = 256;
 
-/// Where a new face goes, a square of `side` over its crop, 0..=1 with antialiased edges: where its points lie, the
+/// Where a new face is seen, a square of `side` over its crop, 0..=1 with antialiased edges: where its points lie, the
 /// network sees its face, and nothing is in front of the old one.
 pub(super) fn outline(face: &NewFace, side: usize) -> Vec<f32> {
-    let alignment = face.alignment.scaled(side as f64 / face.pixels.dim().1 as f64);
-    let (mut outline, _) = hull_mask(&face.face.points, &alignment, side).into_raw_vec_and_offset();
-    for seen in [&face.mask, &face.visible].into_iter().flatten() {
-        let from = seen.dim().0;
-        let flat: Vec<f32> = seen.iter().copied().collect();
-        let seen = resize(&flat, from, side, Filter::Linear);
-        outline.iter_mut().zip(&seen).for_each(|(o, s)| *o *= s.clamp(0.0, 1.0));
-    }
+    let mut outline = contour(face, side);
+    multiply(&mut outline, side, face.visible.as_ref());
     outline
+}
+
+/// Where a new face goes: its contour, softened over `feather` as by [`feathered`], without what is in front of it.
+///
+/// Unlike the face's own edge, that of a hand is where it is seen: softened inwards, it would leave a rim of the old
+/// face around the hand.
+pub(super) fn placed(face: &NewFace, side: usize, feather: f64) -> Vec<f32> {
+    let mut mask = feathered(&contour(face, side), side, feather);
+    multiply(&mut mask, side, face.visible.as_ref());
+    mask
+}
+
+/// Where a face's points lie and the network sees it.
+fn contour(face: &NewFace, side: usize) -> Vec<f32> {
+    let alignment = face.alignment.scaled(side as f64 / face.pixels.dim().1 as f64);
+    let (mut contour, _) = hull_mask(&face.face.points, &alignment, side).into_raw_vec_and_offset();
+    multiply(&mut contour, side, face.mask.as_ref());
+    contour
+}
+
+fn multiply(mask: &mut [f32], side: usize, seen: Option<&Array2<f32>>) {
+    let Some(seen) = seen else { return };
+    let from = seen.dim().0;
+    let flat: Vec<f32> = seen.iter().copied().collect();
+    let seen = resize(&flat, from, side, Filter::Linear);
+    mask.iter_mut().zip(&seen).for_each(|(m, s)| *m *= s.clamp(0.0, 1.0));
 }
 
 /// `mask` (0..=1, of `side`), softened over `feather` (share of the side) from its edge inwards.

@@ -6,7 +6,7 @@ use ndarray::{Array2, Array3};
 
 use super::{
     detail,
-    mask::{feathered, outline},
+    mask::placed,
     poisson,
     pyramid::{Floors, multi_band},
     warp::{Quads, mask_to_frame, reach},
@@ -127,7 +127,7 @@ impl Place {
         let side = ((crop_px / SIDE_STEP as f64).ceil() as usize * SIDE_STEP).clamp(MIN_SIDE, MAX_SIDE);
         let alignment = face.alignment.scaled(side as f64 / from);
         let feather = if settings.mode == BlendMode::Paste { 0.0 } else { settings.feather };
-        let mask = feathered(&outline(face, side), side, feather);
+        let mask = placed(face, side, feather);
         let inner = reach(&mask, side, &alignment, size_px)?;
         let rect = match settings.mode {
             BlendMode::MultiBand => widened(inner, (ROOM * crop_px) as usize, Floors::step(crop_px)),

@@ -60,11 +60,22 @@ impl Region {
         }
     }
 
+    /// The same square, `factor` times as large.
+    #[must_use]
+    pub fn enlarged(self, factor: f64) -> Self {
+        Self { side: factor * self.side, ..self }
+    }
+
     /// From the frame to the network's picture.
     fn alignment(&self) -> Similarity {
-        let scale = SIDE as f64 / self.side;
+        self.alignment_to(SIDE)
+    }
+
+    /// From the frame to a picture of `side_px` of the square.
+    pub fn alignment_to(&self, side_px: usize) -> Similarity {
+        let scale = side_px as f64 / self.side;
         let (a, b) = (scale * self.angle.cos(), -scale * self.angle.sin());
-        let half = 0.5 * SIDE as f64;
+        let half = 0.5 * side_px as f64;
         let FramePx { x, y } = self.centre;
         Similarity { a, b, tx: half - (a * x - b * y), ty: half - (b * x + a * y) }
     }

@@ -27,6 +27,7 @@ pub mod reference;
 
 pub mod align;
 mod hull;
+pub mod masks;
 pub mod mesh;
 mod mirror;
 mod resample;
@@ -40,6 +41,7 @@ pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
 pub use landmark::{LandmarkSettings, Refine};
+pub use masks::{MaskType, Masker};
 pub use memory::Memory;
 pub use reference::Reference;
 pub use track::{Tracker, TrackerSettings};

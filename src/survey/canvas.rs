@@ -43,8 +43,8 @@ impl Canvas {
     /// A straight line, `thickness` pixels wide.
     pub fn line(&mut self, from: FramePx, to: FramePx, thickness: usize, colour: Colour) {
         let length = (to.x - from.x).hypot(to.y - from.y);
-        // What is longer than any picture isn't worth the time.
-        let n_steps = if length < 1e5 { length.ceil() as usize } else { 0 };
+        // Steps of half a pixel leave no gaps; what is longer than any picture isn't worth the time.
+        let n_steps = if length < 1e5 { (2.0 * length).ceil() as usize } else { 0 };
         for i in 0..=n_steps {
             let t = i as f64 / n_steps.max(1) as f64;
             let p = FramePx { x: from.x + t * (to.x - from.x), y: from.y + t * (to.y - from.y) };

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Result,
-    face::mesh,
+    face::{self, MaskType, Masker, Template, mesh},
     face_set::rgb8_from_crop,
     frame::{Face, Frame, FramePx, Origin, Rect, Tracked},
     progress::Watch,
@@ -19,11 +19,15 @@ use crate::{
 
 /// Colour of the points as they were measured.
 const MEASURED: [u8; 3] = [235, 60, 60];
+/// What the masks say lies in front of a face is tinted with this.
+const COVERED: [f32; 3] = [255.0, 40.0, 40.0];
+/// Side of the crop in which masks are asked for, pixels.
+const MASK_PX: usize = 256;
 /// The axes of the head: to its left, down, forwards.
 const AXES: [[u8; 3]; 3] = [[255, 80, 80], [80, 255, 80], [90, 140, 255]];
 
-/// Writes `input` with its faces' boxes, numbers, points, axes, outlines and tremor drawn in; sound and timestamps
-/// stay as they are.
+/// Writes `input` with its faces' boxes, numbers, points, axes, outlines, tremor, and what the masks of `types` say
+/// lies in front of them drawn in; sound and timestamps stay as they are.
 ///
 /// # Errors
 /// Those of [`Survey::run`] and of [`ClipWriter`].
@@ -31,30 +35,32 @@ pub fn overlay(
     input: &Path,
     output: &Path,
     settings: &EncodeSettings,
+    types: &[MaskType],
     survey: &Survey<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
     let mut before: Vec<Face> = Vec::new();
-    let mut drawn = |tracked: Tracked| {
+    let mut masker = Masker::new(survey.runtime, types)?;
+    let mut drawn = |tracked: Tracked| -> Result<Frame> {
         let Tracked { mut frame, faces, .. } = tracked;
-        draw(&mut frame, &faces, &before);
+        draw(&mut frame, &faces, &before, &mut masker)?;
         before = faces;
-        frame
+        Ok(frame)
     };
     if video::is_picture(input) {
         return survey.run(input, watch, |tracked| {
-            video::write_picture(output, &drawn(tracked).picture, input, settings.label.as_deref())
+            video::write_picture(output, &drawn(tracked)?.picture, input, settings.label.as_deref())
         });
     }
     let mut file = ClipWriter::copying(input, output, &video::probe(input)?, settings)?;
-    survey.run(input, watch, |tracked| file.write(drawn(tracked)))?;
+    survey.run(input, watch, |tracked| file.write(drawn(tracked)?))?;
     file.commit().map(drop)
 }
 
 /// Draws the faces of a frame; `before` are those of the frame before it.
-fn draw(frame: &mut Frame, faces: &[Face], before: &[Face]) {
+fn draw(frame: &mut Frame, faces: &[Face], before: &[Face], masker: &mut Masker) -> Result<()> {
     if faces.is_empty() {
-        return;
+        return Ok(());
     }
     let (w, h) = frame.picture.size_px();
     let whole = Rect { x0: 0, y0: 0, x1: w, y1: h };
@@ -63,6 +69,7 @@ fn draw(frame: &mut Frame, faces: &[Face], before: &[Face]) {
     let blank = canvas.image.clone();
     let scale = (h.min(w) / 360).max(1);
     for face in faces {
+        tint_covered(&mut canvas, frame, face, masker)?;
         draw_face(&mut canvas, face, before.iter().find(|other| other.track == face.track), scale);
     }
     // What isn't drawn on keeps its bits.
@@ -72,6 +79,29 @@ fn draw(frame: &mut Frame, faces: &[Face], before: &[Face]) {
         if new == old_byte { 0.0 } else { f32::from(new.0[c]) / 255.0 - old[[c, y, x]] }
     });
     frame.picture.add_rgb(whole, &delta);
+    Ok(())
+}
+
+/// Tints what lies in front of a face within its outline.
+fn tint_covered(canvas: &mut Canvas, frame: &Frame, face: &Face, masker: &mut Masker) -> Result<()> {
+    let alignment = face::align(&face.points, &Template::default(), face::DEFAULT_MARGIN, MASK_PX);
+    let Some(visible) = masker.visible(&frame.picture, &face.points, &alignment)? else { return Ok(()) };
+    let hull = face::hull_mask(&face.points, &alignment, MASK_PX);
+    let (w, h) = canvas.image.dimensions();
+    let [x0, y0, x1, y1] = mesh::bounds(&face.points).map(|v| v.max(0.0) as u32);
+    for y in y0..y1.min(h) {
+        for x in x0..x1.min(w) {
+            let p = alignment.to_crop(FramePx { x: f64::from(x) + 0.5, y: f64::from(y) + 0.5 });
+            let place = [p.y.max(0.0) as usize, p.x.max(0.0) as usize];
+            let (Some(hull), Some(visible)) = (hull.get(place), visible.get(place)) else { continue };
+            let part = 0.6 * hull * (1.0 - visible);
+            let pixel = &mut canvas.image.get_pixel_mut(x, y).0;
+            for (value, tint) in pixel.iter_mut().zip(COVERED) {
+                *value = (f32::from(*value) * (1.0 - part) + tint * part) as u8;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn draw_face(canvas: &mut Canvas, face: &Face, before: Option<&Face>, scale: usize) {

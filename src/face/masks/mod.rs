@@ -1,0 +1,162 @@
+//! What of a face is in view: where a hand, a cup or anything else lies in front of it, the old picture stays.
+//!
+//! Each [`MaskType`] is a network of its own that looks at its own part of the frame. What they say is multiplied, on
+//! one square grid over the crop of the new face.
+
+mod hands;
+mod palm;
+mod person;
+
+use ndarray::Array2;
+
+use self::{hands::Hands, person::Person};
+use crate::{
+    Error, Result,
+    frame::{CropPx, FramePx, Similarity, Swapped},
+    nn::Runtime,
+    video::Picture,
+};
+
+/// Side of the grid on which masks are joined.
+const SIDE: usize = 256;
+
+/// What limits the place of a new face.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum MaskType {
+    /// The outline of the face's points. It always does.
+    Hull,
+    /// What belongs to a person, hands included: keeps cups and microphones in front.
+    Person,
+    /// Hands, found by their palms and drawn from their joints.
+    Hands,
+}
+
+impl MaskType {
+    /// `hull`, `person`, `hands`.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] with the choices.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "hull" => Ok(Self::Hull),
+            "person" => Ok(Self::Person),
+            "hands" => Ok(Self::Hands),
+            _ => Err(Error::setting("--face-mask-types", text, "the choices are hull, person and hands")),
+        }
+    }
+}
+
+/// Finds what lies in front of faces. It belongs to one thread.
+#[derive(Debug)]
+pub struct Masker {
+    person: Option<Person>,
+    hands: Option<Hands>,
+}
+
+/// A map over a square of the frame, 0..=1 in each of its pixels.
+#[derive(Debug)]
+struct Map {
+    values: Array2<f32>,
+    /// From the frame to its pixels.
+    alignment: Similarity,
+}
+
+impl Masker {
+    /// Loads the networks of `types`, which lie in the program.
+    ///
+    /// # Errors
+    /// As [`Runtime::network`].
+    pub fn new(runtime: &Runtime, types: &[MaskType]) -> Result<Self> {
+        let has = |kind: MaskType| types.contains(&kind);
+        Ok(Self {
+            person: has(MaskType::Person).then(|| Person::new(runtime)).transpose()?,
+            hands: has(MaskType::Hands).then(|| Hands::new(runtime)).transpose()?,
+        })
+    }
+
+    /// The masker as a worker of the line.
+    pub fn into_worker(mut self) -> impl FnMut(Swapped) -> Result<Swapped> + Send {
+        move |mut swapped| {
+            self.look(&mut swapped)?;
+            Ok(swapped)
+        }
+    }
+
+    /// Says of all new faces of a frame what of the old ones is in view.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when a network fails.
+    pub fn look(&mut self, swapped: &mut Swapped) -> Result<()> {
+        for face in &mut swapped.faces {
+            let side = face.pixels.dim().1.max(1) as f64;
+            let alignment = face.alignment.scaled(SIDE as f64 / side);
+            face.visible = self.visible(&swapped.frame.picture, &face.face.points, &alignment)?;
+        }
+        Ok(())
+    }
+
+    /// What of a face is in view, `[256, 256]`, 0..=1, over the crop of `alignment`; `None` when nobody looks.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when a network fails.
+    pub fn visible(
+        &mut self,
+        picture: &Picture,
+        points: &[FramePx],
+        alignment: &Similarity,
+    ) -> Result<Option<Array2<f32>>> {
+        let mut maps = Vec::new();
+        if let Some(person) = &mut self.person {
+            maps.push(person.look(picture, points)?);
+        }
+        let hands = match &mut self.hands {
+            Some(hands) => Some(hands.look(picture, points)?),
+            None => None,
+        };
+        if maps.is_empty() && hands.is_none() {
+            return Ok(None);
+        }
+        let mut visible = Array2::ones([SIDE, SIDE]);
+        for map in maps {
+            map.multiply(&mut visible, alignment);
+        }
+        for hand in hands.iter().flatten() {
+            hand.cover(&mut visible, alignment);
+        }
+        Ok(Some(visible))
+    }
+}
+
+impl Map {
+    /// Multiplies a map over the crop of `alignment` by this one; what lies outside this one is left alone.
+    fn multiply(&self, grid: &mut Array2<f32>, alignment: &Similarity) {
+        let (height, width) = self.values.dim();
+        for ((y, x), to) in grid.indexed_iter_mut() {
+            let p = alignment.to_frame(CropPx { x: x as f64 + 0.5, y: y as f64 + 0.5 });
+            let CropPx { x, y } = self.alignment.to_crop(p);
+            let (x, y) = (x - 0.5, y - 0.5);
+            if x < -0.5 || y < -0.5 || x > width as f64 - 0.5 || y > height as f64 - 0.5 {
+                continue;
+            }
+            let at = |x: f64, y: f64| {
+                let clamped = |v: f64, length: usize| (v.max(0.0) as usize).min(length - 1);
+                self.values[[clamped(y, height), clamped(x, width)]]
+            };
+            let (fx, fy) = ((x - x.floor()) as f32, (y - y.floor()) as f32);
+            let (x0, y0) = (x.floor(), y.floor());
+            let above = at(x0, y0) * (1.0 - fx) + at(x0 + 1.0, y0) * fx;
+            let below = at(x0, y0 + 1.0) * (1.0 - fx) + at(x0 + 1.0, y0 + 1.0) * fx;
+            *to *= above * (1.0 - fy) + below * fy;
+        }
+    }
+}
+
+/// A step from 0 to 1 around `middle`, `width` wide, so that a faint doubt leaves no ghost.
+fn decided(v: f32, middle: f32, width: f32) -> f32 {
+    let t = ((v - middle) / width + 0.5).clamp(0.0, 1.0);
+    t * t * (3.0 - 2.0 * t)
+}
+
+#[cfg(test)]
+#[path = "masks_tests.rs"]
+mod tests;
