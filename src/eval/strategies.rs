@@ -43,26 +43,26 @@ pub(super) fn all(settings: &EvalSettings, has_faces: bool) -> Vec<Composite> {
         return all;
     }
     all.push(composite("poisson", BlendMode::Poisson, &plain, true));
-    for n_small in [0, 1, 2] {
-        let contrast = GradeSettings { match_contrast: true, ..plain.clone() };
-        let mut add = |name: String, grade: &GradeSettings, match_detail: bool| {
-            let mut composite = composite(&name, BlendMode::MultiBand, grade, true);
-            composite.blend.small_bands_from_target = n_small;
-            composite.blend.match_detail = match_detail;
-            all.push(composite);
-        };
-        add(format!("multiband {n_small}"), &plain, false);
-        add(format!("multiband {n_small} + detail"), &plain, true);
-        add(format!("multiband {n_small} + detail + contrast"), &contrast, true);
-        for (name, transfer) in [
-            ("mean", ColorTransfer::Mean),
-            ("reinhard", ColorTransfer::Reinhard),
-            ("mkl", ColorTransfer::Mkl),
-            ("sot", ColorTransfer::Sot),
-        ] {
-            let grade = GradeSettings { transfer, match_contrast: true, ..settings.grade.clone() };
-            add(format!("multiband {n_small} + detail + contrast + {name}"), &grade, true);
-        }
+    let mut add = |name: &str, n_small: usize, grade: &GradeSettings, match_detail: bool| {
+        let mut composite = composite(name, BlendMode::MultiBand, grade, true);
+        composite.blend.small_bands_from_target = n_small;
+        composite.blend.match_detail = match_detail;
+        all.push(composite);
+    };
+    for n_small in 0..3 {
+        add(&format!("multiband, {n_small} bands of the target"), n_small, &plain, false);
+    }
+    let contrast = GradeSettings { match_contrast: true, ..plain.clone() };
+    add("multiband + detail", 0, &plain, true);
+    add("multiband + detail + contrast", 0, &contrast, true);
+    for (name, transfer) in [
+        ("mean", ColorTransfer::Mean),
+        ("reinhard", ColorTransfer::Reinhard),
+        ("mkl", ColorTransfer::Mkl),
+        ("sot", ColorTransfer::Sot),
+    ] {
+        let grade = GradeSettings { transfer, ..contrast.clone() };
+        add(&format!("multiband + detail + contrast + {name}"), 0, &grade, true);
     }
     all
 }
