@@ -30,6 +30,10 @@ pub enum Command {
     /// Train one encoder and a decoder for each identity (needs the cargo feature `train`).
     #[cfg(feature = "train")]
     Train(TrainArgs),
+    /// Train a small network that labels pixels: what covers a face, or where it was blended in (needs the cargo
+    /// feature `train`).
+    #[cfg(feature = "train")]
+    TrainLabels(TrainLabelsArgs),
     /// Write one identity of a training as a bundle that can swap (needs the cargo feature `train`).
     #[cfg(feature = "train")]
     Export(ExportArgs),
@@ -282,6 +286,42 @@ pub struct TrainArgs {
     /// A face set that is never trained on, shown in the preview
     #[arg(long, value_name = "DIR")]
     pub preview: Option<PathBuf>,
+    /// Device: cpu, libtorch, cuda (as far as compiled in)
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// `faceswap train-labels occlusion --faces faces/crowd -o models/occlusion_128.onnx`
+#[cfg(feature = "train")]
+#[derive(Debug, Args)]
+pub struct TrainLabelsArgs {
+    /// What is labelled: occlusion (what is in front of a face) or seam (where a face was blended in)
+    #[arg(value_name = "TASK")]
+    pub task: String,
+    /// A face set; the labels are made, so any faces will do
+    #[arg(long = "faces", required = true, value_name = "DIR")]
+    pub faces: Vec<PathBuf>,
+    /// The ONNX file; a picture beside it shows what the network says
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// A network of an earlier training to go on from
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    /// Pictures in a step
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub batch: usize,
+    /// Steps
+    #[arg(long, value_name = "N", default_value_t = 3_000)]
+    pub steps: u64,
+    /// Adam's learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 2e-3)]
+    pub learning_rate: f64,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
     /// Device: cpu, libtorch, cuda (as far as compiled in)
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,

@@ -36,6 +36,8 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         #[cfg(feature = "train")]
         Some(Command::Train(args)) => train(args, stop),
         #[cfg(feature = "train")]
+        Some(Command::TrainLabels(args)) => train_labels(args, stop),
+        #[cfg(feature = "train")]
         Some(Command::Export(args)) => export(args),
         Some(Command::Faces(args)) => faces(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),
@@ -351,6 +353,25 @@ fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> {
     };
     let watch = Watch::new(style(&args.progress), stop);
     train::train(&settings, &mut |progress| watch.line(&progress.to_string()), stop)?;
+    Ok(Outcome::Whole)
+}
+
+#[cfg(feature = "train")]
+fn train_labels(args: cli::TrainLabelsArgs, stop: &AtomicBool) -> Result<Outcome> {
+    use crate::train::{self, Device, LabelSettings};
+    let settings = LabelSettings {
+        task: args.task.parse()?,
+        faces: args.faces,
+        out: args.output,
+        init: args.init,
+        batch: checked("--batch", args.batch, 1..=256)?,
+        n_steps: checked("--steps", args.steps as usize, 1..=10_000_000)? as u64,
+        learning_rate: checked_f64("--learning-rate", args.learning_rate, 1e-7..=1.0)?,
+        seed: args.seed,
+        device: Device::by_name(&args.device)?,
+    };
+    let watch = Watch::new(style(&args.progress), stop);
+    train::train_labels(&settings, &mut |progress| watch.line(&progress.to_string()), stop)?;
     Ok(Outcome::Whole)
 }
 

@@ -189,7 +189,8 @@ fn planted_decoder<B: Backend>(
     decoder
 }
 
-fn put<B: Backend>(conv: &mut Conv2d<B>, filter: &Filter, device: &B::Device) {
+/// Gives a convolution the weights of a filter of its shape.
+pub(super) fn put<B: Backend>(conv: &mut Conv2d<B>, filter: &Filter, device: &B::Device) {
     let weight = TensorData::new(filter.weight.clone(), filter.dims);
     conv.weight = Param::from_tensor(Tensor::from_data(weight, device));
     let bias = TensorData::new(filter.bias.clone(), [filter.bias.len()]);

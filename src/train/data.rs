@@ -202,7 +202,7 @@ fn weight_map(mask: &GrayImage, points: &[[f32; 2]]) -> Vec<u8> {
 }
 
 /// One number out of several (the finaliser of splitmix64, Steele et al. 2014).
-fn mixed(parts: &[u64]) -> u64 {
+pub(super) fn mixed(parts: &[u64]) -> u64 {
     parts.iter().fold(0x9e37_79b9_7f4a_7c15, |h, part| {
         let mut z = (h ^ part).wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

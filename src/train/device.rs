@@ -6,6 +6,7 @@ use burn::backend::{Autodiff, Flex};
 
 use super::{
     TrainProgress, TrainSettings,
+    dense::{self, LabelProgress, LabelSettings},
     step::{Material, Trainer},
 };
 use crate::{Error, Result};
@@ -71,8 +72,39 @@ pub fn train_on(
             Trainer::<Cuda>::start(settings, material, Default::default())?.run(tell, stop)
         }
         #[allow(unreachable_patterns, reason = "with every feature on, nothing is left")]
-        missing => Err(Error::Device(format!(
-            "--device {missing} isn't compiled in; build with `cargo build --release --features train-{missing}`"
-        ))),
+        missing => Err(not_compiled_in(missing)),
     }
+}
+
+/// Trains a network that labels pixels on the device of the settings.
+///
+/// # Errors
+/// [`Error::Device`] for a device that isn't compiled in, else those of [`dense::run`].
+pub fn label_on(
+    settings: &LabelSettings,
+    faces: &dense::Faces,
+    tell: &mut dyn FnMut(&LabelProgress),
+    stop: &AtomicBool,
+) -> Result<()> {
+    match settings.device {
+        Device::Cpu => dense::run::<Autodiff<Flex>>(settings, faces, &Default::default(), tell, stop),
+        #[cfg(feature = "train-libtorch")]
+        Device::LibTorch => {
+            type LibTorch = Autodiff<burn::backend::LibTorch>;
+            dense::run::<LibTorch>(settings, faces, &Default::default(), tell, stop)
+        }
+        #[cfg(feature = "train-cuda")]
+        Device::Cuda => {
+            type Cuda = Autodiff<burn::backend::Cuda>;
+            dense::run::<Cuda>(settings, faces, &Default::default(), tell, stop)
+        }
+        #[allow(unreachable_patterns, reason = "with every feature on, nothing is left")]
+        missing => Err(not_compiled_in(missing)),
+    }
+}
+
+fn not_compiled_in(device: Device) -> Error {
+    Error::Device(format!(
+        "--device {device} isn't compiled in; build with `cargo build --release --features train-{device}`"
+    ))
 }

@@ -222,12 +222,14 @@ fn pair<B: Backend>(graph: &mut GraphWriter, x: Value, pair: &Pair<B>) -> Value 
     leaky(graph, h, &pair.b, 1)
 }
 
-fn leaky<B: Backend>(graph: &mut GraphWriter, x: Value, c: &Conv2d<B>, pad: usize) -> Value {
+/// A convolution with the leaky rectifier after it.
+pub(super) fn leaky<B: Backend>(graph: &mut GraphWriter, x: Value, c: &Conv2d<B>, pad: usize) -> Value {
     let h = conv(graph, x, c, pad);
     graph.leaky_relu(h, SLOPE as f32)
 }
 
-fn conv<B: Backend>(graph: &mut GraphWriter, x: Value, c: &Conv2d<B>, pad: usize) -> Value {
+/// A convolution.
+pub(super) fn conv<B: Backend>(graph: &mut GraphWriter, x: Value, c: &Conv2d<B>, pad: usize) -> Value {
     let weight = c.weight.val();
     let dims = weight.dims();
     let bias = c.bias.as_ref().map_or_else(|| vec![0.0; dims[0]], |bias| values(bias.val()));

@@ -8,6 +8,7 @@ mod average;
 mod base;
 mod checkpoint;
 mod data;
+mod dense;
 mod device;
 mod export;
 mod filters;
@@ -22,6 +23,7 @@ mod step;
 use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
 
 pub use augment::Augmentation;
+pub use dense::{LabelProgress, LabelSettings, Task, train_labels};
 pub use device::Device;
 pub use export::{ExportSettings, export};
 pub use losses::LossParts;

@@ -14,7 +14,7 @@ use burn::{
         Tensor,
         activation::{leaky_relu, sigmoid},
         backend::Backend,
-        module::interpolate,
+        module::{avg_pool2d, interpolate},
         ops::{InterpolateMode, InterpolateOptions},
     },
 };
@@ -122,7 +122,8 @@ pub struct Pair<B: Backend> {
     pub b: Conv2d<B>,
 }
 
-fn conv<B: Backend>(
+/// A convolution with He's initial weights of that gain.
+pub(super) fn conv<B: Backend>(
     n_in: usize,
     n_out: usize,
     kernel: usize,
@@ -137,22 +138,25 @@ fn conv<B: Backend>(
 }
 
 /// He's gain for the leaky rectifier.
-fn rectifier_gain() -> f64 {
+pub(super) fn rectifier_gain() -> f64 {
     (2.0 / (1.0 + SLOPE * SLOPE)).sqrt()
 }
 
 impl<B: Backend> Pair<B> {
-    fn new(n_in: usize, n_mid: usize, n_out: usize, device: &B::Device) -> Self {
+    /// From `n_in` channels by way of `n_mid` to `n_out`.
+    pub(super) fn new(n_in: usize, n_mid: usize, n_out: usize, device: &B::Device) -> Self {
         let gain = rectifier_gain();
         Self { a: conv(n_in, n_mid, 3, 1, gain, device), b: conv(n_mid, n_out, 3, 1, gain, device) }
     }
 
-    fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    /// The two, one after the other; sides stay.
+    pub(super) fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         rectify(self.b.forward(rectify(self.a.forward(x))))
     }
 }
 
-fn rectify<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+/// The leaky rectifier.
+pub(super) fn rectify<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
     leaky_relu(x, SLOPE)
 }
 
@@ -239,8 +243,13 @@ impl<B: Backend> Comb<B> {
 }
 
 /// Twice the side, bilinear with half-pixel centres: nearest would leave blocks.
-fn doubled<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+pub(super) fn doubled<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
     let [_, _, h, w] = x.dims();
     let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(false);
     interpolate(x, [h * 2, w * 2], options)
+}
+
+/// Half the side, each pixel the mean of four.
+pub(super) fn halved<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+    avg_pool2d(x, [2, 2], [2, 2], [0, 0], false, false)
 }

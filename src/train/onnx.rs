@@ -167,6 +167,23 @@ impl GraphWriter {
         self.node("Resize", vec![x, none, scales], attributes)
     }
 
+    /// The sum of two values of one shape.
+    pub fn add(&mut self, a: Value, b: Value) -> Value {
+        self.node("Add", vec![a, b], Vec::new())
+    }
+
+    /// The mean of each channel, `[batch, channels, 1, 1]`.
+    pub fn mean(&mut self, x: Value) -> Value {
+        self.node("GlobalAveragePool", vec![x], Vec::new())
+    }
+
+    /// `scale * x + shift`.
+    pub fn scaled(&mut self, x: Value, scale: f32, shift: f32) -> Value {
+        let [scale, shift] = [scale, shift].map(|n| self.initializer(&[1], FLOAT, n.to_le_bytes().to_vec()));
+        let scaled = self.node("Mul", vec![x, scale], Vec::new());
+        self.add(scaled, shift)
+    }
+
     /// Logistic function.
     pub fn sigmoid(&mut self, x: Value) -> Value {
         self.node("Sigmoid", vec![x], Vec::new())

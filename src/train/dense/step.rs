@@ -1,0 +1,188 @@
+//! The loop of a training of labels on one backend.
+
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use burn::{
+    grad_clipping::GradientClippingConfig,
+    module::AutodiffModule,
+    optim::{AdamConfig, GradientsParams, Optimizer},
+    tensor::{
+        Tensor,
+        activation::{log_sigmoid, sigmoid},
+        backend::{AutodiffBackend, Backend},
+    },
+};
+use image::{RgbImage, imageops};
+use ndarray::{Array3, Axis};
+
+use super::{
+    LabelProgress, LabelSettings,
+    data::{Batch, Faces},
+    unet::{Logits, Unet, unet_onnx},
+};
+use crate::{
+    Error, Result,
+    face_set::rgb8_from_crop,
+    line,
+    train::{
+        average,
+        onnx::Weights,
+        preview::{array_from_tensor, tensor_from_array},
+        schedule::{Level, Schedule},
+    },
+};
+
+/// Steps between two lines of the log.
+const TELL_EVERY: u64 = 25;
+
+/// Lines of the log between two writes of the network.
+const TELLS_PER_SAVE: u64 = 10;
+
+/// Weight of the score's loss beside the map's.
+const WEIGHT_SCORE: f64 = 0.3;
+
+/// Pictures on the sheet.
+const N_SHOWN: usize = 10;
+
+/// Trains on the device of `B`; see [`super::train_labels`].
+///
+/// # Errors
+/// As there.
+pub fn run<B: AutodiffBackend>(
+    settings: &LabelSettings,
+    faces: &Faces,
+    device: &B::Device,
+    tell: &mut dyn FnMut(&LabelProgress),
+    stop: &AtomicBool,
+) -> Result<()> {
+    let config = settings.task.config();
+    let level = Level { side_px: config.side_px, n_steps: settings.n_steps };
+    let schedule = Schedule::new(vec![level], settings.learning_rate)?;
+    B::seed(device, settings.seed);
+    let mut unet = Unet::<B>::new(&config, device);
+    if let Some(path) = &settings.init {
+        let bytes = fs::read(path).map_err(Error::io(path))?;
+        unet = unet.planted(&bytes, device).map_err(|reason| Error::model(path, reason))?;
+    }
+    let mut average = unet.valid();
+    let mut optimizer = AdamConfig::new()
+        .with_epsilon(1e-8)
+        .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
+        .init::<B, Unet<B>>();
+    let draw = |step| Ok((step, faces.batch(settings.task, settings.batch, step, settings.seed)));
+    let batches = (0..settings.n_steps).map(draw).take_while(|_| !stop.load(Ordering::Relaxed));
+    let (mut told, mut sums) = (Instant::now(), [0.0_f32; 4]);
+    line::run(|mut line| {
+        let batches = line.source("draw", batches)?;
+        line.drain("step", batches, |(step, batch): (u64, Batch)| {
+            let logits = unet.forward(tensor_from_array(&batch.pictures, device));
+            let (loss, parts) = loss(logits, &batch, device);
+            let gradients = GradientsParams::from_grads(loss.backward(), &unet);
+            unet = optimizer.step(schedule.rate(step), unet.clone(), gradients);
+            average = average::follow(average.clone(), &unet.valid(), step);
+            sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+            let done = step + 1;
+            if done.is_multiple_of(TELL_EVERY) || done == settings.n_steps {
+                tell(&LabelProgress {
+                    step: done,
+                    n_steps: settings.n_steps,
+                    samples_per_s: (TELL_EVERY * settings.batch as u64) as f64 / told.elapsed().as_secs_f64(),
+                    loss: sums[0] / TELL_EVERY as f32,
+                    iou: sums[2] / sums[3].max(1.0),
+                    score_loss: sums[1] / TELL_EVERY as f32,
+                });
+                (told, sums) = (Instant::now(), [0.0; 4]);
+            }
+            if done.is_multiple_of(TELL_EVERY * TELLS_PER_SAVE) {
+                write(settings, &average)?;
+            }
+            Ok(())
+        })
+    })?;
+    write(settings, &average)?;
+    show(settings, &average, faces, device)
+}
+
+/// Binary cross-entropy of map and score; and for the log both losses, and the sizes of intersection and union.
+fn loss<B: AutodiffBackend>(
+    logits: Logits<B>,
+    batch: &Batch,
+    device: &B::Device,
+) -> (Tensor<B, 1>, [f32; 4]) {
+    let tensor = |array| tensor_from_array::<B>(array, device);
+    let (maps, weights) = (tensor(&batch.maps), tensor(&batch.weights));
+    let (said, meant) =
+        (logits.map.clone().greater_elem(0.0).float(), maps.clone().greater_elem(0.5).float());
+    let both = (said.clone() * meant.clone()).sum();
+    let any = (said + meant).sum() - both.clone();
+    let of_map = (entropy(logits.map, maps) * weights.clone()).sum() / weights.sum();
+    let of_score = match &batch.scores {
+        Some(scores) => entropy(logits.score, tensor(scores)).mean(),
+        None => Tensor::zeros([1], device),
+    };
+    let number = |tensor: Tensor<B, 1>| tensor.into_data().iter::<f32>().next().unwrap_or(f32::NAN);
+    let parts = [of_map.clone().detach(), of_score.clone().detach(), both, any].map(number);
+    (of_map + of_score * WEIGHT_SCORE, parts)
+}
+
+/// Cross-entropy of probabilities with these logits and the label `p`, pixel by pixel.
+fn entropy<B: Backend>(logits: Tensor<B, 4>, p: Tensor<B, 4>) -> Tensor<B, 4> {
+    let against = log_sigmoid(logits.clone().neg()) * (p.clone().neg() + 1.0);
+    (log_sigmoid(logits) * p + against).neg()
+}
+
+/// Writes the network by way of a temporary name.
+fn write<B: Backend>(settings: &LabelSettings, unet: &Unet<B>) -> Result<()> {
+    let config = settings.task.config();
+    let bytes = unet_onnx(unet, &config, settings.task.map_name(), Weights::Half);
+    let partial = settings.out.with_extension("onnx.partial");
+    fs::write(&partial, bytes).map_err(Error::io(&partial))?;
+    fs::rename(&partial, &settings.out).map_err(Error::io(&settings.out))
+}
+
+/// The sheet: pictures, what the map shall be, what it is.
+fn show<B: Backend>(
+    settings: &LabelSettings,
+    unet: &Unet<B>,
+    faces: &Faces,
+    device: &B::Device,
+) -> Result<()> {
+    let config = settings.task.config();
+    let batch = faces.batch(settings.task, N_SHOWN, 0, settings.seed.wrapping_add(1));
+    let logits = unet.forward(tensor_from_array::<B>(&batch.pictures, device));
+    let said = array_from_tensor(sigmoid(logits.map));
+    let (side, map) = (config.side_px as u32, config.map_px() as u32);
+    let mut sheet = RgbImage::new(side * N_SHOWN as u32, side + 2 * map);
+    for i in 0..N_SHOWN {
+        let grey = |maps: &ndarray::Array4<f32>| -> RgbImage {
+            let plane = maps.index_axis(Axis(0), i);
+            let [_, h, w] = [plane.shape()[0], plane.shape()[1], plane.shape()[2]];
+            rgb8_from_crop(&Array3::from_shape_fn((3, h, w), |(_, y, x)| plane[[0, y, x]]))
+        };
+        let x = i64::from(side) * i as i64;
+        let picture = rgb8_from_crop(&batch.pictures.index_axis(Axis(0), i).to_owned());
+        imageops::replace(&mut sheet, &picture, x, 0);
+        imageops::replace(&mut sheet, &grey(&batch.maps), x, i64::from(side));
+        imageops::replace(&mut sheet, &grey(&said), x, i64::from(side + map));
+    }
+    let path = settings.out.with_extension("png");
+    sheet.save(&path).map_err(|e| Error::Io { path: path.clone(), source: std::io::Error::other(e) })
+}
+
+/// Whether the folder of `path` is there: said before any hour is spent.
+///
+/// # Errors
+/// [`Error::BadSetting`] when it isn't.
+pub fn check_folder(path: &Path) -> Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if dir.is_dir() {
+        Ok(())
+    } else {
+        Err(Error::setting("--output", path.display(), "its folder isn't there"))
+    }
+}

@@ -1,0 +1,150 @@
+//! A small U-Net: a picture in, a map of probabilities out, and one number for the whole picture.
+
+use burn::{
+    module::Module,
+    nn::conv::Conv2d,
+    tensor::{Tensor, backend::Backend},
+};
+
+use crate::train::{
+    base::put,
+    export::{conv as write_conv, leaky as write_leaky},
+    filters::convolutions,
+    model::{Pair, conv, doubled, halved, rectifier_gain, rectify},
+    onnx::{GraphWriter, Weights},
+};
+
+/// The size of a U-Net.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnetConfig {
+    /// Side of the picture, pixels.
+    pub side_px: usize,
+    /// Channels at the picture's side, at half of it, and so on down.
+    pub widths: Vec<usize>,
+    /// The level at which the map comes out: 0 at the picture's side, 1 at half of it.
+    pub map_level: usize,
+}
+
+impl UnetConfig {
+    /// Side of the map, pixels.
+    pub fn map_px(&self) -> usize {
+        self.side_px >> self.map_level
+    }
+}
+
+/// Going down, two 3x3 convolutions at each level; coming up, what was there on the way down is added.
+#[derive(Module, Debug)]
+pub struct Unet<B: Backend> {
+    /// 3x3 from RGB.
+    first: Conv2d<B>,
+    /// One for each level below the first.
+    down: Vec<Pair<B>>,
+    /// 1x1 to the channels of the level above, from the lowest level up.
+    narrow: Vec<Conv2d<B>>,
+    /// 3x3 after the sum, in the same order.
+    up: Vec<Conv2d<B>>,
+    /// 1x1 to the map's logit.
+    to_map: Conv2d<B>,
+    /// 1x1 from the lowest level's means to the picture's logit.
+    to_score: Conv2d<B>,
+}
+
+/// Logits of a picture.
+#[derive(Debug)]
+pub struct Logits<B: Backend> {
+    /// `[batch, 1, map, map]`.
+    pub map: Tensor<B, 4>,
+    /// `[batch, 1, 1, 1]`.
+    pub score: Tensor<B, 4>,
+}
+
+impl<B: Backend> Unet<B> {
+    /// A network with He's initial weights.
+    pub fn new(config: &UnetConfig, device: &B::Device) -> Self {
+        let (w, gain) = (&config.widths, rectifier_gain());
+        let lowest = w[w.len() - 1];
+        let climbs = || (config.map_level..w.len() - 1).rev();
+        Self {
+            first: conv(3, w[0], 3, 1, gain, device),
+            down: w.windows(2).map(|two| Pair::new(two[0], two[1], two[1], device)).collect(),
+            narrow: climbs().map(|level| conv(w[level + 1], w[level], 1, 0, 1.0, device)).collect(),
+            up: climbs().map(|level| conv(w[level], w[level], 3, 1, gain, device)).collect(),
+            to_map: conv(w[config.map_level], 1, 1, 0, 1.0, device),
+            to_score: conv(lowest, 1, 1, 0, 1.0, device),
+        }
+    }
+
+    /// Pictures to logits.
+    ///
+    /// # Shapes
+    /// - input: `[batch, 3, side, side]`, RGB 0..=1
+    pub fn forward(&self, x: Tensor<B, 4>) -> Logits<B> {
+        let mut h = rectify(self.first.forward(x * 2.0 - 1.0));
+        let mut kept = Vec::new();
+        for pair in &self.down {
+            kept.push(h.clone());
+            h = pair.forward(halved(h));
+        }
+        let score = self.to_score.forward(h.clone().mean_dim(3).mean_dim(2));
+        for ((narrow, up), beside) in self.narrow.iter().zip(&self.up).zip(kept.into_iter().rev()) {
+            h = rectify(up.forward(doubled(narrow.forward(h)) + beside));
+        }
+        Logits { map: self.to_map.forward(h), score }
+    }
+}
+
+impl<B: Backend> Unet<B> {
+    /// The network with the weights of the ONNX file in `bytes`.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in words.
+    pub fn planted(mut self, bytes: &[u8], device: &B::Device) -> Result<Self, String> {
+        let filters = convolutions(bytes)?;
+        let mut convs: Vec<&mut Conv2d<B>> = vec![&mut self.first];
+        convs.extend(self.down.iter_mut().flat_map(|pair| [&mut pair.a, &mut pair.b]));
+        convs.extend(self.narrow.iter_mut().zip(&mut self.up).flat_map(|(narrow, up)| [narrow, up]));
+        convs.extend([&mut self.to_map, &mut self.to_score]);
+        let fits = convs.len() == filters.len()
+            && convs.iter().zip(&filters).all(|(conv, filter)| conv.weight.dims() == filter.dims);
+        if !fits {
+            return Err("is a network of another shape; training can't go on from it".into());
+        }
+        convs.into_iter().zip(&filters).for_each(|(conv, filter)| put(conv, filter, device));
+        Ok(self)
+    }
+}
+
+/// The network as ONNX: `face` `[batch, 3, side, side]`, RGB 0..=1, to `map_name` `[batch, 1, map, map]` and `score`
+/// `[batch, 1, 1, 1]`, probabilities.
+pub fn unet_onnx<B: Backend>(
+    unet: &Unet<B>,
+    config: &UnetConfig,
+    map_name: &str,
+    weights: Weights,
+) -> Vec<u8> {
+    let mut graph = GraphWriter::new(map_name, weights);
+    let face = graph.input("face", &[3, config.side_px, config.side_px]);
+    let mut h = graph.scaled(face, 2.0, -1.0);
+    h = write_leaky(&mut graph, h, &unet.first, 1);
+    let mut kept = Vec::new();
+    for pair in &unet.down {
+        kept.push(h.clone());
+        h = graph.halved(h);
+        h = write_leaky(&mut graph, h, &pair.a, 1);
+        h = write_leaky(&mut graph, h, &pair.b, 1);
+    }
+    let score = graph.mean(h.clone());
+    for ((narrow, up), beside) in unet.narrow.iter().zip(&unet.up).zip(kept.into_iter().rev()) {
+        h = write_conv(&mut graph, h, narrow, 0);
+        h = graph.doubled(h);
+        h = graph.add(h, beside);
+        h = write_leaky(&mut graph, h, up, 1);
+    }
+    let map = write_conv(&mut graph, h, &unet.to_map, 0);
+    let map = graph.sigmoid(map);
+    let score = write_conv(&mut graph, score, &unet.to_score, 0);
+    let score = graph.sigmoid(score);
+    graph.output(map_name, map, &[1, config.map_px(), config.map_px()]);
+    graph.output("score", score, &[1, 1, 1]);
+    graph.finish()
+}
