@@ -151,3 +151,6 @@ pub fn train_labels(
     let faces = Faces::read(&settings.faces)?;
     device::label_on(settings, &faces, tell, stop)
 }
+
+#[cfg(test)]
+mod tests;

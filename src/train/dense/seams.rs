@@ -57,8 +57,7 @@ fn mask_of_blend(mask: &Array2<f32>, rng: &mut SmallRng) -> Array2<f32> {
     if rng.random_bool(0.7) {
         alpha = blurred(alpha.view(), side * rng.random_range(0.003..0.035));
     }
-    let strength = if rng.random_bool(0.8) { 1.0 } else { rng.random_range(0.6..1.0) };
-    alpha * strength
+    alpha
 }
 
 /// The face as a swap might give it: of other colour, sharpness, size or noise.

@@ -1,0 +1,151 @@
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use burn::{
+    backend::{Autodiff, Flex, flex::FlexDevice},
+    tensor::{activation::sigmoid, backend::Backend},
+};
+use ndarray::Array4;
+use rand::SeedableRng;
+
+use super::{
+    unet::{Unet, unet_onnx},
+    *,
+};
+use crate::{
+    nn::{Runtime, RuntimeSettings},
+    train::{
+        onnx::Weights,
+        preview::{array_from_tensor, tensor_from_array},
+    },
+};
+
+const TASKS: [Task; 2] = [Task::Occlusion, Task::Seam];
+
+/// A face of bands of colour, a round mask, and a stranger.
+fn face(side: usize) -> (Array3<f32>, Array2<f32>, Array3<f32>) {
+    let face = Array3::from_shape_fn((3, side, side), |(c, y, x)| {
+        0.3 + 0.1 * c as f32 + 0.2 * ((x + 2 * y) as f32 / 9.0).sin()
+    });
+    let middle = side as f32 / 2.0;
+    let mask = Array2::from_shape_fn([side, side], |(y, x)| {
+        (middle * 0.7 - (x as f32 - middle).hypot(y as f32 - middle)).clamp(0.0, 1.0)
+    });
+    (face.clone(), mask, face.mapv(|v| 1.0 - v))
+}
+
+#[test]
+fn labels_say_where_pictures_were_changed() {
+    for task in TASKS {
+        let side = task.config().side_px;
+        let (face, mask, stranger) = face(side);
+        let mut n_marked = 0;
+        for seed in 0..12 {
+            let draw = || task.draw(&face, &mask, &stranger, &mut SmallRng::seed_from_u64(seed));
+            let one = draw();
+            assert_eq!(one.picture, draw().picture, "{task:?} {seed} isn't the same twice");
+            assert_eq!(one.map.dim(), (task.config().map_px(), task.config().map_px()));
+            let all = one.picture.iter().chain(&one.map).chain(one.score.as_ref());
+            assert!(all.copied().all(|v| (0.0..=1.0).contains(&v)), "{task:?} {seed} leaves 0..=1");
+            let is_marked = one.map.iter().any(|v| *v > 0.5);
+            n_marked += usize::from(is_marked);
+            if task == Task::Seam && one.score == Some(0.0) {
+                assert!(one.map.iter().all(|v| *v == 0.0), "a real face has a seam");
+            }
+        }
+        assert!((3..12).contains(&n_marked), "{task:?}: {n_marked} of 12 are marked");
+    }
+}
+
+#[test]
+fn what_covers_a_face_differs_from_it_and_the_rest_is_the_face() {
+    let (face, mask, stranger) = face(128);
+    let (mut inside, mut outside) = ((0.0, 0.0), (0.0, 0.0));
+    for seed in 0..24 {
+        let one = Task::Occlusion.draw(&face, &mask, &stranger, &mut SmallRng::seed_from_u64(seed));
+        for ((y, x), covered) in one.map.indexed_iter() {
+            let difference: f32 =
+                (0..3).map(|c| (one.picture[[c, y, x]] - face[[c, y, x]]).abs()).sum::<f32>() / 3.0;
+            let sum = if *covered > 0.5 { &mut inside } else { &mut outside };
+            *sum = (sum.0 + difference, sum.1 + 1.0);
+        }
+    }
+    let (inside, outside) = (inside.0 / inside.1, outside.0 / outside.1);
+    assert!(inside > 2.0 * outside, "differences: {inside} where covered, {outside} elsewhere");
+}
+
+#[test]
+fn onnx_runtime_gives_what_the_framework_gives_and_training_goes_on_from_it() {
+    let runtime = Runtime::load(&RuntimeSettings::default()).ok();
+    for task in TASKS {
+        let config = task.config();
+        Flex::seed(&FlexDevice, 3);
+        let unet = Unet::<Flex>::new(&config, &FlexDevice);
+        let bytes = unet_onnx(&unet, &config, task.map_name(), Weights::Full);
+        let again = Unet::<Flex>::new(&config, &FlexDevice).planted(&bytes, &FlexDevice).unwrap();
+        assert_eq!(unet_onnx(&again, &config, task.map_name(), Weights::Full), bytes);
+        let other = if task == Task::Seam { Task::Occlusion } else { Task::Seam };
+        let unlike = Unet::<Flex>::new(&other.config(), &FlexDevice);
+        assert!(unlike.planted(&bytes, &FlexDevice).unwrap_err().contains("another shape"));
+        let Some(runtime) = &runtime else { continue };
+        let (face, ..) = face(config.side_px);
+        let input: Array4<f32> = face.insert_axis(ndarray::Axis(0));
+        let logits = again.forward(tensor_from_array(&input, &FlexDevice));
+        let mut network = runtime.network("labels", &bytes).unwrap();
+        let said = network.run(&[("face", input.view().into_dyn())]).unwrap();
+        for (ours, theirs) in [logits.map, logits.score].into_iter().zip(&said) {
+            let ours = array_from_tensor(sigmoid(ours)).into_dyn();
+            assert_eq!(ours.shape(), theirs.shape());
+            let most = (&ours - theirs).iter().fold(0.0_f32, |most, d| most.max(d.abs()));
+            assert!(most < 1e-4, "{task:?} differs by {most}");
+        }
+    }
+}
+
+/// A face set with three faces, as `extract` writes it.
+fn face_set(dir: &std::path::Path) {
+    use crate::face_set::{FaceRecord, FaceSetHeader, FaceSetWriter};
+    let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("mesh-inner-v1", 1.3, 64)).unwrap();
+    let (pixels, mask, _) = face(64);
+    for frame in 0..3 {
+        set.append(&FaceRecord {
+            pixels: pixels.clone(),
+            target: None,
+            mask: mask.clone(),
+            source: "clip.mp4".into(),
+            frame,
+            points: vec![[32.0, 32.0]; 478],
+            presence: 1.0,
+        })
+        .unwrap();
+    }
+    set.finish().unwrap();
+}
+
+#[test]
+fn a_training_writes_a_network_and_its_loss_falls() {
+    let dir = tempfile::tempdir().unwrap();
+    face_set(&dir.path().join("faces"));
+    let settings = LabelSettings {
+        task: Task::Occlusion,
+        faces: vec![dir.path().join("faces")],
+        out: dir.path().join("occlusion.onnx"),
+        init: None,
+        batch: 2,
+        n_steps: 25,
+        learning_rate: 1e-2,
+        seed: 1,
+        device: Device::Cpu,
+    };
+    let faces = Faces::read(&settings.faces).unwrap();
+    let mut losses = Vec::new();
+    let stop = AtomicBool::new(false);
+    let mut longer = LabelSettings { n_steps: 50, ..settings };
+    run::<Autodiff<Flex>>(&longer, &faces, &FlexDevice, &mut |p| losses.push(p.loss), &stop).unwrap();
+    assert!(losses.len() == 2 && losses[1] < losses[0], "{losses:?}");
+    assert!(longer.out.exists() && longer.out.with_extension("png").exists());
+    longer.out = dir.path().join("nowhere/occlusion.onnx");
+    let refusal = train_labels(&longer, &mut |_| (), &stop).unwrap_err().to_string();
+    assert!(refusal.contains("folder isn't there"), "{refusal}");
+    longer.faces.clear();
+    assert!(Faces::read(&longer.faces).is_err());
+}
