@@ -143,14 +143,12 @@ pub(super) fn rectifier_gain() -> f64 {
 }
 
 impl<B: Backend> Pair<B> {
-    /// From `n_in` channels by way of `n_mid` to `n_out`.
-    pub(super) fn new(n_in: usize, n_mid: usize, n_out: usize, device: &B::Device) -> Self {
+    fn new(n_in: usize, n_mid: usize, n_out: usize, device: &B::Device) -> Self {
         let gain = rectifier_gain();
         Self { a: conv(n_in, n_mid, 3, 1, gain, device), b: conv(n_mid, n_out, 3, 1, gain, device) }
     }
 
-    /// The two, one after the other; sides stay.
-    pub(super) fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         rectify(self.b.forward(rectify(self.a.forward(x))))
     }
 }

@@ -30,6 +30,7 @@ pub fn occluded(
         let alpha = put(&mut picture, face, stranger, rng);
         Zip::from(&mut covered).and(&alpha).for_each(|c, a| *c = 1.0 - (1.0 - *c) * (1.0 - a));
     }
+    covered.mapv_inplace(|c| c.clamp(0.0, 1.0));
     degrade(&mut picture, rng);
     Labelled { picture, weight: mask.mapv(|m| OUTSIDE + (1.0 - OUTSIDE) * m), map: covered, score: None }
 }

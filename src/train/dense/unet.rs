@@ -1,8 +1,8 @@
 //! A small U-Net: a picture in, a map of probabilities out, and one number for the whole picture.
 
 use burn::{
-    module::Module,
-    nn::conv::Conv2d,
+    module::{Module, Param},
+    nn::{BatchNorm, BatchNormConfig, conv::Conv2d},
     tensor::{Tensor, backend::Backend},
 };
 
@@ -10,7 +10,7 @@ use crate::train::{
     base::put,
     export::{conv as write_conv, leaky as write_leaky},
     filters::convolutions,
-    model::{Pair, conv, doubled, halved, rectifier_gain, rectify},
+    model::{conv, doubled, halved, rectifier_gain, rectify},
     onnx::{GraphWriter, Weights},
 };
 
@@ -36,17 +36,25 @@ impl UnetConfig {
 #[derive(Module, Debug)]
 pub struct Unet<B: Backend> {
     /// 3x3 from RGB.
-    first: Conv2d<B>,
-    /// One for each level below the first.
-    down: Vec<Pair<B>>,
+    first: Layer<B>,
+    /// Two for each level below the first.
+    down: Vec<[Layer<B>; 2]>,
     /// 1x1 to the channels of the level above, from the lowest level up.
     narrow: Vec<Conv2d<B>>,
     /// 3x3 after the sum, in the same order.
-    up: Vec<Conv2d<B>>,
+    up: Vec<Layer<B>>,
     /// 1x1 to the map's logit.
     to_map: Conv2d<B>,
     /// 1x1 from the lowest level's means to the picture's logit.
     to_score: Conv2d<B>,
+}
+
+/// A 3x3 convolution, a normalisation over the batch where one pays (below the top level, where the planes are small),
+/// and a leaky rectifier. The export folds the normalisation into the convolution.
+#[derive(Module, Debug)]
+pub struct Layer<B: Backend> {
+    conv: Conv2d<B>,
+    norm: Option<BatchNorm<B>>,
 }
 
 /// Logits of a picture.
@@ -58,17 +66,51 @@ pub struct Logits<B: Backend> {
     pub score: Tensor<B, 4>,
 }
 
+impl<B: Backend> Layer<B> {
+    fn new(n_in: usize, n_out: usize, is_normal: bool, device: &B::Device) -> Self {
+        Self {
+            conv: conv(n_in, n_out, 3, 1, rectifier_gain(), device),
+            norm: is_normal.then(|| BatchNormConfig::new(n_out).init(device)),
+        }
+    }
+
+    fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let h = self.conv.forward(x);
+        rectify(match &self.norm {
+            Some(norm) => norm.forward(h),
+            None => h,
+        })
+    }
+
+    /// The convolution that does what convolution and normalisation do together.
+    fn folded(&self) -> Conv2d<B> {
+        let mut conv = self.conv.clone();
+        if let (Some(norm), Some(bias)) = (&self.norm, &self.conv.bias) {
+            let spread = (norm.running_var.value() + norm.epsilon).sqrt();
+            let scale = norm.gamma.val() / spread;
+            let n = scale.dims()[0];
+            let shift = (bias.val() - norm.running_mean.value()) * scale.clone() + norm.beta.val();
+            conv.weight = Param::from_tensor(self.conv.weight.val() * scale.reshape([n, 1, 1, 1]));
+            conv.bias = Some(Param::from_tensor(shift));
+        }
+        conv
+    }
+}
+
 impl<B: Backend> Unet<B> {
     /// A network with He's initial weights.
     pub fn new(config: &UnetConfig, device: &B::Device) -> Self {
-        let (w, gain) = (&config.widths, rectifier_gain());
+        let w = &config.widths;
         let lowest = w[w.len() - 1];
         let climbs = || (config.map_level..w.len() - 1).rev();
         Self {
-            first: conv(3, w[0], 3, 1, gain, device),
-            down: w.windows(2).map(|two| Pair::new(two[0], two[1], two[1], device)).collect(),
+            first: Layer::new(3, w[0], false, device),
+            down: w
+                .windows(2)
+                .map(|two| [two[0], two[1]].map(|n| Layer::new(n, two[1], true, device)))
+                .collect(),
             narrow: climbs().map(|level| conv(w[level + 1], w[level], 1, 0, 1.0, device)).collect(),
-            up: climbs().map(|level| conv(w[level], w[level], 3, 1, gain, device)).collect(),
+            up: climbs().map(|level| Layer::new(w[level], w[level], level > 0, device)).collect(),
             to_map: conv(w[config.map_level], 1, 1, 0, 1.0, device),
             to_score: conv(lowest, 1, 1, 0, 1.0, device),
         }
@@ -79,30 +121,31 @@ impl<B: Backend> Unet<B> {
     /// # Shapes
     /// - input: `[batch, 3, side, side]`, RGB 0..=1
     pub fn forward(&self, x: Tensor<B, 4>) -> Logits<B> {
-        let mut h = rectify(self.first.forward(x * 2.0 - 1.0));
+        let mut h = self.first.forward(x * 2.0 - 1.0);
         let mut kept = Vec::new();
-        for pair in &self.down {
+        for [a, b] in &self.down {
             kept.push(h.clone());
-            h = pair.forward(halved(h));
+            h = b.forward(a.forward(halved(h)));
         }
         let score = self.to_score.forward(h.clone().mean_dim(3).mean_dim(2));
         for ((narrow, up), beside) in self.narrow.iter().zip(&self.up).zip(kept.into_iter().rev()) {
-            h = rectify(up.forward(doubled(narrow.forward(h)) + beside));
+            h = up.forward(doubled(narrow.forward(h)) + beside);
         }
         Logits { map: self.to_map.forward(h), score }
     }
 }
 
 impl<B: Backend> Unet<B> {
-    /// The network with the weights of the ONNX file in `bytes`.
+    /// The network with the weights of the ONNX file in `bytes`; its normalisations begin anew.
     ///
     /// # Errors
     /// What is wrong with the file, in words.
     pub fn planted(mut self, bytes: &[u8], device: &B::Device) -> Result<Self, String> {
         let filters = convolutions(bytes)?;
-        let mut convs: Vec<&mut Conv2d<B>> = vec![&mut self.first];
-        convs.extend(self.down.iter_mut().flat_map(|pair| [&mut pair.a, &mut pair.b]));
-        convs.extend(self.narrow.iter_mut().zip(&mut self.up).flat_map(|(narrow, up)| [narrow, up]));
+        let mut convs: Vec<&mut Conv2d<B>> = vec![&mut self.first.conv];
+        convs.extend(self.down.iter_mut().flatten().map(|layer| &mut layer.conv));
+        convs
+            .extend(self.narrow.iter_mut().zip(&mut self.up).flat_map(|(narrow, up)| [narrow, &mut up.conv]));
         convs.extend([&mut self.to_map, &mut self.to_score]);
         let fits = convs.len() == filters.len()
             && convs.iter().zip(&filters).all(|(conv, filter)| conv.weight.dims() == filter.dims);
@@ -125,20 +168,20 @@ pub fn unet_onnx<B: Backend>(
     let mut graph = GraphWriter::new(map_name, weights);
     let face = graph.input("face", &[3, config.side_px, config.side_px]);
     let mut h = graph.scaled(face, 2.0, -1.0);
-    h = write_leaky(&mut graph, h, &unet.first, 1);
+    h = write_leaky(&mut graph, h, &unet.first.folded(), 1);
     let mut kept = Vec::new();
-    for pair in &unet.down {
+    for [a, b] in &unet.down {
         kept.push(h.clone());
         h = graph.halved(h);
-        h = write_leaky(&mut graph, h, &pair.a, 1);
-        h = write_leaky(&mut graph, h, &pair.b, 1);
+        h = write_leaky(&mut graph, h, &a.folded(), 1);
+        h = write_leaky(&mut graph, h, &b.folded(), 1);
     }
     let score = graph.mean(h.clone());
     for ((narrow, up), beside) in unet.narrow.iter().zip(&unet.up).zip(kept.into_iter().rev()) {
         h = write_conv(&mut graph, h, narrow, 0);
         h = graph.doubled(h);
         h = graph.add(h, beside);
-        h = write_leaky(&mut graph, h, up, 1);
+        h = write_leaky(&mut graph, h, &up.folded(), 1);
     }
     let map = write_conv(&mut graph, h, &unet.to_map, 0);
     let map = graph.sigmoid(map);
