@@ -294,7 +294,7 @@ pub struct TrainArgs {
     pub progress: ProgressArgs,
 }
 
-/// `faceswap train-labels occlusion --faces faces/crowd -o models/occlusion_128.onnx`
+/// `faceswap train-labels occlusion --faces faces/crowd -o models/occlusion_64.onnx`
 #[cfg(feature = "train")]
 #[derive(Debug, Args)]
 pub struct TrainLabelsArgs {

@@ -22,6 +22,8 @@ pub fn degrade(picture: &mut Array3<f32>, rng: &mut SmallRng) {
     if rng.random_bool(0.5) {
         compress(picture, rng.random_range(35..95));
     }
+    // The running sums of a blur may end a hair outside.
+    picture.mapv_inplace(|v| v.clamp(0.0, 1.0));
 }
 
 /// Gain, gamma and saturation, each within `reach` of none.

@@ -75,13 +75,13 @@ impl Shape {
     /// Draws one of the kinds.
     pub fn draw(rng: &mut SmallRng) -> Self {
         match rng.random_range(0..100) {
-            0..32 => hand(rng),
-            32..42 => bar(rng),
-            42..54 => cup(rng),
-            54..62 => microphone(rng),
-            62..72 => glasses(rng),
-            72..80 => strands(rng),
-            80..94 => blob(rng),
+            0..40 => hand(rng),
+            40..53 => bar(rng),
+            53..66 => cup(rng),
+            66..74 => microphone(rng),
+            74..80 => glasses(rng),
+            80..85 => strands(rng),
+            85..97 => blob(rng),
             _ => letters(rng),
         }
     }

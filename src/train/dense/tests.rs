@@ -58,7 +58,7 @@ fn labels_say_where_pictures_were_changed() {
 
 #[test]
 fn what_covers_a_face_differs_from_it_and_the_rest_is_the_face() {
-    let (face, mask, stranger) = face(128);
+    let (face, mask, stranger) = face(64);
     let (mut inside, mut outside) = ((0.0, 0.0), (0.0, 0.0));
     for seed in 0..24 {
         let one = Task::Occlusion.draw(&face, &mask, &stranger, &mut SmallRng::seed_from_u64(seed));

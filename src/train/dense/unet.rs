@@ -49,12 +49,11 @@ pub struct Unet<B: Backend> {
     to_score: Conv2d<B>,
 }
 
-/// A 3x3 convolution, a normalisation over the batch where one pays (below the top level, where the planes are small),
-/// and a leaky rectifier. The export folds the normalisation into the convolution.
+/// A 3x3 convolution, a normalisation over the batch, and a leaky rectifier. The export folds the normalisation into the convolution.
 #[derive(Module, Debug)]
 pub struct Layer<B: Backend> {
     conv: Conv2d<B>,
-    norm: Option<BatchNorm<B>>,
+    norm: BatchNorm<B>,
 }
 
 /// Logits of a picture.
@@ -67,32 +66,28 @@ pub struct Logits<B: Backend> {
 }
 
 impl<B: Backend> Layer<B> {
-    fn new(n_in: usize, n_out: usize, is_normal: bool, device: &B::Device) -> Self {
+    fn new(n_in: usize, n_out: usize, device: &B::Device) -> Self {
         Self {
             conv: conv(n_in, n_out, 3, 1, rectifier_gain(), device),
-            norm: is_normal.then(|| BatchNormConfig::new(n_out).init(device)),
+            norm: BatchNormConfig::new(n_out).init(device),
         }
     }
 
     fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let h = self.conv.forward(x);
-        rectify(match &self.norm {
-            Some(norm) => norm.forward(h),
-            None => h,
-        })
+        rectify(self.norm.forward(self.conv.forward(x)))
     }
 
     /// The convolution that does what convolution and normalisation do together.
     fn folded(&self) -> Conv2d<B> {
-        let mut conv = self.conv.clone();
-        if let (Some(norm), Some(bias)) = (&self.norm, &self.conv.bias) {
-            let spread = (norm.running_var.value() + norm.epsilon).sqrt();
-            let scale = norm.gamma.val() / spread;
-            let n = scale.dims()[0];
-            let shift = (bias.val() - norm.running_mean.value()) * scale.clone() + norm.beta.val();
-            conv.weight = Param::from_tensor(self.conv.weight.val() * scale.reshape([n, 1, 1, 1]));
-            conv.bias = Some(Param::from_tensor(shift));
-        }
+        let (mut conv, norm) = (self.conv.clone(), &self.norm);
+        let scale = norm.gamma.val() / (norm.running_var.value() + norm.epsilon).sqrt();
+        let (n, mean) = (scale.dims()[0], norm.running_mean.value());
+        let bias = match &self.conv.bias {
+            Some(bias) => bias.val() - mean,
+            None => mean.neg(),
+        };
+        conv.weight = Param::from_tensor(self.conv.weight.val() * scale.clone().reshape([n, 1, 1, 1]));
+        conv.bias = Some(Param::from_tensor(bias * scale + norm.beta.val()));
         conv
     }
 }
@@ -104,13 +99,10 @@ impl<B: Backend> Unet<B> {
         let lowest = w[w.len() - 1];
         let climbs = || (config.map_level..w.len() - 1).rev();
         Self {
-            first: Layer::new(3, w[0], false, device),
-            down: w
-                .windows(2)
-                .map(|two| [two[0], two[1]].map(|n| Layer::new(n, two[1], true, device)))
-                .collect(),
+            first: Layer::new(3, w[0], device),
+            down: w.windows(2).map(|two| [two[0], two[1]].map(|n| Layer::new(n, two[1], device))).collect(),
             narrow: climbs().map(|level| conv(w[level + 1], w[level], 1, 0, 1.0, device)).collect(),
-            up: climbs().map(|level| Layer::new(w[level], w[level], level > 0, device)).collect(),
+            up: climbs().map(|level| Layer::new(w[level], w[level], device)).collect(),
             to_map: conv(w[config.map_level], 1, 1, 0, 1.0, device),
             to_score: conv(lowest, 1, 1, 0, 1.0, device),
         }
