@@ -173,3 +173,6 @@ fn read_strangers(dir: &std::path::Path) -> Result<Identity> {
     strangers.add(&FaceSet::open(dir)?, &mut None)?;
     Ok(strangers)
 }
+
+#[cfg(test)]
+mod tests;
