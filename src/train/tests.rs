@@ -31,7 +31,7 @@ fn face_set(dir: &Path, colour: [f32; 3]) -> PathBuf {
     dir.into()
 }
 
-/// Eight steps at 16 px, a checkpoint after each.
+/// Four steps at 16 px, a checkpoint after each.
 fn settings(dir: &Path, out: &str, names: [&str; 2]) -> TrainSettings {
     let colours = [[0.8, 0.5, 0.3], [0.3, 0.5, 0.8]];
     let faces = names.iter().zip(colours).map(|(name, colour)| {
@@ -43,7 +43,7 @@ fn settings(dir: &Path, out: &str, names: [&str; 2]) -> TrainSettings {
         out: dir.join(out),
         side_px: 16,
         batch_per_identity: 2,
-        max_steps: 8,
+        max_steps: 4,
         save_every_minutes: 0.0,
         ..TrainSettings::default()
     }
@@ -65,16 +65,16 @@ fn a_training_that_was_killed_goes_on_to_the_same_weights() {
     let dir = tempfile::tempdir().unwrap();
     let whole = settings(dir.path(), "whole", ["A", "B"]);
     run(&whole);
-    let once = weights(&whole.out, 8);
+    let once = weights(&whole.out, 4);
     // Killed in the middle of writing the last checkpoint.
-    fs::remove_dir_all(whole.out.join("checkpoints/8")).unwrap();
-    fs::create_dir(whole.out.join("checkpoints/.8.partial")).unwrap();
-    fs::write(whole.out.join("checkpoints/.8.partial/model.mpk"), b"half").unwrap();
+    fs::remove_dir_all(whole.out.join("checkpoints/4")).unwrap();
+    fs::create_dir(whole.out.join("checkpoints/.4.partial")).unwrap();
+    fs::write(whole.out.join("checkpoints/.4.partial/model.mpk"), b"half").unwrap();
     run(&whole);
-    assert!(weights(&whole.out, 8) == once, "the resumed training has other weights");
+    assert!(weights(&whole.out, 4) == once, "the resumed training has other weights");
     let other = TrainSettings { seed: 2, ..settings(dir.path(), "other", ["A", "B"]) };
     run(&other);
-    assert!(weights(&other.out, 8) != once, "another seed gives the same weights");
+    assert!(weights(&other.out, 4) != once, "another seed gives the same weights");
 }
 
 fn bundle(dir: &Path, training: &TrainSettings, name: &str, to: &str) -> PathBuf {
