@@ -157,9 +157,9 @@ pub struct SwapArgs {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// What is shown in the place of frames that can't be decoded: the last good frame once more, none, or the
-    /// run ends with an error
-    #[arg(long, value_enum, default_value = "repeat", value_name = "HOW")]
-    pub on_damage: DamageChoice,
+    /// run ends with an error [default: repeat in videos, stop in numbered pictures]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub on_damage: Option<DamageChoice>,
     /// Refuse larger pictures before they are decoded, pixels
     #[arg(long, value_name = "N", default_value_t = 67_108_864)]
     pub max_pixels: usize,

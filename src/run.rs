@@ -74,11 +74,11 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         settings.blend.small_bands_from_target = checked("--target-bands", n, 0..=4)?;
     }
     settings.decode.max_pixels = checked("--max-pixels", args.max_pixels, 1..=usize::MAX >> 8)?;
-    settings.decode.on_damage = match args.on_damage {
+    settings.decode.on_damage = args.on_damage.map(|choice| match choice {
         cli::DamageChoice::Repeat => OnDamage::Repeat,
         cli::DamageChoice::Skip => OnDamage::Skip,
         cli::DamageChoice::Stop => OnDamage::Stop,
-    };
+    });
     settings.blend.mode = blend_mode(args.blend.blend);
     settings.blend.match_detail = args.blend.match_detail == cli::Switch::On;
     settings.grade.transfer = color_transfer(args.blend.color_transfer);

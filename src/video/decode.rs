@@ -28,13 +28,14 @@ pub struct DecodeSettings {
     pub threads: usize,
     /// Larger pictures are refused before they are decoded.
     pub max_pixels: usize,
-    /// What is shown in the place of frames that can't be decoded.
-    pub on_damage: OnDamage,
+    /// What is shown in the place of frames that can't be decoded; `None` repeats in videos, and stops in numbered
+    /// pictures.
+    pub on_damage: Option<OnDamage>,
 }
 
 impl Default for DecodeSettings {
     fn default() -> Self {
-        Self { threads: 0, max_pixels: DEFAULT_MAX_PIXELS, on_damage: OnDamage::default() }
+        Self { threads: 0, max_pixels: DEFAULT_MAX_PIXELS, on_damage: None }
     }
 }
 
@@ -83,7 +84,7 @@ impl Decoder {
             settings: settings.clone(),
             probe,
             promise,
-            mender: Mender::new(settings.on_damage, false),
+            mender: Mender::new(settings.on_damage.unwrap_or_default(), false),
             queue: VecDeque::new(),
             n_known: 0,
             clock,
@@ -148,7 +149,7 @@ impl Decoder {
         let input = open::open(&self.path, self.settings.max_pixels)?;
         self.feed = Feed::open(&self.path, input, self.probe.stream, &self.settings, care)?;
         self.care = care;
-        self.mender = Mender::new(self.settings.on_damage, true);
+        self.mender = Mender::new(self.on_damage(), true);
         self.queue.clear();
         (self.n_known, self.damage) = (self.n_frames, Damage::default());
         Ok(())
@@ -157,7 +158,7 @@ impl Decoder {
     /// After the last frame: tells what is missing behind it.
     fn end(&mut self, cut: Option<String>) -> Result<()> {
         let nothing = self.n_frames == 0 && self.queue.is_empty();
-        if nothing && self.care == Care::Careful && self.settings.on_damage == OnDamage::Repeat {
+        if nothing && self.care == Care::Careful && self.on_damage() == OnDamage::Repeat {
             // Not one frame is whole: what the codec guesses is more than nothing, and is told to be that.
             return self.read_again(Care::Credulous);
         }
@@ -174,12 +175,16 @@ impl Decoder {
             let reason = cut.map_or(reason.clone(), |cut| format!("{reason} ({cut})"));
             let n_missing = n_missing.map(|n| n.max(n_spoilt)).or(Some(n_spoilt).filter(|n| *n > 0));
             self.damage.end(first, n_missing, reason);
-            if self.settings.on_damage == OnDamage::Stop {
+            if self.on_damage() == OnDamage::Stop {
                 let reason = "the file is cut off (--on-damage=repeat keeps what is there)";
                 return Err(self.media_error(first, reason));
             }
         }
         Ok(())
+    }
+
+    fn on_damage(&self) -> OnDamage {
+        self.settings.on_damage.unwrap_or_default()
     }
 
     fn media_error(&self, frame: u64, reason: impl Into<String>) -> Error {
@@ -230,21 +235,21 @@ impl Iterator for Decoder {
 
 /// Brings all frames into the shape of the first, which itself is made into a format that is handled in place.
 #[derive(Default)]
-struct Shaper {
+pub(super) struct Shaper {
     converter: Converter,
     shape: Option<Shape>,
     /// The last size that wasn't the first one's.
     odd_size: Option<(u32, u32)>,
 }
 
-enum Misfit {
+pub(super) enum Misfit {
     Unsupported(String),
     Failed(String),
 }
 
 impl Shaper {
     /// The frame in its shape, and what there is to say of it.
-    fn shaped(&mut self, frame: Video) -> Result<(Video, Option<String>), Misfit> {
+    pub(super) fn shaped(&mut self, frame: Video) -> Result<(Video, Option<String>), Misfit> {
         let own = Shape::of(&frame);
         let wanted = if let Some(wanted) = self.shape {
             wanted

@@ -8,6 +8,7 @@ mod coder;
 mod convert;
 mod damage;
 mod decode;
+mod deinterlace;
 mod encode;
 mod exif;
 mod feed;
@@ -20,15 +21,20 @@ mod open;
 mod output;
 mod packets;
 mod paint;
+mod pattern;
 mod picture;
 #[cfg(test)]
 mod picture_tests;
 mod probe;
+mod rate;
 mod read;
 mod segments;
+mod sequence;
+mod source;
 mod still;
 mod streams;
 mod sync;
+mod trim;
 mod write;
 
 pub use damage::DamagedFrames;
@@ -43,6 +49,17 @@ pub use still::{is_picture, read_picture, read_picture_within, write_picture};
 pub use streams::{Track, Tracks};
 pub use sync::max_skew_ms;
 pub use write::{ClipWriter, Writer, Written};
+pub use output::same_file;
+pub use pattern::Pattern;
+pub use picture::Picture;
+pub use probe::{DEFAULT_MAX_PIXELS, Probe, probe, probe_within};
+pub use rate::parse_rate;
+pub use source::{Source, SourceSettings, probe_source};
+pub use still::{is_picture, read_picture, read_picture_within, write_picture};
+pub use streams::{Track, Tracks};
+pub use sync::max_skew_ms;
+pub use trim::{Cut, Trim, parse_time};
+pub use write::{Writer, Written};
 
 use std::sync::Once;
 

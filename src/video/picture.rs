@@ -103,6 +103,39 @@ impl Picture {
         self.frame
     }
 
+    /// Whether the upper of two woven fields was filmed first; `None` for a whole frame.
+    pub(super) fn top_field_first(&self) -> Option<bool> {
+        self.frame.is_interlaced().then(|| self.frame.is_top_first())
+    }
+
+    /// The frame is whole now.
+    pub(super) fn set_progressive(&mut self) {
+        // SAFETY: the frame is alive and held exclusively; a plain number is set.
+        unsafe { (*self.frame.as_mut_ptr()).interlaced_frame = 0 };
+    }
+
+    /// The frame is woven from two fields.
+    #[cfg(test)]
+    pub(super) fn set_woven(&mut self, top_first: bool) {
+        // SAFETY: the frame is alive and held exclusively; plain numbers are set.
+        unsafe {
+            let raw = &mut *self.frame.as_mut_ptr();
+            (raw.interlaced_frame, raw.top_field_first) = (1, top_first.into());
+        }
+    }
+
+    /// Each plane once: its number, samples in a row, rows.
+    pub(super) fn planes(&self) -> Vec<(usize, usize, usize)> {
+        let (width, height) = self.size_px();
+        let channels = self.layout.channels[..self.layout.n_channels].iter().chain(&self.layout.alpha);
+        let mut planes: Vec<_> = channels
+            .map(|c| (c.plane, width.div_ceil(1 << c.shift_x) * c.step, height.div_ceil(1 << c.shift_y)))
+            .collect();
+        planes.sort_unstable();
+        planes.dedup();
+        planes
+    }
+
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
     }

@@ -57,6 +57,16 @@ pub struct Probe {
     pub n_subtitle: usize,
 }
 
+impl Probe {
+    /// The container of numbered pictures.
+    pub(super) const SEQUENCE: &'static str = "image sequence";
+
+    /// Whether the pictures lie in files of their own, with nothing beside them.
+    pub fn is_sequence(&self) -> bool {
+        self.container == Self::SEQUENCE
+    }
+}
+
 /// Looks at a video, refusing pictures of more than [`DEFAULT_MAX_PIXELS`].
 ///
 /// # Errors

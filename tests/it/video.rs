@@ -335,7 +335,7 @@ fn damage_in_the_middle_is_mended_as_asked() {
     std::fs::write(&input, bytes).expect("written");
     let whole = decode(&whole).expect("decodes");
     let read = |on_damage| {
-        let settings = DecodeSettings { on_damage, ..Default::default() };
+        let settings = DecodeSettings { on_damage: Some(on_damage), ..Default::default() };
         let mut decoder = Decoder::open(&input, &settings).expect("opens");
         let frames = decoder.by_ref().collect::<Result<Vec<Frame>, _>>();
         (frames, decoder.damage().to_vec())

@@ -1,0 +1,243 @@
+//! The frames of a run: a video or numbered pictures, made whole, cut to the wanted part, at the wanted rate.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{
+    damage::DamagedFrames,
+    decode::{DecodeSettings, Decoder},
+    deinterlace::Deinterlacer,
+    pattern::Pattern,
+    probe::{Probe, probe_within},
+    rate::Resampler,
+    sequence::Sequence,
+    trim::{Cut, Place, Trim},
+};
+use crate::{Error, Result, frame::Frame};
+
+/// What becomes of the input's frames before anything else is done with them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct SourceSettings {
+    /// Which part is wanted.
+    pub trim: Trim,
+    /// Frames per second of the output, as a fraction; `None` keeps every frame at its time.
+    pub rate: Option<(i32, i32)>,
+    /// Makes whole frames of woven fields, which are refused otherwise.
+    pub deinterlace: bool,
+    /// Frames per second of numbered pictures; `None` for 25.
+    pub sequence_rate: Option<(i32, i32)>,
+}
+
+/// Frames of numbered pictures that come without a rate.
+const SEQUENCE_RATE: (i32, i32) = (25, 1);
+
+/// Gives the frames that the output is made of, numbered from 0. Opened twice, it gives the same frames twice.
+pub struct Source {
+    input: Input,
+    settings: SourceSettings,
+    /// What the frames that come out look like.
+    probe: Probe,
+    tick_s: f64,
+    deinterlacer: Deinterlacer,
+    resampler: Option<Resampler>,
+    /// Time of the input's first frame, and of the first that is wanted.
+    first_pts: Option<i64>,
+    start_pts: Option<i64>,
+    /// The end of the last wanted frame, on the input's clock.
+    end_pts: i64,
+    reached_end: bool,
+    n_out: u64,
+    ended: bool,
+}
+
+enum Input {
+    Video(Box<Decoder>),
+    Pictures(Box<Sequence>),
+}
+
+/// Looks at an input, a video or a pattern of numbered pictures, as a [`Source`] would give it.
+///
+/// # Errors
+/// As [`Source::open`].
+pub fn probe_source(path: &Path, decode: &DecodeSettings, settings: &SourceSettings) -> Result<Probe> {
+    let probe = match Pattern::parse(path) {
+        Some(_) => return Source::open(path, decode, settings).map(|source| source.probe),
+        None => probe_within(path, decode.max_pixels)?,
+    };
+    checked(probe, settings)
+}
+
+/// What `settings` make of a probed input.
+fn checked(mut probe: Probe, settings: &SourceSettings) -> Result<Probe> {
+    if probe.interlaced && !settings.deinterlace {
+        return Err(interlaced(&probe.path));
+    }
+    if settings.deinterlace {
+        probe.interlaced = false;
+    }
+    if let Some(rate) = settings.rate {
+        (probe.time_base, probe.frame_rate) = (Resampler::grid(rate).1, rate);
+        probe.n_frames_hint = probe.duration_s.map(|s| (s * f64::from(rate.0) / f64::from(rate.1)) as u64);
+    }
+    if let (Some(end), None) = (settings.trim.end_frame, settings.rate) {
+        let wanted = end - settings.trim.start_frame.unwrap_or(0);
+        probe.n_frames_hint = probe.n_frames_hint.map(|n| n.min(wanted));
+    }
+    Ok(probe)
+}
+
+fn interlaced(path: &Path) -> Error {
+    let reason = "interlaced: its frames are woven from two fields; --deinterlace makes whole frames of them";
+    Error::Refused { path: path.into(), reason: reason.into() }
+}
+
+impl Source {
+    /// Opens a video, or numbered pictures when `path` is a [`Pattern`].
+    ///
+    /// # Errors
+    /// As [`probe`](super::probe()); [`Error::Refused`] for woven fields that nobody asked to take apart.
+    pub fn open(path: &Path, decode: &DecodeSettings, settings: &SourceSettings) -> Result<Self> {
+        let (input, probe) = match Pattern::parse(path) {
+            None => {
+                let decoder = Decoder::open(path, decode)?;
+                let probe = decoder.probe().clone();
+                (Input::Video(Box::new(decoder)), probe)
+            }
+            Some(pattern) => {
+                let rate = settings.sequence_rate.unwrap_or(SEQUENCE_RATE);
+                let (sequence, probe) = Sequence::open(path, pattern, rate, decode)?;
+                (Input::Pictures(Box::new(sequence)), probe)
+            }
+        };
+        let base = probe.time_base;
+        Ok(Self {
+            input,
+            settings: *settings,
+            probe: checked(probe, settings)?,
+            tick_s: f64::from(base.0) / f64::from(base.1),
+            deinterlacer: Deinterlacer::default(),
+            resampler: settings.rate.map(|rate| Resampler::new(base, rate)),
+            first_pts: None,
+            start_pts: None,
+            end_pts: 0,
+            reached_end: false,
+            n_out: 0,
+            ended: false,
+        })
+    }
+
+    /// What the frames that come out look like.
+    pub fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// Frames of the input, as it presents them, that aren't shown as they were filmed; complete after the last frame.
+    pub fn damage(&self) -> &[DamagedFrames] {
+        match &self.input {
+            Input::Video(decoder) => decoder.damage(),
+            Input::Pictures(sequence) => sequence.damage(),
+        }
+    }
+
+    /// What is odd about the input and yet no damage.
+    pub fn notes(&self) -> &[String] {
+        match &self.input {
+            Input::Video(decoder) => decoder.notes(),
+            Input::Pictures(_) => &[],
+        }
+    }
+
+    /// What the other tracks have to lose; known after the last frame.
+    pub fn cut(&self) -> Cut {
+        let is_cut = self.reached_end || matches!(&self.input, Input::Video(decoder) if decoder.is_cut());
+        let seconds = |ticks: i64| ticks as f64 * self.tick_s;
+        Cut {
+            start_s: self.start_pts.filter(|_| self.settings.trim.cuts_start()).map(seconds),
+            end_s: is_cut.then(|| seconds(self.end_pts)),
+        }
+    }
+
+    fn decoded(&mut self) -> Option<Result<Frame>> {
+        match &mut self.input {
+            Input::Video(decoder) => decoder.next(),
+            Input::Pictures(sequence) => sequence.next(),
+        }
+    }
+
+    fn whole(&mut self) -> Option<Result<Frame>> {
+        loop {
+            let frame = match self.decoded() {
+                None => return self.deinterlacer.finish().map(Ok),
+                Some(Err(e)) => return Some(Err(e)),
+                Some(Ok(frame)) => frame,
+            };
+            if !self.settings.deinterlace {
+                let woven = frame.picture.top_field_first().is_some();
+                return Some(if woven { Err(interlaced(&self.probe.path)) } else { Ok(frame) });
+            }
+            if let Some(frame) = self.deinterlacer.push(frame) {
+                return Some(Ok(frame));
+            }
+        }
+    }
+
+    fn wanted(&mut self) -> Option<Result<Frame>> {
+        while !self.reached_end {
+            let frame = match self.whole()? {
+                Ok(frame) => frame,
+                Err(e) => return Some(Err(e)),
+            };
+            let (pts, duration) = (frame.picture.pts(), frame.picture.duration());
+            let first = *self.first_pts.get_or_insert(pts);
+            match self.settings.trim.place(&frame, (pts - first) as f64 * self.tick_s) {
+                Place::Before => continue,
+                Place::Behind => {
+                    self.reached_end = true;
+                    // A frame lasts until the next one.
+                    self.end_pts = pts;
+                    break;
+                }
+                Place::Within => {}
+            }
+            let start = *self.start_pts.get_or_insert(pts);
+            self.end_pts = pts + duration;
+            let shift = if self.settings.trim.cuts_start() { start } else { 0 };
+            let picture = frame.picture.at(pts - shift, duration);
+            return Some(Ok(Frame { idx: frame.idx, picture }));
+        }
+        None
+    }
+
+    fn resampled(&mut self) -> Option<Result<Frame>> {
+        let Some(mut resampler) = self.resampler.take() else { return self.wanted() };
+        let frame = resampler.pull(&mut || self.wanted());
+        self.resampler = Some(resampler);
+        frame
+    }
+}
+
+impl Iterator for Source {
+    type Item = Result<Frame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        match self.resampled() {
+            Some(Ok(frame)) => {
+                self.n_out += 1;
+                Some(Ok(Frame { idx: self.n_out - 1, picture: frame.picture }))
+            }
+            None if self.n_out == 0 && self.first_pts.is_some() => {
+                self.ended = true;
+                let reason = "no frame lies in the part that --from, --to and --trim-frame-.. leave";
+                Some(Err(Error::input(&self.probe.path, reason)))
+            }
+            other => {
+                self.ended = true;
+                other
+            }
+        }
+    }
+}
