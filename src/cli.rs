@@ -74,6 +74,43 @@ pub enum DamageChoice {
     Stop,
 }
 
+/// What becomes of tracks that the output's container can't hold.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum UnsupportedChoice {
+    /// They are left out.
+    Drop,
+    /// Sound is encoded anew, the rest is left out.
+    Convert,
+    /// The run ends with an error before it begins.
+    Fail,
+}
+
+/// Which part of the input is wanted, and at which rate.
+#[derive(Debug, Args)]
+pub struct PartArgs {
+    /// The first frame, counted from 0
+    #[arg(long, value_name = "N")]
+    pub trim_frame_start: Option<u64>,
+    /// The first frame that is not wanted any more
+    #[arg(long, value_name = "N")]
+    pub trim_frame_end: Option<u64>,
+    /// Begin at this time after the first frame: seconds or [H:]MM:SS
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// End before this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Frames per second of the output: frames are left out or shown twice, the clip lasts as long as before
+    #[arg(long, value_name = "FPS")]
+    pub output_video_fps: Option<String>,
+    /// Make whole frames of interlaced ones, which are refused otherwise
+    #[arg(long)]
+    pub deinterlace: bool,
+    /// Frames per second of numbered pictures [default: 25]
+    #[arg(long, value_name = "FPS")]
+    pub input_fps: Option<String>,
+}
+
 /// The identity that changes no face.
 pub const NO_IDENTITY: &str = "none";
 
@@ -113,7 +150,7 @@ pub struct ProgressArgs {
 /// `faceswap INPUT --identity NAME`
 #[derive(Debug, Args)]
 pub struct SwapArgs {
-    /// A video, a picture, or a folder of them
+    /// A video, a picture, numbered pictures (frames/%05d.png), or a folder of videos and pictures
     #[arg(required = true, value_name = "INPUT")]
     pub input: Option<PathBuf>,
     /// Whose face goes in: a name that `faceswap identities` lists, or a bundle's folder; `none` passes every
@@ -156,6 +193,16 @@ pub struct SwapArgs {
     /// Write what happened as JSON: frames, times, tracks, damage, sums of all files
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Size of the output: a factor, e.g. 0.5, or WIDTHxHEIGHT
+    #[arg(long, value_name = "SCALE")]
+    pub output_video_scale: Option<String>,
+    /// What becomes of tracks that the output's container can't hold; convert encodes sound anew [default: fail for
+    /// sound, drop the rest]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub on_unsupported: Option<UnsupportedChoice>,
+    /// Which part
+    #[command(flatten)]
+    pub part: PartArgs,
     /// What is shown in the place of frames that can't be decoded: the last good frame once more, none, or the
     /// run ends with an error [default: repeat in videos, stop in numbered pictures]
     #[arg(long, value_enum, value_name = "HOW")]

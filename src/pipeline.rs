@@ -2,6 +2,8 @@
 //!
 //! Threads and channels are hidden in [`crate::line`]; each stage is a value that a test can drive by hand.
 
+mod pictures;
+
 use std::{
     iter::once,
     path::Path,
@@ -25,7 +27,7 @@ use crate::{
     resume::{End, Seams, Task, Work},
     settings::SwapSettings,
     swap::Swapper,
-    video::{self, Decoder, Place, Stretch, Writer},
+    video::{self, Pattern, Place, Source, Stretch, Writer},
 };
 
 /// What swapping takes: who is replaced by whom, and where the networks run.
@@ -53,7 +55,10 @@ pub fn swap_video(
     settings: &SwapSettings,
     watch: &mut Watch<'_>,
 ) -> Result<Report> {
-    let probe = video::probe_within(input, settings.decode.max_pixels)?;
+    if let Some(pattern) = Pattern::parse(output) {
+        return pictures::swap_to_pictures(input, pattern, swap, settings, watch);
+    }
+    let probe = video::probe_source(input, &settings.decode, &settings.source)?;
     let task = Task::new(input, swap.map(|swap| swap.cast), settings)?;
     let work = Work::open(output, task, settings.resume)?;
     let seams = Seams::every(settings.segment_frames);
@@ -63,8 +68,8 @@ pub fn swap_video(
     let (start, mut meters) = (Instant::now(), Vec::new());
 
     loop {
-        let mut decoder = Decoder::open(input, &settings.decode)?;
-        let first = decoder.next().ok_or_else(|| Error::input(input, "no frames"))??;
+        let mut source = Source::open(input, &settings.decode, &settings.source)?;
+        let first = source.next().ok_or_else(|| Error::input(input, "no frames"))??;
         file.begin(&first.picture)?;
         let Some(stretch) = file.next_stretch()? else { break };
         let (begin, end) = (stretch.start, stretch.end);
@@ -73,7 +78,7 @@ pub fn swap_video(
             .transpose()?;
         let (mut n_decoded, mut is_interrupted) = (0, false);
         meters = line::run(|mut line| {
-            let frames = once(Ok(first)).chain(&mut decoder);
+            let frames = once(Ok(first)).chain(&mut source);
             let frames = line.source("decode", starting_at(begin, frames, &mut n_decoded, watch.stop))?;
             let finished = match stages {
                 None => line.parallel("pass", frames, vec![pass])?,
@@ -101,8 +106,8 @@ pub fn swap_video(
             return Err(Error::Cancelled);
         }
         if end.is_none() {
-            let (damage, notes) = (decoder.damage().to_vec(), decoder.notes().to_vec());
-            file.end(n_decoded, End { damage, notes, ..End::default() })?;
+            let (damage, notes) = (source.damage().to_vec(), source.notes().to_vec());
+            file.end(n_decoded, End { damage, notes, cut: source.cut(), ..End::default() })?;
         }
     }
 
@@ -124,7 +129,7 @@ pub fn swap_video(
         tracks: written.tracks,
         damage: written.end.damage,
         notes: [written.end.notes, written.notes].concat(),
-        size_px: probe.size_px,
+        size_px: settings.encode.scaled_px(probe.size_px),
         seconds,
         stages: stage_times(&meters, seconds),
     })

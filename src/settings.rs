@@ -10,7 +10,7 @@ use crate::{
     blend::{BlendSettings, GradeSettings},
     face::{AnalysisSettings, MaskType},
     resume::Resume,
-    video::{self, DecodeSettings, EncodeSettings},
+    video::{self, DecodeSettings, EncodeSettings, Pattern, SourceSettings},
 };
 
 /// Everything that a swap needs to know beside its files and its identity.
@@ -18,6 +18,8 @@ use crate::{
 pub struct SwapSettings {
     /// How the input is read.
     pub decode: DecodeSettings,
+    /// What becomes of its frames before anything else.
+    pub source: SourceSettings,
     /// How faces are found and followed.
     pub faces: AnalysisSettings,
     /// Faces that the network takes at once, of one frame or of several; at least 1.
@@ -43,6 +45,7 @@ impl SwapSettings {
     pub fn for_threads(n_threads: usize) -> Self {
         Self {
             decode: DecodeSettings::default(),
+            source: SourceSettings::default(),
             faces: AnalysisSettings::default(),
             batch: 4,
             mask_types: vec![MaskType::Hull],
@@ -144,6 +147,14 @@ pub fn free_output(path: &Path, overwrite: bool) -> Result<()> {
     }
     if path.symlink_metadata().is_ok() && !overwrite {
         return Err(Error::setting("--output", path.display(), "exists; give --overwrite or another name"));
+    }
+    if let Some(pattern) = Pattern::parse(path) {
+        if pattern.numbers().is_ok() && !overwrite {
+            let reason = "has pictures already; give --overwrite or another name";
+            return Err(Error::setting("--output", path.display(), reason));
+        }
+        // The folder of numbered pictures is made when it is missing.
+        return Ok(());
     }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !dir.is_dir() {

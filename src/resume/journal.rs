@@ -8,7 +8,11 @@ use super::{
     Task,
     durable::{RealDisk, replace},
 };
-use crate::{Error, Result, swap::bundle::sha256, video::DamagedFrames};
+use crate::{
+    Error, Result,
+    swap::bundle::sha256,
+    video::{Cut, DamagedFrames},
+};
 
 /// The first word of the file; the checksum of all that follows comes behind it.
 const MAGIC: &str = "faceswap-journal-1";
@@ -46,7 +50,7 @@ pub struct Segment {
 }
 
 /// The end of the clip.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct End {
     /// Segments in all.
     pub segments: u64,
@@ -54,6 +58,8 @@ pub struct End {
     pub damage: Vec<DamagedFrames>,
     /// What else there is to tell of the input.
     pub notes: Vec<String>,
+    /// What the other tracks have to lose.
+    pub cut: Cut,
 }
 
 impl Journal {

@@ -11,7 +11,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result, cast::Cast, settings::SwapSettings, swap::bundle::sha256, video};
+use crate::{
+    Error, Result,
+    cast::Cast,
+    settings::SwapSettings,
+    swap::bundle::sha256,
+    video::{self, Pattern},
+};
 
 /// Bytes at either end of the input that are compared.
 const END_BYTES: u64 = 1 << 20;
@@ -35,7 +41,17 @@ impl Task {
             ("FFmpeg".to_owned(), video::ffmpeg_version()),
         ]);
         let io = || Error::io(input);
-        let mut file = File::open(input).map_err(io())?;
+        let pattern = Pattern::parse(input);
+        let first = match &pattern {
+            // Of numbered pictures: which there are, and the first one.
+            Some(pattern) => {
+                let numbers = pattern.numbers()?;
+                facts.insert("pictures".into(), sha256(format!("{numbers:?}").as_bytes()));
+                pattern.path(numbers[0])
+            }
+            None => input.to_path_buf(),
+        };
+        let mut file = File::open(&first).map_err(io())?;
         let metadata = file.metadata().map_err(io())?;
         let mut ends = Vec::new();
         file.by_ref().take(END_BYTES).read_to_end(&mut ends).map_err(io())?;

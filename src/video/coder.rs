@@ -29,6 +29,8 @@ pub(super) struct Coder {
     pub(super) frame_rate: (i32, i32),
     /// What the encoder was told of the frames.
     look: Option<Look>,
+    /// Of the frames that come in, which may be scaled on the way.
+    size: (u32, u32),
     encoder: Option<Encoder>,
     converter: Converter,
     /// Durations of the frames in the encoder, by their times.
@@ -54,6 +56,7 @@ impl Coder {
             time_base,
             frame_rate,
             look: None,
+            size: (0, 0),
             encoder: None,
             converter: Converter::new(),
             durations: HashMap::new(),
@@ -88,6 +91,8 @@ impl Coder {
                 Some(look) => look,
                 None => self.look_of(first, muxer)?,
             };
+            let (width, height) = first.size_px();
+            self.size = (width as u32, height as u32);
             let encoder = self.open(&look, muxer)?;
             self.note.clone_from(&encoder.note);
             (self.encoder, self.look) = (Some(encoder), Some(look));
@@ -99,7 +104,7 @@ impl Coder {
     }
 
     fn look_of(&self, first: &Picture, muxer: &Muxer) -> Result<Look> {
-        let look = Look::of(&first.clone().into_frame());
+        let look = Look::of(&first.clone().into_frame()).scaled(self.settings.scale);
         let encoder = self.open(&look, muxer)?;
         if encoder.format == look.format || !layout::is_rgb(look.format.into()) {
             return Ok(look);
@@ -161,8 +166,8 @@ impl Coder {
         let Some(encoder) = &self.encoder else { return Err(self.media_error("no encoder")) };
         let (format, width, height) = (encoder.format, encoder.context.width(), encoder.context.height());
         let (own, wanted) = (Shape::of(&frame), Shape { format, width, height });
-        if (own.width, own.height) != (wanted.width, wanted.height) {
-            let reason = format!("{} x {} after {} x {}", own.width, own.height, wanted.width, wanted.height);
+        if (own.width, own.height) != self.size {
+            let reason = format!("{} x {} after {} x {}", own.width, own.height, self.size.0, self.size.1);
             return Err(self.media_error(reason));
         }
         if own == wanted {

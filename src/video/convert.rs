@@ -3,8 +3,9 @@
 use ffmpeg_next::{
     ffi::{
         AVColorRange, AVColorSpace, AVPixelFormat, SWS_ACCURATE_RND, SWS_BICUBIC, SWS_FULL_CHR_H_INP,
-        SWS_FULL_CHR_H_INT, SwsContext, av_frame_copy_props, av_frame_get_buffer, sws_freeContext,
-        sws_getCachedContext, sws_getCoefficients, sws_scale_frame, sws_setColorspaceDetails,
+        SWS_FULL_CHR_H_INT, SWS_LANCZOS, SwsContext, av_frame_copy_props, av_frame_get_buffer,
+        sws_freeContext, sws_getCachedContext, sws_getCoefficients, sws_scale_frame,
+        sws_setColorspaceDetails,
     },
     format::Pixel,
     frame::Video,
@@ -56,7 +57,9 @@ impl Converter {
         // frame are allocated before they are written.
         unsafe {
             let source = &*frame.as_ptr();
-            let flags = SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_FULL_CHR_H_INT;
+            let resized = (from.width, from.height) != (to.width, to.height);
+            let kernel = if resized { SWS_LANCZOS } else { SWS_BICUBIC };
+            let flags = kernel | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_FULL_CHR_H_INT;
             let (format, new_format) = (AVPixelFormat::from(from.format), AVPixelFormat::from(to.format));
             self.context = sws_getCachedContext(
                 self.context,

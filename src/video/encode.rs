@@ -13,11 +13,11 @@ use ffmpeg_next::{
     frame::Video,
 };
 
-use super::{hdr::Hdr, layout, log::Journal, probe::Probe};
+use super::{hdr::Hdr, layout, log::Journal, probe::Probe, scale::Scale, tracks::OnUnsupported};
 use crate::{Error, Result};
 
 /// How the picture is encoded.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 pub struct EncodeSettings {
     /// FFmpeg's name of the encoder; `None` takes the input's family of codecs (h264: libx264, hevc: libx265, ..),
     /// or what the container prefers when it can't hold that.
@@ -28,8 +28,22 @@ pub struct EncodeSettings {
     pub preset: Option<String>,
     /// Threads of the encoder; 0 for one a core.
     pub threads: usize,
+    /// The output's size; `None` for the input's.
+    pub scale: Option<Scale>,
+    /// What becomes of tracks that the container can't hold; `None` fails for sound and leaves out the rest.
+    pub on_unsupported: Option<OnUnsupported>,
     /// What the file says of itself in its tag `comment`, after what the input says there.
     pub label: Option<String>,
+}
+
+impl EncodeSettings {
+    /// The size of the output of frames of this size.
+    pub fn scaled_px(&self, (width, height): (usize, usize)) -> (usize, usize) {
+        self.scale.map_or((width, height), |scale| {
+            let (width, height) = scale.size((width as u32, height as u32));
+            (width as usize, height as usize)
+        })
+    }
 }
 
 /// What an encoder must know of the frames to come.
@@ -63,6 +77,16 @@ impl Look {
             location: raw.chroma_location,
             hdr: Hdr::of(frame),
         }
+    }
+
+    /// The same in another size.
+    pub(super) fn scaled(mut self, scale: Option<Scale>) -> Self {
+        if let Some(scale) = scale {
+            let size = (self.width, self.height);
+            self.aspect = scale.aspect(self.aspect, size);
+            (self.width, self.height) = scale.size(size);
+        }
+        self
     }
 
     /// What the frames of a probed video will look like, colour aside.

@@ -21,7 +21,10 @@ use super::{
     encode::{Encoder, Look},
     open,
     output::Partial,
-    streams::{self, Copies, Tracks},
+    streams::Copies,
+    tracks::{OnUnsupported, Tracks},
+    traits,
+    trim::Cut,
 };
 use crate::{Error, Result};
 
@@ -97,10 +100,16 @@ impl Muxer {
     ///
     /// # Errors
     /// [`Error::BadSetting`] when the container can't hold the sound.
-    pub(super) fn copy_from(&mut self, input: Input, path: PathBuf, video: usize) -> Result<()> {
+    pub(super) fn copy_from(
+        &mut self,
+        input: Input,
+        path: PathBuf,
+        video: usize,
+        policy: Option<OnUnsupported>,
+    ) -> Result<()> {
         let is_mov = self.is_mov();
         let copies =
-            Copies::plan(input, path, video, name(format(&self.output)), is_mov, |id| self.holds(id));
+            Copies::plan(input, path, video, name(format(&self.output)), is_mov, policy, |id| self.holds(id));
         self.copies =
             Some(copies.map_err(|reason| Error::setting("--output", self.partial.dest().display(), reason))?);
         Ok(())
@@ -125,6 +134,13 @@ impl Muxer {
 
     pub(super) fn wants_global_header(&self) -> bool {
         format(&self.output).flags & AVFMT_GLOBALHEADER != 0
+    }
+
+    /// What is left out of the other tracks with the picture's begin and end; to be told before the start.
+    pub(super) fn set_cut(&mut self, cut: Cut) {
+        if let Some(copies) = &mut self.copies {
+            copies.set_cut(cut);
+        }
     }
 
     fn is_mov(&self) -> bool {
@@ -209,7 +225,7 @@ impl Muxer {
                 (*raw.codecpar).codec_tag = u32::from_le_bytes(*b"hvc1");
             }
             if let Some(copies) = copies {
-                streams::copy_traits(copies.video_stream(), raw, true);
+                traits::copy_traits(copies.video_stream(), raw, true);
                 if raw.sample_aspect_ratio.num == 0 {
                     raw.sample_aspect_ratio = copies.video_stream().sample_aspect_ratio;
                     (*raw.codecpar).sample_aspect_ratio = raw.sample_aspect_ratio;
@@ -247,6 +263,7 @@ impl Muxer {
         let mut tracks = Tracks::default();
         if let Some(mut copies) = self.copies.take() {
             copies.write_until(f64::INFINITY, &mut self.output, &dest)?;
+            copies.flush(&mut self.output, &dest)?;
             tracks = copies.into_tracks();
         }
         self.output.write_trailer().map_err(|e| write_error(&dest, e))?;

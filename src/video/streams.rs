@@ -1,64 +1,26 @@
 //! What is copied from the input: sound, subtitles, attachments, covers, chapters, tags.
 
-use std::{
-    path::{Path, PathBuf},
-    ptr,
-};
+use std::path::{Path, PathBuf};
 
 use ffmpeg_next::{
     self as ff, Dictionary, Packet, Rational, codec,
     ffi::{
-        AV_DISPOSITION_ATTACHED_PIC, AVMediaType, AVPacketSideDataType, AVStream, av_codec_get_id,
-        av_codec_get_tag2, av_dict_copy, av_dict_set, av_stream_new_side_data, avcodec_parameters_copy,
+        AV_DISPOSITION_ATTACHED_PIC, AVFMT_GLOBALHEADER, AVStream, av_codec_get_id, av_codec_get_tag2,
+        avcodec_parameters_copy, avformat_query_codec,
     },
     format::context::{Input, Output},
     media,
 };
-use serde::Serialize;
 
-use super::{clock::JUMP_S, mux::write_error};
+use super::{
+    clock::JUMP_S,
+    mux::write_error,
+    sound::Sound,
+    tracks::{OnUnsupported, Track, Tracks, kind_of},
+    traits::{attach, copy_traits, is_made_anew},
+    trim::Cut,
+};
 use crate::{Error, Result};
-
-/// What became of the input's tracks beside the picture.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Tracks {
-    /// Packet by packet the same.
-    pub copied: Vec<Track>,
-    /// In another codec, since the container can't hold the old one.
-    pub converted: Vec<Track>,
-    /// Left out, since the container can't hold them.
-    pub dropped: Vec<Track>,
-}
-
-/// A track of the input.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Track {
-    /// Its number in the input, from 0.
-    pub stream: usize,
-    /// What it is: `sound`, `subtitles`, `cover`, ..
-    pub kind: &'static str,
-    /// FFmpeg's name of its codec in the input.
-    pub codec: String,
-    /// Its number in the output.
-    pub to: Option<usize>,
-    /// Presentation times of its first and last packet, seconds, as they ought to be in the output.
-    pub times_s: Option<(f64, f64)>,
-    /// Why it isn't copied.
-    pub reason: Option<String>,
-}
-
-impl Tracks {
-    /// What is left out, in words.
-    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
-        self.dropped.iter().map(|track| {
-            let Track { stream, kind, codec, reason, .. } = track;
-            format!(
-                "stream {stream} ({kind}, {codec}) is left out: {}",
-                reason.as_deref().unwrap_or_default()
-            )
-        })
-    }
-}
 
 /// The streams that are copied, and how far they are.
 pub(super) struct Copies {
@@ -71,23 +33,39 @@ pub(super) struct Copies {
     ended: bool,
     /// For each stream of the input what it is, and how far it is.
     tracks: Vec<Track>,
+    cut: Cut,
+    /// The container takes times below 0 and hides what lies there.
+    hides_negative: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
 enum Route {
     /// Left out; or the picture, which is made anew.
     None,
-    /// Packets are copied to this stream of the output.
-    Packets { to: usize, from_base: Rational, to_base: Rational, shift: i64, next_dts: Option<i64> },
+    /// Packets go to a stream of the output.
+    Packets(Box<Lane>),
     /// All of it is in the header.
     Header,
     /// Will be one of the two above.
     Planned { as_attachment: bool },
+    /// Will be encoded anew.
+    PlannedSound,
+}
+
+/// The way of one stream's packets.
+struct Lane {
+    to: usize,
+    from_base: Rational,
+    to_base: Rational,
+    /// Added to all times since the stream's clock jumped back.
+    shift: i64,
+    next_dts: Option<i64>,
+    /// Packets are decoded and encoded on the way.
+    sound: Option<Sound>,
 }
 
 impl Copies {
     /// Decides for each stream of `input` but number `video`. The container named `container` says by `holds`
-    /// what it takes.
+    /// what it takes; `policy` says what becomes of the rest.
     ///
     /// # Errors
     /// Why sound would be lost, and the way out.
@@ -97,6 +75,7 @@ impl Copies {
         video: usize,
         container: &str,
         is_mov: bool,
+        policy: Option<OnUnsupported>,
         holds: impl Fn(codec::Id) -> bool,
     ) -> Result<Self, String> {
         let matroska = container == "matroska";
@@ -117,37 +96,57 @@ impl Copies {
                 ..Track::default()
             });
             let track = &mut tracks[index];
+            let policy = policy.unwrap_or(OnUnsupported::usual(track.kind));
             let mut drop_it = || {
-                track.reason = Some(format!("{container} can't hold it"));
-                Route::None
+                let reason = format!("{container} can't hold it");
+                if policy == OnUnsupported::Fail {
+                    let Track { stream, kind, codec, .. } = &*track;
+                    return Err(format!(
+                        "stream {stream} ({kind}, {codec}): {reason}; give --output with .mkv, or \
+                         --on-unsupported=convert or drop"
+                    ));
+                }
+                track.reason = Some(reason);
+                Ok(Route::None)
             };
             routes.push(match kind {
                 _ if index == video => Route::None,
                 media::Type::Audio | media::Type::Subtitle if holds(id) => {
                     Route::Planned { as_attachment: false }
                 }
-                media::Type::Audio => {
-                    let name = id.name();
-                    return Err(format!(
-                        "{container} can't hold the sound ({name}); give --output with .mkv"
-                    ));
+                media::Type::Audio if policy == OnUnsupported::Convert => {
+                    if Sound::encoder_for(&stream, &holds).is_none() {
+                        return Err(format!("no encoder of this FFmpeg makes sound for {container}"));
+                    }
+                    Route::PlannedSound
                 }
+                media::Type::Audio => drop_it()?,
                 media::Type::Video if is_cover && matroska => Route::Planned { as_attachment: true },
                 media::Type::Video if is_cover && is_mov => Route::Planned { as_attachment: false },
                 media::Type::Video if !is_cover && holds(id) => Route::Planned { as_attachment: false },
-                media::Type::Video => drop_it(),
-                media::Type::Subtitle => drop_it(),
+                media::Type::Video => drop_it()?,
+                media::Type::Subtitle => drop_it()?,
                 media::Type::Attachment if matroska => Route::Planned { as_attachment: true },
-                media::Type::Attachment => drop_it(),
+                media::Type::Attachment => drop_it()?,
                 // Timecode and chapter tracks of MOV are made anew from tags and chapters.
                 media::Type::Data if is_made_anew(tag) => Route::None,
                 media::Type::Data if id != codec::Id::None && is_mov && holds(id) => {
                     Route::Planned { as_attachment: false }
                 }
-                _ => drop_it(),
+                _ => drop_it()?,
             });
         }
-        Ok(Self { input, path, video, routes, ahead: None, ended: false, tracks })
+        Ok(Self {
+            input,
+            path,
+            video,
+            routes,
+            ahead: None,
+            ended: false,
+            tracks,
+            cut: Cut::default(),
+            hides_negative: is_mov,
+        })
     }
 
     /// The stream of the input whose picture is made anew.
@@ -159,10 +158,17 @@ impl Copies {
     /// Adds the planned streams that lie before the picture, or those behind it.
     pub(super) fn add_streams(&mut self, output: &mut Output, before: bool) -> Result<(), ff::Error> {
         for index in 0..self.routes.len() {
-            let Route::Planned { as_attachment } = self.routes[index] else { continue };
             if (index < self.video) != before {
                 continue;
             }
+            let as_attachment = match self.routes[index] {
+                Route::Planned { as_attachment } => as_attachment,
+                Route::PlannedSound => {
+                    self.routes[index] = self.add_sound(index, output)?;
+                    continue;
+                }
+                _ => continue,
+            };
             // SAFETY: `index` counts a stream of the input, which lives as long as `self`.
             let source = unsafe { &**(*self.input.as_ptr()).streams.add(index) };
             let mut stream = output.add_stream(ff::encoder::find(codec::Id::None))?;
@@ -193,10 +199,43 @@ impl Copies {
             self.routes[index] = if as_attachment {
                 Route::Header
             } else {
-                Route::Packets { to, from_base: base, to_base: base, shift: 0, next_dts: None }
+                Route::Packets(Box::new(Lane::new(to, base, None)))
             };
         }
         Ok(())
+    }
+
+    /// Adds a stream of sound that is encoded anew.
+    fn add_sound(&mut self, index: usize, output: &mut Output) -> Result<Route, ff::Error> {
+        let stream = self.input.stream(index).ok_or(ff::Error::StreamNotFound)?;
+        // SAFETY: the format of an output is constant and there from the start.
+        let (holds, global_header) = unsafe {
+            let format = (*output.as_ptr()).oformat;
+            let holds = move |id: codec::Id| {
+                avformat_query_codec(format, id.into(), ff::ffi::FF_COMPLIANCE_NORMAL) == 1
+            };
+            (holds, (*format).flags & AVFMT_GLOBALHEADER != 0)
+        };
+        let codec = Sound::encoder_for(&stream, &holds).ok_or(ff::Error::EncoderNotFound)?;
+        let sound = Sound::open(&stream, codec, global_header)?;
+        let base = stream.time_base();
+        let mut made = output.add_stream(ff::encoder::find(codec::Id::None))?;
+        let to = made.index();
+        // SAFETY: both streams are alive; parameters come from the open encoder.
+        unsafe {
+            let made = &mut *made.as_mut_ptr();
+            sound.describe(&mut *made.codecpar)?;
+            made.time_base = sound.time_base().into();
+            copy_traits(&**(*self.input.as_ptr()).streams.add(index), made, true);
+        }
+        self.tracks[index].to = Some(to);
+        self.tracks[index].converted_to = Some(codec.name().to_owned());
+        Ok(Route::Packets(Box::new(Lane::new(to, base, Some(sound)))))
+    }
+
+    /// What is left out with the picture's begin and end. To be told before the header.
+    pub(super) fn set_cut(&mut self, cut: Cut) {
+        self.cut = cut;
     }
 
     /// Copies the file's tags and chapters, and adds `label` to its comment.
@@ -215,7 +254,15 @@ impl Copies {
         output.set_metadata(kept);
         for chapter in self.input.chapters() {
             let title = chapter.metadata().get("title").unwrap_or_default().to_owned();
-            let (start, end) = (chapter.start(), chapter.end());
+            let base = f64::from(chapter.time_base());
+            let ticks = |s: f64| (s / base).round() as i64;
+            let zero = self.cut.start_s.map_or(0, ticks);
+            let last = self.cut.end_s.map_or(i64::MAX, ticks);
+            let (start, end) = (chapter.start().max(zero), chapter.end().min(last));
+            if start >= end && (zero > 0 || last < i64::MAX) {
+                continue;
+            }
+            let (start, end) = (start - zero, end - zero);
             // A chapter that ends before it begins, or memory so short that more important things fail next.
             let Ok(mut made) = output.add_chapter(chapter.id(), chapter.time_base(), start, end, title)
             else {
@@ -230,13 +277,13 @@ impl Copies {
     /// After the header: learns the time bases that the container chose.
     pub(super) fn started(&mut self, output: &Output) {
         for route in &mut self.routes {
-            if let Route::Packets { to, to_base, .. } = route
-                && let Some(stream) = output.stream(*to)
+            if let Route::Packets(lane) = route
+                && let Some(stream) = output.stream(lane.to)
             {
-                *to_base = stream.time_base();
+                lane.to_base = stream.time_base();
             }
         }
-        let wanted: Vec<bool> = self.routes.iter().map(|r| matches!(r, Route::Packets { .. })).collect();
+        let wanted: Vec<bool> = self.routes.iter().map(|r| matches!(r, Route::Packets(_))).collect();
         super::open::read_only(&mut self.input, |index| wanted.get(index).is_some_and(|w| *w));
     }
 
@@ -250,38 +297,30 @@ impl Copies {
                     None => return Ok(()),
                 },
             };
-            let Some(Route::Packets { to, from_base, to_base, shift, next_dts }) =
-                self.routes.get_mut(packet.stream())
-            else {
-                continue;
-            };
-            let time = packet.dts().or(packet.pts()).map(|time| time + *shift);
-            if time.is_some_and(|time| time as f64 * f64::from(*from_base) > until_s) {
+            let index = packet.stream();
+            let Some(Route::Packets(lane)) = self.routes.get_mut(index) else { continue };
+            let zero_s = self.cut.start_s.unwrap_or(0.0);
+            if lane.time_s(&packet).is_some_and(|time_s| time_s - zero_s > until_s) {
                 self.ahead = Some(packet);
                 return Ok(());
             }
-            if let (Some(time), Some(next)) = (time, *next_dts)
-                && (next - time) as f64 * f64::from(*from_base) > JUMP_S
-            {
-                // The clock was set anew: go on from here, as the picture does.
-                *shift += next - time;
-            }
-            packet.set_dts(packet.dts().map(|dts| dts + *shift));
-            packet.set_pts(packet.pts().map(|pts| pts + *shift));
-            *next_dts = packet.dts().map(|dts| dts + packet.duration());
-            if let Some(pts) = packet.pts().map(|pts| pts as f64 * f64::from(*from_base)) {
-                let track = &mut self.tracks[packet.stream()];
-                let (first, last) = track.times_s.unwrap_or((pts, pts));
-                track.times_s = Some((first.min(pts), last.max(pts)));
-            }
-            packet.rescale_ts(*from_base, *to_base);
-            packet.set_stream(*to);
-            packet.set_position(-1);
-            if packet.size() == 0 && packet.side_data().len() == 0 {
+            lane.straighten(&mut packet);
+            let track = &mut self.tracks[index];
+            if !lane.fit(&mut packet, &self.cut, track.kind, self.hides_negative) {
                 continue;
             }
-            packet.write_interleaved(output).map_err(|e| write_error(dest, e))?;
+            lane.pass(packet, track, output, &self.cut).map_err(|e| write_error(dest, e))?;
         }
+    }
+
+    /// After the last packet: what encoders of sound still hold.
+    pub(super) fn flush(&mut self, output: &mut Output, dest: &Path) -> Result<()> {
+        for (route, track) in self.routes.iter_mut().zip(&mut self.tracks) {
+            if let Route::Packets(lane) = route {
+                lane.flush(track, output).map_err(|e| write_error(dest, e))?;
+            }
+        }
+        Ok(())
     }
 
     fn read(&mut self) -> Result<Option<Packet>> {
@@ -306,6 +345,7 @@ impl Copies {
         for track in self.tracks {
             match track {
                 Track { reason: Some(_), .. } => tracks.dropped.push(track),
+                Track { converted_to: Some(_), .. } => tracks.converted.push(track),
                 Track { to: Some(_), .. } => tracks.copied.push(track),
                 // The picture itself, and what the muxer makes anew.
                 _ => {}
@@ -315,86 +355,95 @@ impl Copies {
     }
 }
 
-/// Tags, disposition and side data of a stream. Of the picture that is made anew (`remade`), only what stays true.
-pub(super) fn copy_traits(source: &AVStream, made: &mut AVStream, remade: bool) {
-    use AVPacketSideDataType as S;
-    made.disposition = source.disposition;
-    made.id = source.id;
-    // SAFETY: both streams are alive; tags are copied into the new one's own dictionary, side data into memory
-    // that is asked for in its size.
-    unsafe {
-        av_dict_copy(&raw mut made.metadata, source.metadata, 0);
-        if remade {
-            // Statistics of the old packets, and who made them.
-            for key in [c"encoder", c"BPS", c"NUMBER_OF_FRAMES", c"NUMBER_OF_BYTES", c"BPS-eng", c"DURATION"]
-            {
-                av_dict_set(&raw mut made.metadata, key.as_ptr(), ptr::null(), 0);
-            }
-        } else {
-            made.avg_frame_rate = source.avg_frame_rate;
-            made.r_frame_rate = source.r_frame_rate;
-            made.sample_aspect_ratio = source.sample_aspect_ratio;
-        }
-        for i in 0..source.nb_side_data as usize {
-            let data = &*source.side_data.add(i);
-            let of_old_packets = matches!(
-                data.type_,
-                S::AV_PKT_DATA_CPB_PROPERTIES | S::AV_PKT_DATA_DOVI_CONF | S::AV_PKT_DATA_NEW_EXTRADATA
-            );
-            if remade && of_old_packets {
-                continue;
-            }
-            let room = av_stream_new_side_data(made, data.type_, data.size);
-            if !room.is_null() {
-                ptr::copy_nonoverlapping(data.data, room, data.size);
-            }
-        }
+impl Lane {
+    fn new(to: usize, base: Rational, sound: Option<Sound>) -> Self {
+        Self { to, from_base: base, to_base: base, shift: 0, next_dts: None, sound }
     }
-}
 
-/// Makes an attachment of a stream: Matroska keeps covers so.
-///
-/// # Safety
-/// Both streams must be alive, and `made` must have its own parameters.
-unsafe fn attach(source: &AVStream, made: &mut AVStream) {
-    const KEEP_OLD: i32 = ff::ffi::AV_DICT_DONT_OVERWRITE;
-    // SAFETY: as above; the picture's bytes are copied into padded memory that the parameters then own.
-    unsafe {
-        let par = &mut *made.codecpar;
-        made.disposition = 0;
-        par.codec_type = AVMediaType::AVMEDIA_TYPE_ATTACHMENT;
-        par.codec_tag = 0;
-        if par.extradata_size > 0 || source.attached_pic.size <= 0 {
-            return;
-        }
-        let size = source.attached_pic.size as usize;
-        let room = ff::ffi::av_mallocz(size + ff::ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize).cast::<u8>();
-        if !room.is_null() {
-            ptr::copy_nonoverlapping(source.attached_pic.data, room, size);
-            (par.extradata, par.extradata_size) = (room, size as i32);
-        }
-        let (name, mime) = match codec::Id::from(par.codec_id) {
-            codec::Id::PNG => (c"cover.png", c"image/png"),
-            _ => (c"cover.jpg", c"image/jpeg"),
-        };
-        av_dict_set(&raw mut made.metadata, c"filename".as_ptr(), name.as_ptr(), KEEP_OLD);
-        av_dict_set(&raw mut made.metadata, c"mimetype".as_ptr(), mime.as_ptr(), KEEP_OLD);
+    /// When a packet is decoded, on the input's clock.
+    fn time_s(&self, packet: &Packet) -> Option<f64> {
+        packet.dts().or(packet.pts()).map(|time| (time + self.shift) as f64 * f64::from(self.from_base))
     }
-}
 
-/// What a track is, in a word.
-fn kind_of(kind: media::Type, is_cover: bool) -> &'static str {
-    match kind {
-        media::Type::Audio => "sound",
-        media::Type::Subtitle => "subtitles",
-        media::Type::Video if is_cover => "cover",
-        media::Type::Video => "another video",
-        media::Type::Attachment => "attachment",
-        _ => "data",
+    /// Makes times go on where the clock was set anew, as the picture does.
+    fn straighten(&mut self, packet: &mut Packet) {
+        let time = packet.dts().or(packet.pts()).map(|time| time + self.shift);
+        if let (Some(time), Some(next)) = (time, self.next_dts)
+            && (next - time) as f64 * f64::from(self.from_base) > JUMP_S
+        {
+            self.shift += next - time;
+        }
+        packet.set_dts(packet.dts().map(|dts| dts + self.shift));
+        packet.set_pts(packet.pts().map(|pts| pts + self.shift));
+        self.next_dts = packet.dts().map(|dts| dts + packet.duration());
     }
-}
 
-/// Whether a track of MOV is one that the muxer makes by itself: timecode, and the text of chapters.
-fn is_made_anew(tag: u32) -> bool {
-    [*b"tmcd", *b"text"].map(u32::from_le_bytes).contains(&tag)
+    /// Moves a packet by what is cut off; false for one that is left out. Sound is cut at the borders of its packets
+    /// unless it is encoded anew or the container hides what lies before 0.
+    fn fit(&self, packet: &mut Packet, cut: &Cut, kind: &str, hides_negative: bool) -> bool {
+        let base = f64::from(self.from_base);
+        // A cover has no time.
+        let Some(pts) = packet.pts().or(packet.dts()).filter(|_| kind != Track::COVER) else { return true };
+        let end = pts + packet.duration().max(1);
+        if cut.end_s.is_some_and(|end_s| pts as f64 * base >= end_s) {
+            return false;
+        }
+        let Some(start_s) = cut.start_s else { return true };
+        let zero = (start_s / base).round() as i64;
+        let from = if hides_negative || self.sound.is_some() || kind != Track::SOUND { end - 1 } else { pts };
+        if from < zero {
+            return false;
+        }
+        let mut first = pts - zero;
+        if kind != Track::SOUND && first < 0 {
+            // Words that are on the screen when the part begins.
+            packet.set_duration(packet.duration() + first);
+            first = 0;
+        }
+        packet.set_dts(packet.dts().map(|dts| first - (pts - dts)));
+        packet.set_pts(Some(first));
+        true
+    }
+
+    fn pass(
+        &mut self,
+        mut packet: Packet,
+        track: &mut Track,
+        output: &mut Output,
+        cut: &Cut,
+    ) -> Result<(), ff::Error> {
+        if let Some(sound) = &mut self.sound {
+            let end_s = cut.end_s.map(|end_s| end_s - cut.start_s.unwrap_or(0.0));
+            let packets = sound.convert(&packet, end_s)?;
+            let base = sound.time_base();
+            return packets.into_iter().try_for_each(|packet| self.write(packet, base, track, output));
+        }
+        if packet.size() == 0 && packet.side_data().len() == 0 {
+            return Ok(());
+        }
+        packet.set_position(-1);
+        self.write(packet, self.from_base, track, output)
+    }
+
+    fn flush(&mut self, track: &mut Track, output: &mut Output) -> Result<(), ff::Error> {
+        let Some(sound) = &mut self.sound else { return Ok(()) };
+        let (packets, base) = (sound.finish()?, sound.time_base());
+        packets.into_iter().try_for_each(|packet| self.write(packet, base, track, output))
+    }
+
+    fn write(
+        &self,
+        mut packet: Packet,
+        base: Rational,
+        track: &mut Track,
+        output: &mut Output,
+    ) -> Result<(), ff::Error> {
+        if let Some(pts_s) = packet.pts().map(|pts| pts as f64 * f64::from(base)) {
+            let (first, last) = track.times_s.unwrap_or((pts_s, pts_s));
+            track.times_s = Some((first.min(pts_s), last.max(pts_s)));
+        }
+        packet.rescale_ts(base, self.to_base);
+        packet.set_stream(self.to);
+        packet.write_interleaved(output)
+    }
 }

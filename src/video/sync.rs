@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ffmpeg_next::{Packet, Rational, format::context::Input};
 
-use super::{open, streams::Tracks};
+use super::{open, tracks::Tracks};
 use crate::{Result, report::Times};
 
 /// First and last presentation time of a stream, seconds.

@@ -13,7 +13,7 @@ use super::{
     picture::Picture,
     probe::Probe,
     segments::{Place, Segments, Stretch},
-    streams::Tracks,
+    tracks::Tracks,
 };
 use crate::{
     Error, Result,
@@ -146,6 +146,7 @@ impl Writer {
         let (frames, encoder_name) = (journal.n_frames(), encoder.name.clone());
         let swapped = journal.segments.values().map(|segment| segment.swapped).sum();
         let end = journal.end.clone().unwrap_or_default();
+        self.muxer.set_cut(end.cut);
         self.muxer.start(encoder, look, self.coder.time_base, self.coder.frame_rate)?;
         self.segments.join(&self.coder, &mut self.muxer)?;
         let (bytes, tracks) = self.muxer.finish()?;
@@ -171,13 +172,16 @@ fn prepare(
     probe: &Probe,
     settings: &EncodeSettings,
 ) -> Result<(Muxer, Coder)> {
-    let source = open::open(input, usize::MAX)?;
     let codec = Some(probe.codec.clone());
     let coder = Coder::new(partial.dest(), settings, codec, probe.time_base, probe.frame_rate);
     let mut muxer = Muxer::create(partial)?;
     muxer.label.clone_from(&settings.label);
-    muxer.copy_from(source, input.into(), probe.stream)?;
-    if let Some(look) = Look::expected(probe).filter(|_| settings.encoder.as_deref() != Some(SVT)) {
+    if !probe.is_sequence() {
+        let source = open::open(input, usize::MAX)?;
+        muxer.copy_from(source, input.into(), probe.stream, settings.on_unsupported)?;
+    }
+    let look = Look::expected(probe).map(|look| look.scaled(settings.scale));
+    if let Some(look) = look.filter(|_| settings.encoder.as_deref() != Some(SVT)) {
         // Whatever the encoder dislikes is told before any work is done.
         coder.open(&look, &muxer)?;
     }

@@ -1,0 +1,88 @@
+//! The same line with numbered pictures at its end: each is a whole file of its own, so that there is nothing to join.
+
+use std::{path::Path, time::Instant};
+
+use super::{Swap, blenders, pass, stage_times, swap_stages, until_stopped};
+use crate::{
+    Error, Result,
+    frame::Blended,
+    line,
+    progress::Watch,
+    report::{self, FrameCounts, Report, Sync, Times},
+    resume::Seams,
+    settings::SwapSettings,
+    video::{Pattern, PictureWriter, Source, Stretch, Tracks},
+};
+
+/// As [`super::swap_video`], into the pictures of `pattern`, numbered from 1. Sound and the like are left out, which
+/// the report tells.
+///
+/// # Errors
+/// As [`super::swap_video`].
+pub(super) fn swap_to_pictures(
+    input: &Path,
+    pattern: Pattern,
+    swap: Option<Swap<'_>>,
+    settings: &SwapSettings,
+    watch: &mut Watch<'_>,
+) -> Result<Report> {
+    let mut source = Source::open(input, &settings.decode, &settings.source)?;
+    let probe = source.probe().clone();
+    let encode = &settings.encode;
+    let mut writer = PictureWriter::create(pattern, encode.scale, encode.label.as_deref())?;
+    let whole = Stretch { first: 0, end: None, start: 0, memory: None };
+    let stages = swap
+        .map(|swap| swap_stages(swap, settings, probe.quarter_turns, Seams::never(), whole))
+        .transpose()?;
+    watch.start(input, &probe);
+    let (start, mut n_swapped, mut times) = (Instant::now(), 0, None);
+    let meters = line::run(|mut line| {
+        let frames = line.source("decode", until_stopped(&mut source, watch.stop))?;
+        let finished = match stages {
+            None => line.parallel("pass", frames, vec![pass])?,
+            Some((analysis, swapper)) => {
+                let tracked = analysis.into_line(&mut line, frames)?;
+                let swapped = line.stage("swap", tracked, swapper)?;
+                line.parallel("blend", swapped, blenders(settings))?
+            }
+        };
+        line.drain("write", finished, |Blended { frame, n_faces, .. }| {
+            let (idx, pts) = (frame.idx, frame.picture.pts());
+            times = Some((times.map_or(pts, |(first, _)| first), pts));
+            writer.write(frame)?;
+            n_swapped += u64::from(n_faces > 0);
+            watch.frame(idx + 1, n_faces);
+            Ok(())
+        })
+    })?;
+    let (first, last) = times.ok_or_else(|| Error::input(input, "no frames"))?;
+    let (n_decoded, written, seconds) =
+        (meters[1].n_items(), writer.n_written(), start.elapsed().as_secs_f64());
+    if n_decoded != written {
+        let reason = format!("{n_decoded} frames were decoded, {written} written");
+        return Err(Error::Media { path: input.into(), frame: written, reason });
+    }
+    let mut notes = source.notes().to_vec();
+    if probe.n_audio > 0 {
+        notes.push("pictures have no sound: it is left out".into());
+    }
+    Ok(Report {
+        schema: report::SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        frames: FrameCounts {
+            decoded: written,
+            written,
+            swapped: n_swapped,
+            without_face: written - n_swapped,
+            resumed: 0,
+        },
+        pts: Times { first, last, time_base: probe.time_base },
+        sync: Sync::default(),
+        tracks: Tracks::default(),
+        damage: source.damage().to_vec(),
+        notes,
+        size_px: encode.scaled_px(probe.size_px),
+        seconds,
+        stages: stage_times(&meters, seconds),
+    })
+}
