@@ -120,7 +120,9 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     let mut record = Record::new(args.report.as_deref(), &settings);
     let outcome = job.run(&input, args.output.as_deref(), &mut watch, &mut record);
     watch.clear();
-    record.write()?;
+    let recorded = record.write();
+    // Why a run failed is worth more than why that could not be noted.
+    let outcome = outcome.and_then(|outcome| recorded.map(|()| outcome));
     if let (Some(path), Ok(_), Some((cast, runtime))) = (overlay, &outcome, &networks) {
         let survey = Survey { picks: cast.picks(), ..everybody(runtime, &settings.faces) };
         survey::overlay::overlay(&input, path, &settings.encode, &settings.mask_types, &survey, &mut watch)?;

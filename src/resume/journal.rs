@@ -145,7 +145,8 @@ mod tests {
     }
 
     fn journal(segments: impl IntoIterator<Item = u64>, end: Option<u64>) -> Journal {
-        let end = end.map(|segments| End { segments, damage: Vec::new(), notes: Vec::new() });
+        let end =
+            end.map(|segments| End { segments, damage: Vec::new(), notes: Vec::new(), cut: Cut::default() });
         let segments = segments.into_iter().map(|n| (n, segment(n))).collect();
         Journal { end, segments, header: Some(sha256(b"header")), ..Default::default() }
     }

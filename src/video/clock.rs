@@ -1,7 +1,7 @@
 //! Times that rise from frame to frame, whatever the file says.
 
 /// A clock that goes back by more than this was set anew; by less, it stumbled. Seconds.
-pub(super) const JUMP_S: f64 = 1.0;
+pub(super) const JUMP_S: f64 = 0.3;
 
 /// What had to be done to a time.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -12,6 +12,8 @@ use ffmpeg_next::{
 };
 use std::ptr;
 
+use super::palette;
+
 /// What a frame shall become.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Shape {
@@ -51,6 +53,9 @@ impl Converter {
     /// # Errors
     /// What failed, in words.
     pub(super) fn convert(&mut self, frame: &Video, to: Shape) -> Result<Video, String> {
+        if to.format == Pixel::PAL8 {
+            return self.indexed(frame, to);
+        }
         let from = Shape::of(frame);
         let (from_rgb, to_rgb) = (is_rgb(from.format), is_rgb(to.format));
         // SAFETY: both frames are alive; the context is made for their shapes right here; the buffers of the new
@@ -115,6 +120,39 @@ impl Converter {
             }
             Ok(out)
         }
+    }
+}
+
+impl Converter {
+    /// The frame with a palette of its own.
+    fn indexed(&mut self, frame: &Video, to: Shape) -> Result<Video, String> {
+        let colours = self.convert(frame, Shape { format: Pixel::BGRA, ..to })?;
+        let (width, height) = (to.width as usize, to.height as usize);
+        let (stride, data) = (colours.stride(0), colours.data(0));
+        let rows = (0..height).flat_map(|y| data[y * stride..][..4 * width].chunks_exact(4));
+        let made = palette::index(&rows.map(|p| [p[0], p[1], p[2], p[3]]).collect::<Vec<_>>());
+        let mut out = Video::empty();
+        // SAFETY: both frames are alive; the new one gets its buffers here: a byte for each pixel, and a palette of 256
+        // colours of 4 bytes in the second plane.
+        unsafe {
+            let raw = &mut *out.as_mut_ptr();
+            av_frame_copy_props(raw, frame.as_ptr());
+            raw.format = AVPixelFormat::AV_PIX_FMT_PAL8 as i32;
+            (raw.width, raw.height) = (to.width as i32, to.height as i32);
+            (raw.colorspace, raw.color_range) = (AVColorSpace::AVCOL_SPC_RGB, AVColorRange::AVCOL_RANGE_JPEG);
+            if av_frame_get_buffer(raw, 0) < 0 {
+                return Err(format!("no memory for a picture of {width} x {height}"));
+            }
+            for (y, row) in made.pixels.chunks_exact(width).enumerate() {
+                let start = raw.data[0].offset(y as isize * raw.linesize[0] as isize);
+                ptr::copy_nonoverlapping(row.as_ptr(), start, width);
+            }
+            for (i, colour) in made.colours.iter().chain(std::iter::repeat(&[0; 4])).take(256).enumerate() {
+                // Stored as a number, opacity in its highest byte.
+                raw.data[1].cast::<u32>().add(i).write(u32::from_le_bytes(*colour));
+            }
+        }
+        Ok(out)
     }
 }
 

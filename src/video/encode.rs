@@ -326,6 +326,9 @@ fn pixel_format(codec: ff::Codec, demand: &Demand, look: &Look) -> Result<(Pixel
             format = format.add(1);
         }
     }
+    if codec.id() == codec::Id::GIF {
+        return Ok((Pixel::PAL8, None));
+    }
     let source = AVPixelFormat::from(look.format);
     // An encoder without a list takes what it gets.
     if known.is_empty() || known.contains(&source) {
@@ -440,6 +443,8 @@ fn quality_options(name: &str, quality: Option<u8>) -> Vec<(&'static str, String
             options.push(("qmin", "1".into()));
             options
         }
+        // Each frame as a whole: what is left out of a frame is put back by the colours of the one before.
+        "gif" => vec![("gifflags", "0".into())],
         "ffv1" => vec![("level", "3".into()), ("slicecrc", "1".into())],
         _ => Vec::new(),
     }

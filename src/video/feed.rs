@@ -372,7 +372,8 @@ fn open_codec(
         let raw = &mut *context.as_mut_ptr();
         raw.thread_count = if care == Care::Quick { settings.threads as i32 } else { 1 };
         raw.thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
-        raw.max_pixels = settings.max_pixels as i64;
+        // Codecs count the edges that they add; what is shown was checked before.
+        raw.max_pixels = (settings.max_pixels + settings.max_pixels / 4) as i64 + (1 << 16);
     }
     let mut decoder = context.decoder();
     decoder.set_packet_time_base(stream.time_base());

@@ -21,6 +21,7 @@ mod open;
 mod output;
 mod packets;
 mod paint;
+mod palette;
 mod pattern;
 mod picture;
 mod picture_writer;

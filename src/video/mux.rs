@@ -77,9 +77,12 @@ impl Muxer {
         let dest = &partial.dest().to_path_buf();
         let url = open::url(partial.path())?;
         let mut context = ptr::null_mut();
+        // The ending of moving pictures in PNG is that of still ones, too.
+        let is_png = dest.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+        let known = if is_png { c"apng".as_ptr() } else { ptr::null() };
         // SAFETY: the URL outlives the call; on success the context is ours and `Output` frees it.
         let mut output = unsafe {
-            if avformat_alloc_output_context2(&raw mut context, ptr::null(), ptr::null(), url.as_ptr()) < 0 {
+            if avformat_alloc_output_context2(&raw mut context, ptr::null(), known, url.as_ptr()) < 0 {
                 return Err(unknown_ending(dest));
             }
             Output::wrap(context)
@@ -213,7 +216,10 @@ impl Muxer {
             raw.time_base = base.into();
             raw.avg_frame_rate = Rational(num, den.max(1)).into();
             // The rate of the source's grid, of which frames of a variable rate leave out some.
-            let grid = copies.map_or(raw.avg_frame_rate, |copies| copies.video_stream().r_frame_rate);
+            let source = copies.map(Copies::video_stream);
+            // Another time base means another rate.
+            let same = source.filter(|source| Rational::from(source.time_base) == base);
+            let grid = same.map_or(raw.avg_frame_rate, |source| source.r_frame_rate);
             let sane = grid.num > 0 && grid.den > 0 && grid.num / grid.den <= 1000;
             raw.r_frame_rate = if sane { grid } else { raw.avg_frame_rate };
             raw.sample_aspect_ratio = (*raw.codecpar).sample_aspect_ratio;

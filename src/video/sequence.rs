@@ -67,7 +67,7 @@ impl Sequence {
             n_frames_hint: Some(last - first + 1),
             duration_s: Some((last - first + 1) as f64 * f64::from(rate.1) / f64::from(rate.0)),
             container: Probe::SEQUENCE.into(),
-            codec: "png".into(),
+            codec: Probe::SEQUENCE.into(),
             pixel_format: picture.pixel_format().into(),
             bit_depth: picture.bit_depth(),
             interlaced: false,

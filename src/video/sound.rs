@@ -6,8 +6,9 @@ use std::{collections::VecDeque, ptr, slice};
 use ffmpeg_next::{
     self as ff, Packet, Rational, codec,
     ffi::{
-        AV_CODEC_FLAG_GLOBAL_HEADER, AVCodecParameters, AVSampleFormat, av_channel_layout_copy,
-        av_frame_get_buffer, avcodec_parameters_from_context,
+        AV_CODEC_FLAG_GLOBAL_HEADER, AVChannelOrder, AVCodecParameters, AVSampleFormat,
+        av_channel_layout_copy, av_channel_layout_default, av_frame_get_buffer,
+        avcodec_parameters_from_context,
     },
     frame::Audio,
 };
@@ -71,7 +72,10 @@ impl Sound {
             to.sample_fmt = format;
             to.time_base = Rational(1, from.sample_rate).into();
             to.bit_rate = BITS_PER_CHANNEL * i64::from(from.ch_layout.nb_channels);
-            if av_channel_layout_copy(&raw mut to.ch_layout, &raw const from.ch_layout) < 0 {
+            if from.ch_layout.order == AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC {
+                // Nobody says which channel is where: the usual order for their number.
+                av_channel_layout_default(&raw mut to.ch_layout, from.ch_layout.nb_channels);
+            } else if av_channel_layout_copy(&raw mut to.ch_layout, &raw const from.ch_layout) < 0 {
                 return Err(ff::Error::Bug);
             }
             if global_header {

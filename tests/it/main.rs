@@ -2,7 +2,10 @@
 
 mod blend;
 mod eval;
+mod faults;
+mod field_probes;
 mod media;
+mod parts;
 mod pictures;
 mod program;
 mod round_trip;

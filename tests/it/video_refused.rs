@@ -158,7 +158,7 @@ fn outputs_that_will_not_do() {
     }
     let device = refused(&input, Path::new("/dev/full"), &lossless());
     assert!(matches!(device, Error::Io { .. }), "{device:?}");
-    for name in ["b.xyz", "b", "b.m3u8", "b.png"] {
+    for name in ["b.xyz", "b", "b.m3u8", "b.jpg"] {
         let error = refused(&input, &at(name), &lossless());
         assert!(matches!(&error, Error::BadSetting { name, .. } if name == "--output"), "{name}: {error}");
     }
