@@ -147,7 +147,9 @@ impl Converter {
                 let start = raw.data[0].offset(y as isize * raw.linesize[0] as isize);
                 ptr::copy_nonoverlapping(row.as_ptr(), start, width);
             }
-            for (i, colour) in made.colours.iter().chain(std::iter::repeat(&[0; 4])).take(256).enumerate() {
+            // What is left of the palette repeats a colour: a transparent one would make the encoder use it.
+            let rest = made.colours.last().copied().unwrap_or([0, 0, 0, 255]);
+            for (i, colour) in made.colours.iter().chain(std::iter::repeat(&rest)).take(256).enumerate() {
                 // Stored as a number, opacity in its highest byte.
                 raw.data[1].cast::<u32>().add(i).write(u32::from_le_bytes(*colour));
             }

@@ -18,6 +18,7 @@ mod log;
 mod mend;
 mod mux;
 mod open;
+mod options;
 mod output;
 mod packets;
 mod paint;
