@@ -20,7 +20,7 @@ use crate::{
     cast::Cast,
     face::{Analysis, Masker},
     frame::{Blended, Frame, Swapped},
-    line::{self, Meter},
+    line::{self, Line, Meter, Receiver},
     nn::Runtime,
     progress::Watch,
     report::{self, FrameCounts, Report, StageTime, Sync},
@@ -80,17 +80,7 @@ pub fn swap_video(
         meters = line::run(|mut line| {
             let frames = once(Ok(first)).chain(&mut source);
             let frames = line.source("decode", starting_at(begin, frames, &mut n_decoded, watch.stop))?;
-            let finished = match stages {
-                None => line.parallel("pass", frames, vec![pass])?,
-                Some(Stages { analysis, swapper, maskers }) => {
-                    let tracked = analysis.into_line(&mut line, frames)?;
-                    let swapped = line.stage("swap", tracked, swapper)?;
-                    let maskers = maskers.into_iter().map(Masker::into_worker).collect();
-                    let masked = line.parallel("mask", swapped, maskers)?;
-                    let graded = line.stage("grade", masked, Grader::new(&settings.grade))?;
-                    line.parallel("blend", graded, blenders(settings))?
-                }
-            };
+            let finished = finish(stages, &mut line, frames, settings)?;
             line.drain_while("encode", finished, |blended: Blended| {
                 let (idx, n_faces) = (blended.frame.idx, blended.n_faces);
                 let place = file.add(blended)?;
@@ -162,6 +152,24 @@ fn swap_stages(
         swapper: Swapper::for_cast(runtime, cast, settings.batch)?,
         maskers: maskers.collect::<Result<_>>()?,
     })
+}
+
+/// From a decoded frame to one that is ready for the encoder.
+fn finish<'scope>(
+    stages: Option<Stages>,
+    line: &mut Line<'scope, '_>,
+    frames: Receiver<Frame>,
+    settings: &SwapSettings,
+) -> Result<Receiver<Blended>> {
+    let Some(Stages { analysis, swapper, maskers }) = stages else {
+        return line.parallel("pass", frames, vec![pass]);
+    };
+    let tracked = analysis.into_line(line, frames)?;
+    let swapped = line.stage("swap", tracked, swapper)?;
+    let maskers = maskers.into_iter().map(Masker::into_worker).collect();
+    let masked = line.parallel("mask", swapped, maskers)?;
+    let graded = line.stage("grade", masked, Grader::new(&settings.grade))?;
+    line.parallel("blend", graded, blenders(settings))
 }
 
 /// The worker of a line that changes nothing.

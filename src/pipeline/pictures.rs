@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Instant};
 
-use super::{Swap, blenders, pass, stage_times, swap_stages, until_stopped};
+use super::{Swap, finish, stage_times, swap_stages, until_stopped};
 use crate::{
     Error, Result,
     frame::Blended,
@@ -38,14 +38,7 @@ pub(super) fn swap_to_pictures(
     let (start, mut n_swapped, mut times) = (Instant::now(), 0, None);
     let meters = line::run(|mut line| {
         let frames = line.source("decode", until_stopped(&mut source, watch.stop))?;
-        let finished = match stages {
-            None => line.parallel("pass", frames, vec![pass])?,
-            Some((analysis, swapper)) => {
-                let tracked = analysis.into_line(&mut line, frames)?;
-                let swapped = line.stage("swap", tracked, swapper)?;
-                line.parallel("blend", swapped, blenders(settings))?
-            }
-        };
+        let finished = finish(stages, &mut line, frames, settings)?;
         line.drain("write", finished, |Blended { frame, n_faces, .. }| {
             let (idx, pts) = (frame.idx, frame.picture.pts());
             times = Some((times.map_or(pts, |(first, _)| first), pts));
