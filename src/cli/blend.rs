@@ -42,8 +42,8 @@ pub enum Switch {
 /// The composite.
 #[derive(Debug, Args)]
 pub struct BlendArgs {
-    /// What limits the place of a new face: hull (the outline of its points, always), person (keeps cups and
-    /// microphones in front of it), hands (keeps hands in front of it) [default: hull]
+    /// What limits the place of a new face: hull (the outline of its points, always), person (leaves out what no
+    /// person fills), hands (leaves out hands whose joints are found) [default: hull]
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
     pub face_mask_types: Vec<String>,
     /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5

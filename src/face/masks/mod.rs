@@ -25,7 +25,8 @@ const SIDE: usize = 256;
 pub enum MaskType {
     /// The outline of the face's points. It always does.
     Hull,
-    /// What belongs to a person, hands included: keeps cups and microphones in front.
+    /// What belongs to a person, hands included: leaves out what lies behind the head, and things in front of it that
+    /// the network tells from a person.
     Person,
     /// Hands, found by their palms and drawn from their joints.
     Hands,
