@@ -8,7 +8,7 @@ program=${1:?usage: round_trip.sh FACESWAP exact|cost CLIP..}; what=${2:?}; shif
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 
 frames() { ffmpeg -nostdin -v error -noautorotate -i "$1" -map 0:V:0 -fps_mode passthrough -f framemd5 - | grep -v '^#' | awk -F', *' '{print $NF}'; }
-times() { ffprobe -v error -select_streams V:0 -show_entries frame=best_effort_timestamp_time -of csv=p=0 "$1" | cut -d, -f1; }
+times() { ffprobe -v error -select_streams V:0 -show_entries frame=best_effort_timestamp_time -of csv=p=0 "$1" | cut -d, -f1 | grep .; }
 sound() { ffprobe -v error -select_streams a -show_data_hash md5 -show_entries packet=data_hash -of csv=p=0 "$1" | grep -o 'MD5:[0-9a-f]*'; }
 
 exact() {

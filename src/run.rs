@@ -1,5 +1,7 @@
 //! From what was typed to what is done: one function for each job of the command line.
 
+mod part;
+
 use std::{
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
@@ -21,7 +23,7 @@ use crate::{
     settings::{SwapSettings, checked, checked_f64, free_output, model_dirs, n_hardware_threads},
     survey::{self, Survey},
     swap::{Bundle, find, installed},
-    video::{OnDamage, OnUnsupported, Pattern, Scale, SourceSettings, Trim, parse_rate, parse_time},
+    video::{OnDamage, OnUnsupported, Pattern, Scale},
 };
 
 /// Does what the command line asks for. `stop` ends it cleanly once it is set.
@@ -83,7 +85,7 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     settings.blend.match_detail = args.blend.match_detail == cli::Switch::On;
     settings.grade.transfer = color_transfer(args.blend.color_transfer);
     settings.grade.match_contrast = args.blend.match_contrast == cli::Switch::On;
-    settings.source = source_settings(&args.part)?;
+    settings.source = part::source_settings(&args.part)?;
     settings.encode.scale =
         args.output_video_scale.map(|text| Scale::parse("--output-video-scale", &text)).transpose()?;
     settings.encode.on_unsupported = args.on_unsupported.map(|choice| match choice {
@@ -147,24 +149,6 @@ fn color_transfer(how: cli::ColorTransferHow) -> ColorTransfer {
         cli::ColorTransferHow::Mkl => ColorTransfer::Mkl,
         cli::ColorTransferHow::Sot => ColorTransfer::Sot,
     }
-}
-
-/// Which part of the input is wanted, at which rate.
-fn source_settings(args: &cli::PartArgs) -> Result<SourceSettings> {
-    let time = |name, text: &Option<String>| text.as_deref().map(|t| parse_time(name, t)).transpose();
-    let rate = |name, text: &Option<String>| text.as_deref().map(|t| parse_rate(name, t)).transpose();
-    let trim = Trim {
-        start_frame: args.trim_frame_start,
-        end_frame: args.trim_frame_end,
-        from_s: time("--from", &args.from)?,
-        to_s: time("--to", &args.to)?,
-    };
-    Ok(SourceSettings {
-        trim: trim.checked()?,
-        rate: rate("--output-video-fps", &args.output_video_fps)?,
-        deinterlace: args.deinterlace,
-        sequence_rate: rate("--input-fps", &args.input_fps)?,
-    })
 }
 
 /// What the output says of itself in its metadata: that it is a fake, and of whom.

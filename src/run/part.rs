@@ -1,0 +1,24 @@
+//! Which frames of the input are meant.
+
+use crate::{
+    Result, cli,
+    video::{SourceSettings, Trim, parse_rate, parse_time},
+};
+
+/// Which part of the input is wanted, at which rate.
+pub(super) fn source_settings(args: &cli::PartArgs) -> Result<SourceSettings> {
+    let time = |name, text: &Option<String>| text.as_deref().map(|t| parse_time(name, t)).transpose();
+    let rate = |name, text: &Option<String>| text.as_deref().map(|t| parse_rate(name, t)).transpose();
+    let trim = Trim {
+        start_frame: args.trim_frame_start,
+        end_frame: args.trim_frame_end,
+        from_s: time("--from", &args.from)?,
+        to_s: time("--to", &args.to)?,
+    };
+    Ok(SourceSettings {
+        trim: trim.checked()?,
+        rate: rate("--output-video-fps", &args.output_video_fps)?,
+        deinterlace: args.deinterlace,
+        sequence_rate: rate("--input-fps", &args.input_fps)?,
+    })
+}
