@@ -1,4 +1,8 @@
-//! Files and folders: many swaps one after the other. One failure is told and remembered, the rest go on.
+//! Files and folders: many swaps one after the other, or side by side. One failure is told and remembered, the rest go
+//! on.
+
+mod folder;
+mod ledger;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,7 +21,7 @@ use crate::{
     progress::Watch,
     report::{self, FrameCounts, Record, Report, Sync, Times},
     resume,
-    settings::{SwapSettings, free_output, output_path},
+    settings::{SwapSettings, output_path},
     swap::Swapper,
     video,
 };
@@ -37,6 +41,8 @@ pub struct Job<'a> {
     pub settings: &'a SwapSettings,
     /// Existing outputs are replaced.
     pub overwrite: bool,
+    /// Files of a folder that are worked on at once; at least 1.
+    pub n_jobs: usize,
 }
 
 impl Job<'_> {
@@ -56,7 +62,7 @@ impl Job<'_> {
         }
         let output = output_path(input, output, &self.name(), self.overwrite)?;
         let result = self.run_file(input, &output, watch);
-        record.add(input, &output, self.cast(), &result)?;
+        record.add(input, &output, self.cast(), result.as_ref())?;
         Ok(if result?.is_damaged() { Outcome::Damaged } else { Outcome::Whole })
     }
 
@@ -122,54 +128,6 @@ impl Job<'_> {
         })
     }
 
-    fn run_folder(
-        &self,
-        input: &Path,
-        output: Option<&Path>,
-        watch: &mut Watch<'_>,
-        record: &mut Record,
-    ) -> Result<Outcome> {
-        let files = media_files(input)?;
-        if files.is_empty() {
-            return Err(Error::input(input, "no video and no picture in this folder"));
-        }
-        let out_dir = output.map_or_else(|| sibling(input, &self.name()), Path::to_path_buf);
-        if video::same_file(input, &out_dir) {
-            return Err(Error::setting(
-                "--output",
-                out_dir.display(),
-                "is the input folder; give another one",
-            ));
-        }
-        if out_dir.is_file() {
-            return Err(Error::setting("--output", out_dir.display(), "is a file; a folder needs a folder"));
-        }
-        std::fs::create_dir_all(&out_dir).map_err(Error::io(&out_dir))?;
-        let mut results = Vec::new();
-        for file in &files {
-            let output = out_dir.join(file.file_name().unwrap_or(file.as_os_str()));
-            let result =
-                free_output(&output, self.overwrite).and_then(|()| self.run_shielded(file, &output, watch));
-            watch.clear();
-            record.add(file, &output, self.cast(), &result)?;
-            match result {
-                Err(Error::Cancelled) => return Err(Error::Cancelled),
-                Err(e) => {
-                    watch.line(&format!("error: {e}"));
-                    results.push((file, Err(e)));
-                }
-                Ok(report) => results.push((file, Ok(report))),
-            }
-        }
-        summary(&results, watch);
-        let n_failed = results.iter().filter(|(_, result)| result.is_err()).count();
-        if n_failed > 0 {
-            return Err(Error::SomeFailed { n_failed, n_files: results.len() });
-        }
-        let damaged = results.iter().any(|(_, result)| result.as_ref().is_ok_and(Report::is_damaged));
-        Ok(if damaged { Outcome::Damaged } else { Outcome::Whole })
-    }
-
     /// A bug that one file brings to light must not end the night's work.
     fn run_shielded(&self, input: &Path, output: &Path, watch: &mut Watch<'_>) -> Result<Report> {
         let result = catch_unwind(AssertUnwindSafe(|| self.run_file(input, output, watch)));
@@ -215,32 +173,6 @@ pub fn media_files(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-/// `clips` and `B` give `clips_B`.
-fn sibling(dir: &Path, identity: &str) -> PathBuf {
-    let real = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
-    let mut name = real.file_name().unwrap_or_default().to_os_string();
-    name.push(format!("_{identity}"));
-    real.with_file_name(name)
-}
-
-fn summary(results: &[(&PathBuf, Result<Report>)], watch: &Watch<'_>) {
-    let name = |file: &Path| file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
-    let width = results.iter().map(|(file, _)| name(file).chars().count()).max().unwrap_or(0);
-    for (file, result) in results {
-        let fate = match result {
-            Ok(r) => {
-                let damage = if r.is_damaged() { ", damaged" } else { "" };
-                format!(
-                    "ok      {:>6} frames {:>6} swapped {:>7.1} s{damage}",
-                    r.frames.written, r.frames.swapped, r.seconds
-                )
-            }
-            Err(e) => format!("FAILED  {e}"),
-        };
-        watch.line(&format!("{:width$}  {fate}", name(file)));
-    }
 }
 
 #[cfg(test)]

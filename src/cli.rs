@@ -120,6 +120,9 @@ pub struct SwapArgs {
     /// Replace an output that exists
     #[arg(long)]
     pub overwrite: bool,
+    /// Files of a folder that are worked on at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
     /// Start again instead of going on where an interrupted run stopped
     #[arg(long)]
     pub no_resume: bool,

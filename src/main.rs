@@ -16,10 +16,13 @@ const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     keep_freed_memory();
+    // SAFETY: no handler is installed. Writing beyond the limit of a file's size gives an error then, as a full disk does.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     let cli = Cli::parse();
     let listening = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
+            // SAFETY: ends the process; nothing else is run, since other threads are in the midst of their work.
+            unsafe { libc::_exit(INTERRUPTED.into()) };
         }
     });
     if let Err(e) = listening {

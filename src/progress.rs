@@ -65,6 +65,13 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// A watch for one of several files at once, which share no bar.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let style = if self.style == Style::Auto { Style::Plain } else { self.style };
+        Self::new(style, self.stop)
+    }
+
     /// A video begins.
     pub fn start(&mut self, input: &Path, probe: &Probe) {
         let (w, h) = probe.size_px;

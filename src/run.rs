@@ -62,6 +62,8 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     }
     let mut settings = SwapSettings::for_threads(n_hardware_threads());
     settings.batch = checked("--batch", args.batch, 1..=64)?;
+    let n_jobs = checked("--jobs", args.jobs, 1..=64)?;
+    settings.n_workers = (settings.n_workers / n_jobs).max(1);
     settings.segment_frames = checked("--segment-frames", args.segment_frames, 8..=1_000_000)? as u64;
     settings.resume = if args.no_resume { Resume::Anew } else { Resume::GoOn };
     settings.faces = analysis_settings(&args.analysis)?;
@@ -109,7 +111,7 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         Some((cast, runtime))
     };
     let swap = networks.as_ref().map(|(cast, runtime)| Swap { cast, runtime });
-    let job = Job { swap, settings: &settings, overwrite: args.overwrite };
+    let job = Job { swap, settings: &settings, overwrite: args.overwrite, n_jobs };
     let mut watch = Watch::new(style(&args.progress), stop);
     let overlay = args.debug_overlay.as_deref();
     if let Some(path) = overlay {

@@ -37,7 +37,7 @@ impl Record {
         input: &Path,
         output: &Path,
         cast: Option<&Cast>,
-        result: &Result<Report>,
+        result: Result<&Report, &Error>,
     ) -> Result<()> {
         if self.path.is_none() {
             return Ok(());

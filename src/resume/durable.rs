@@ -6,8 +6,57 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Error, Result, swap::bundle::sha256};
+
+/// Reads a value back that [`store`] wrote; `None` when there is no such file.
+///
+/// # Errors
+/// [`Error::BadInput`] for a damaged file, [`Error::Io`] when it can't be read.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path, magic: &str) -> Result<Option<T>> {
+    let bytes = match fs::read(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(Error::io(path))?,
+    };
+    let value = parse(&bytes, magic);
+    value.map(Some).map_err(|reason| {
+        Error::input(path, format!("what an interrupted run noted: {reason}; --no-resume starts again"))
+    })
+}
+
+/// Puts a value in the place of the old one; a crash leaves one of them whole.
+///
+/// # Errors
+/// [`Error::Io`] when the disk is full or the like; the old one is still there then.
+pub(crate) fn store(path: &Path, magic: &str, value: &impl Serialize) -> Result<()> {
+    replace(&mut RealDisk, path, &to_bytes(value, magic)).map_err(Error::io(path))
+}
+
+/// A line with `magic` and the checksum of what follows, and the value as JSON.
+pub(super) fn to_bytes(value: &impl Serialize, magic: &str) -> Vec<u8> {
+    let rest = serde_json::to_vec_pretty(value).unwrap_or_default();
+    let mut bytes = format!("{magic} {}\n", sha256(&rest)).into_bytes();
+    bytes.extend(rest);
+    bytes
+}
+
+/// The other way.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], magic: &str) -> Result<T, String> {
+    let damaged = || "the checksum doesn't fit: it is damaged".to_owned();
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
+    let (first, rest) = (&bytes[..end], &bytes[end + 1..]);
+    if first != format!("{magic} {}", sha256(rest)).as_bytes() {
+        return Err(damaged());
+    }
+    serde_json::from_slice(rest).map_err(|e| format!("written by another version of this program ({e})"))
+}
+
 /// The steps that a file system does one after the other; what was not synced may be lost with the power.
-pub(super) trait Disk {
+trait Disk {
     /// A file with these bytes, in place of an old one of that name.
     fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Brings a file's bytes to the disk.
@@ -19,7 +68,7 @@ pub(super) trait Disk {
 }
 
 /// The file system of this machine.
-pub(super) struct RealDisk;
+struct RealDisk;
 
 impl Disk for RealDisk {
     fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -41,7 +90,7 @@ impl Disk for RealDisk {
 
 /// Puts `bytes` in place of what `path` holds. After a crash `path` holds the old bytes or the new ones, and after
 /// `Ok` the new ones.
-pub(super) fn replace(disk: &mut impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace(disk: &mut impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary(path);
     disk.write(&temporary, bytes)?;
     disk.sync(&temporary)?;

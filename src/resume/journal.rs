@@ -4,13 +4,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Task,
-    durable::{RealDisk, replace},
-};
+use super::{Task, durable};
 use crate::{
-    Error, Result,
-    swap::bundle::sha256,
+    Result,
     video::{Cut, DamagedFrames},
 };
 
@@ -68,47 +64,28 @@ impl Journal {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let damaged = || "the checksum doesn't fit: it is damaged".to_owned();
-        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
-        let (first, rest) = (std::str::from_utf8(&bytes[..end]).map_err(|_| damaged())?, &bytes[end + 1..]);
-        match first.split_once(' ') {
-            Some((MAGIC, sum)) if sum == sha256(rest) => {}
-            _ => return Err(damaged()),
-        }
-        serde_json::from_slice(rest).map_err(|e| format!("written by another version of this program ({e})"))
+        durable::parse(bytes, MAGIC)
     }
 
     /// The bytes to store.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let rest = serde_json::to_vec_pretty(self).unwrap_or_default();
-        let mut bytes = format!("{MAGIC} {}\n", sha256(&rest)).into_bytes();
-        bytes.extend(rest);
-        bytes
+        durable::to_bytes(self, MAGIC)
     }
 
     /// Reads `path`; `None` when there is no journal yet.
     ///
     /// # Errors
-    /// [`Error::BadInput`] for a damaged one, [`Error::Io`] when it can't be read.
+    /// [`crate::Error::BadInput`] for a damaged one, [`crate::Error::Io`] when it can't be read.
     pub fn load(path: &Path) -> Result<Option<Self>> {
-        let bytes = match std::fs::read(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(Error::io(path))?,
-        };
-        Self::parse(&bytes).map(Some).map_err(|reason| {
-            Error::input(
-                path,
-                format!("the journal of an interrupted run: {reason}; --no-resume starts again"),
-            )
-        })
+        durable::load(path, MAGIC)
     }
 
     /// Puts this journal in the place of the old one; a crash leaves one of them whole.
     ///
     /// # Errors
-    /// [`Error::Io`] when the disk is full or the like; the old one is still there then.
+    /// [`crate::Error::Io`] when the disk is full or the like; the old one is still there then.
     pub fn store(&self, path: &Path) -> Result<()> {
-        replace(&mut RealDisk, path, &self.to_bytes()).map_err(Error::io(path))
+        durable::store(path, MAGIC, self)
     }
 
     /// Frames in whole segments.
@@ -131,6 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::swap::bundle::sha256;
 
     fn segment(n: u64) -> Segment {
         Segment {

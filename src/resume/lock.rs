@@ -1,6 +1,7 @@
 //! One run at a time on a job.
 
 use std::{
+    fmt,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::MetadataExt,
@@ -22,8 +23,22 @@ pub enum Locked {
     Io(io::Error),
 }
 
+/// In words that fit behind a name.
+impl fmt::Display for Locked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::By(Some(pid)) => write!(f, "process {pid} is working on it"),
+            Self::By(None) => f.write_str("another process is working on it"),
+            Self::Io(e) => write!(f, "can't be locked: {e}"),
+        }
+    }
+}
+
 impl Lock {
     /// Takes the lock whose file is `path` and leaves this process' number in it.
+    ///
+    /// # Errors
+    /// See [`Locked`].
     pub fn take(path: &Path) -> Result<Self, Locked> {
         loop {
             let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);

@@ -9,7 +9,7 @@
 //! tracker gets the memory that it had there, see [`crate::face::Memory`]. A segment comes out as it would have without
 //! an interruption, byte by byte where the encoder always gives the same bytes for the same frames.
 
-mod durable;
+pub(crate) mod durable;
 mod journal;
 mod lock;
 mod seams;
@@ -17,6 +17,7 @@ mod task;
 mod work;
 
 pub use journal::{End, Journal, Segment};
+pub use lock::{Lock, Locked};
 pub use seams::{Seams, WARM_UP_FRAMES};
 pub use task::Task;
 pub use work::{Resume, Work, kept};

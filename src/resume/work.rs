@@ -52,10 +52,7 @@ impl Work {
         let dir = folder(dest);
         let lock = enter(&dir).map_err(|locked| match locked {
             Locked::Io(e) => Error::io(&dir)(e),
-            Locked::By(pid) => {
-                let who = pid.map_or("another process".into(), |pid| format!("process {pid}"));
-                Error::Refused { path: dest.into(), reason: format!("{who} is working on it") }
-            }
+            locked @ Locked::By(_) => Error::Refused { path: dest.into(), reason: locked.to_string() },
         })?;
         if resume == Resume::Anew {
             empty(&dir).map_err(Error::io(&dir))?;

@@ -13,6 +13,7 @@ use super::{
     layout,
     mux::Muxer,
     picture::Picture,
+    repeat::ZeroedMemory,
 };
 use crate::{Error, Result};
 
@@ -80,6 +81,8 @@ impl Coder {
             time_base: self.time_base,
             frame_rate: self.frame_rate,
         };
+        // Which one it will be isn't known yet.
+        let _zeroed = ZeroedMemory::for_encoder("libx264");
         encode::open(&demand, look)
     }
 
@@ -154,6 +157,7 @@ impl Coder {
         frame.set_kind(picture::Type::None);
         let Some(encoder) = &mut self.encoder else { return Err(self.media_error("no encoder")) };
         encoder.fed = true;
+        let _zeroed = ZeroedMemory::for_encoder(&encoder.name);
         let sent = encoder.context.send_frame(&frame);
         sent.map_err(|e| self.encoder_error(e))?;
         self.durations.insert(pts, duration);
@@ -182,6 +186,7 @@ impl Coder {
     /// As [`Coder::encode`].
     pub(super) fn flush(&mut self, sink: Sink<'_>) -> Result<()> {
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        let _zeroed = ZeroedMemory::for_encoder(&encoder.name);
         encoder.context.send_eof().map_err(|e| self.encoder_error(e))?;
         self.drain(sink)
     }

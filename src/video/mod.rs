@@ -31,6 +31,7 @@ mod picture_tests;
 mod probe;
 mod rate;
 mod read;
+mod repeat;
 mod scale;
 mod segments;
 mod sequence;

@@ -8,6 +8,7 @@ mod media;
 mod parts;
 mod pictures;
 mod program;
+mod resume;
 mod round_trip;
 mod tidy;
 mod video;

@@ -117,7 +117,7 @@ fn a_folder_goes_on_after_a_failure_and_tells_it() {
     let mut names: Vec<_> =
         fs::read_dir(&output).expect("exists").map(|e| e.expect("entry").file_name()).collect();
     names.sort();
-    assert_eq!(names, ["b.mp4", "c.png"]);
+    assert_eq!(names, [".faceswap", "b.mp4", "c.png"], "the state of the job, and what was made");
     let (before, after) =
         (fs::read(input.join("c.png")).expect("read"), fs::read(output.join("c.png")).expect("read"));
     assert_ne!(before, after);
