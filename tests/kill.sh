@@ -29,7 +29,8 @@ while ((n < kills)); do
   "${swap[@]}" "$dir/out.mp4" 2>"$dir/told" &
   pid=$!
   sleep "$(awk -v ms=$((RANDOM * usual_ms / 32768)) 'BEGIN { print ms / 1000 }')"
-  kill -9 $pid 2>/dev/null || true
+  # By job, not by number: a run that has ended may have left its number to somebody else.
+  kill -9 %% 2>/dev/null || true
   if wait $pid 2>/dev/null; then status=0; else status=$?; fi
   case $status in
     0) ;;
