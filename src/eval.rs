@@ -134,7 +134,7 @@ pub fn eval(settings: &EvalSettings, runtime: &Runtime, bundle: Option<&Bundle>)
     let mut scenes = Scenes::open(settings, runtime, bundle, &grades)?;
     let mut gathered = Gathered::new(settings, composites, grades, Look::new(runtime)?);
     while let Some(scene) = scenes.next()? {
-        gathered.add(scene, &mut scenes)?;
+        gathered.add(&scene, &mut scenes)?;
     }
     if gathered.n_scored == 0 {
         let reason = "nothing to score: the region is empty, or no face was found in the scored frames";
@@ -194,13 +194,13 @@ impl<'a> Gathered<'a> {
         self.settings.every.max(1) as u64
     }
 
-    fn add(&mut self, scene: Scene, scenes: &mut Scenes) -> Result<()> {
+    fn add(&mut self, scene: &Scene, scenes: &mut Scenes) -> Result<()> {
         let idx = scene.step.target.idx;
         let phase = idx % self.every();
         if phase > 2 {
             return Ok(());
         }
-        let frames = self.frames(&scene)?;
+        let frames = self.frames(scene)?;
         if let Some(pending) = self.pending.take() {
             pending.finish(&frames, &mut self.rows)?;
         }
@@ -220,7 +220,7 @@ impl<'a> Gathered<'a> {
             seen.push(self.look.at(frame, face.as_ref())?);
             row.faces.extend(seen[seen.len() - 1].embedding.clone());
         }
-        let masks = self.masks(&scene);
+        let masks = self.masks(scene);
         let inside = match scene.step.get(Role::Region) {
             Some(region) => grey_of(region),
             None => hull_of(&scene.step.target, scene.target_face.as_ref()),

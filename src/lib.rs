@@ -29,6 +29,7 @@
 //! | [`settings`] | what was meant, checked |
 //! | [`cli`] | what may be typed |
 //! | [`run`] | from one to the other |
+//! | [`digest`] | SHA-256 sums |
 //! | [`error`] | what can go wrong, by what the caller does about it |
 //!
 //! # The life of a frame
@@ -77,6 +78,7 @@ pub mod progress;
 pub mod settings;
 pub mod cli;
 pub mod run;
+pub mod digest;
 pub mod error;
 
 pub use batch::Outcome;

@@ -60,7 +60,7 @@ pub fn swap_video(
     }
     let probe = video::probe_source(input, &settings.decode, &settings.source)?;
     let task = Task::new(input, swap.map(|swap| swap.cast), settings)?;
-    let work = Work::open(output, task, settings.resume)?;
+    let work = Work::open(output, &task, settings.resume)?;
     let seams = Seams::every(settings.segment_frames);
     let mut file = Writer::create(input, output, &probe, &settings.encode, work, seams)?;
     watch.start(input, &probe);
@@ -155,9 +155,9 @@ fn swap_stages(
 }
 
 /// From a decoded frame to one that is ready for the encoder.
-fn finish<'scope>(
+fn finish(
     stages: Option<Stages>,
-    line: &mut Line<'scope, '_>,
+    line: &mut Line<'_, '_>,
     frames: Receiver<Frame>,
     settings: &SwapSettings,
 ) -> Result<Receiver<Blended>> {

@@ -4,21 +4,15 @@ mod record;
 
 pub use record::Record;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Result,
     cast::Cast,
-    swap::{bundle, manifest},
+    digest::{sha256, sha256_file},
+    swap::manifest,
     video::{DamagedFrames, Tracks},
 };
 
@@ -162,34 +156,19 @@ impl Sums {
     /// # Errors
     /// [`Error::Io`] when one can't be read.
     pub fn of(input: &Path, output: &Path, cast: Option<&Cast>) -> Result<Self> {
-        let sum = |path: &Path| path.is_file().then(|| sha256_file(path)).transpose();
+        let file = |path: &Path| sha256_file(path).map_err(Error::io(path));
+        let sum = |path: &Path| path.is_file().then(|| file(path)).transpose();
         let (mut bundles, mut networks) = (BTreeMap::new(), BTreeMap::new());
         for role in cast.iter().flat_map(|cast| cast.roles()) {
             let (name, parts) = (&role.bundle.name, &role.bundle.manifest.networks);
             networks.insert(format!("{name}/encoder"), parts.encoder.sha256.to_lowercase());
             networks.insert(format!("{name}/decoder"), parts.decoder.sha256.to_lowercase());
-            bundles.insert(name.clone(), sha256_file(&role.bundle.dir.join(manifest::FILE_NAME))?);
+            bundles.insert(name.clone(), file(&role.bundle.dir.join(manifest::FILE_NAME))?);
         }
         if cast.is_some() {
-            networks.extend(
-                crate::face::NETWORKS.iter().map(|(name, bytes)| ((*name).into(), bundle::sha256(bytes))),
-            );
+            networks
+                .extend(crate::face::NETWORKS.iter().map(|(name, bytes)| ((*name).into(), sha256(bytes))));
         }
         Ok(Self { input: sum(input)?, output: sum(output)?, bundle: bundles, networks })
     }
-}
-
-fn sha256_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => hash.update(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::io(path)(e)),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -175,10 +175,11 @@ fn cast(
                 .ok_or_else(|| Error::setting("--map", pair, "must be WHO=IDENTITY, e.g. anna.jpg=B"))?;
             let bundle = open_bundle(name, models)?;
             // A picture is a file; anything else must be one of the choices.
-            let pick = match Path::new(who).is_file() {
-                true => Pick::Person(Reference::read(&[Path::new(who)], max_distance, runtime)?),
-                false => Pick::parse("--map", who)
-                    .map_err(|e| Error::setting("--map", who, format!("is no file, and else {e}")))?,
+            let pick = if Path::new(who).is_file() {
+                Pick::Person(Reference::read(&[Path::new(who)], max_distance, runtime)?)
+            } else {
+                Pick::parse("--map", who)
+                    .map_err(|e| Error::setting("--map", who, format!("is no file, and else {e}")))?
             };
             Ok(Role { bundle, pick })
         };

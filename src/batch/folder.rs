@@ -18,7 +18,7 @@ use crate::{
 /// What became of one file.
 enum Fate {
     /// It was made.
-    Made(Report),
+    Made(Box<Report>),
     /// An earlier run had made it of the same; whether its input is damaged.
     LeftAlone { is_damaged: bool },
 }
@@ -123,7 +123,7 @@ impl Job<'_> {
             ledger().begin(&output, &task)?;
             let report = self.run_shielded(file, &output, watch)?;
             ledger().finish(&output, &task, report.is_damaged())?;
-            Ok(Fate::Made(report))
+            Ok(Fate::Made(Box::new(report)))
         };
         let fate = make();
         watch.clear();

@@ -101,7 +101,7 @@ impl Ledger {
 
 /// A file's name, with whatever is no UTF-8 in it escaped.
 fn key(output: &Path) -> String {
-    format!("{:?}", output.file_name().unwrap_or_default())
+    output.file_name().unwrap_or_default().as_encoded_bytes().escape_ascii().to_string()
 }
 
 fn look(path: &Path) -> Option<(u64, (i64, i64))> {

@@ -89,7 +89,7 @@ fn halving_and_enlarging_are_those_of_two_plain_loops() {
     for y in 0..2 * h {
         doubled_row(&plane, y, &mut scratch, &mut row);
         for (x, found) in row.iter().enumerate() {
-            let far = |i: usize| (i / 2) as isize + if i % 2 == 0 { -1 } else { 1 };
+            let far = |i: usize| (i / 2) as isize + if i.is_multiple_of(2) { -1 } else { 1 };
             let line = |y: isize| 0.75 * at(y, x as isize / 2) + 0.25 * at(y, far(x));
             let want = 0.75 * line(y as isize / 2) + 0.25 * line(far(y));
             assert!((want - found).abs() < 1e-6, "({x}, {y})");

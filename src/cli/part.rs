@@ -33,7 +33,7 @@ pub struct PartArgs {
     /// The first frame that is not wanted any more
     #[arg(long, value_name = "N")]
     pub trim_frame_end: Option<u64>,
-    /// Begin at this time after the first frame: seconds or [H:]MM:SS
+    /// Begin at this time after the first frame: seconds, MM:SS or H:MM:SS
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
     /// End before this time

@@ -67,11 +67,7 @@ impl Analysis {
     ///
     /// # Errors
     /// When a thread can't be started.
-    pub fn into_line<'scope>(
-        self,
-        line: &mut Line<'scope, '_>,
-        frames: Receiver<Frame>,
-    ) -> Result<Receiver<Tracked>> {
+    pub fn into_line(self, line: &mut Line<'_, '_>, frames: Receiver<Frame>) -> Result<Receiver<Tracked>> {
         let workers = self.finders.into_iter().map(|finder| finder.into_worker(self.every)).collect();
         let found = line.parallel("detect", frames, workers)?;
         line.stage("track", found, self.tracker)

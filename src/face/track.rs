@@ -153,13 +153,14 @@ impl Tracker {
         let held = match (faces, &mut self.follower) {
             (Some(faces), _) => Held { faces: self.name(&frame, faces)?, ..held },
             (None, None) => Held { is_searched: false, ..held },
-            (None, Some(follower)) => match follower.follow(&frame, &self.tracks, is_cut)? {
-                Some(faces) => Held { faces: self.go_on(faces), is_searched: false, ..held },
-                None => {
+            (None, Some(follower)) => {
+                if let Some(faces) = follower.follow(&frame, &self.tracks, is_cut)? {
+                    Held { faces: self.go_on(faces), is_searched: false, ..held }
+                } else {
                     let faces = follower.search(&frame)?;
                     Held { faces: self.name(&frame, faces)?, ..held }
                 }
-            },
+            }
         };
         if let Some(witness) = &mut self.witness {
             for face in &held.faces {
@@ -243,12 +244,11 @@ impl Tracker {
     /// A face that no track goes on to: somebody who was here before, or somebody new. In frames that nobody searched
     /// it is followed back.
     fn begin(&mut self, frame: &Frame, face: &FoundFace) -> Result<u32> {
-        let id = match self.known_again(frame, face)? {
-            Some(id) => id,
-            None => {
-                self.n_tracks += 1;
-                self.n_tracks - 1
-            }
+        let id = if let Some(id) = self.known_again(frame, face)? {
+            id
+        } else {
+            self.n_tracks += 1;
+            self.n_tracks - 1
         };
         self.tracks.push(Track::new(id, &face.points));
         self.follow_back(id, face)?;
@@ -359,7 +359,7 @@ impl Tracker {
             let (x, height_px) = (middle(&face.points).x, height(face));
             match sums.iter_mut().find(|(place, _)| place.track == face.track) {
                 Some((place, n)) => {
-                    (place.x, place.height_px, *n) = (place.x + x, place.height_px + height_px, *n + 1)
+                    (place.x, place.height_px, *n) = (place.x + x, place.height_px + height_px, *n + 1);
                 }
                 None => sums.push((Place { track: face.track, x, height_px }, 1)),
             }

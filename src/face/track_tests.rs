@@ -144,7 +144,7 @@ fn story(n: u64) -> Vec<Found> {
         if i % 37 > 20 {
             faces.push(face(150.0, 12.0 + 0.5 * (i % 7) as f64));
         }
-        found(i, if (i / 53) % 2 == 0 { 40 } else { 200 }, faces)
+        found(i, if (i / 53).is_multiple_of(2) { 40 } else { 200 }, faces)
     };
     (0..n).map(item).collect()
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Result, swap::bundle::sha256};
+use crate::{Error, Result, digest::sha256};
 
 /// Reads a value back that [`store`] wrote; `None` when there is no such file.
 ///

@@ -96,7 +96,7 @@ impl Journal {
     /// The first segments that are missing, up to the next that is there, or to the end of the clip (`None`) where it
     /// isn't known or there is none. `None` for a job that is done.
     pub fn missing(&self) -> Option<(u64, Option<u64>)> {
-        let first = (0..).find(|n| !self.segments.contains_key(n))?;
+        let first = (0..=self.segments.len() as u64).find(|n| !self.segments.contains_key(n))?;
         let next = self.segments.range(first..).next().map(|(n, _)| *n);
         let known = self.end.as_ref().map(|end| end.segments);
         (known != Some(first)).then_some((first, next.or(known)))
@@ -108,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::swap::bundle::sha256;
+    use crate::digest::sha256;
 
     fn segment(n: u64) -> Segment {
         Segment {

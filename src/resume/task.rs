@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::{
     Error, Result,
     cast::Cast,
+    digest::sha256,
     settings::SwapSettings,
-    swap::bundle::sha256,
     video::{self, Pattern},
 };
 

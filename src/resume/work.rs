@@ -2,19 +2,20 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
-
-use sha2::{Digest, Sha256};
 
 use super::{
     End, Journal, Segment, Task,
     lock::{Lock, Locked},
 };
-use crate::{Error, Result, swap::bundle::sha256, video};
+use crate::{
+    Error, Result,
+    digest::{sha256, sha256_file},
+    video,
+};
 
 /// What to do about the work of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -47,7 +48,7 @@ impl Work {
     /// # Errors
     /// [`Error::Refused`] while another process works on it; [`Error::BadSetting`] when an earlier run had another
     /// input or other settings; [`Error::BadInput`] for a damaged journal; [`Error::Io`].
-    pub fn open(dest: &Path, task: Task, resume: Resume) -> Result<Self> {
+    pub fn open(dest: &Path, task: &Task, resume: Resume) -> Result<Self> {
         video::check_output(dest)?;
         let dir = folder(dest);
         let lock = enter(&dir).map_err(|locked| match locked {
@@ -62,7 +63,7 @@ impl Work {
         let mut work =
             Self { journal: fresh(), dir, n_kept: 0, notes: Vec::new(), is_known: false, _lock: lock };
         if let Some(journal) = Journal::load(&path)? {
-            let differences = journal.task.differences(&task);
+            let differences = journal.task.differences(task);
             work.journal = journal;
             if !differences.is_empty() {
                 return Err(work.another_job(dest, &differences));
@@ -94,7 +95,7 @@ impl Work {
         let mut broken = Vec::new();
         for (n, segment) in &self.journal.segments {
             let path = self.segment_path(*n);
-            match sum(&path) {
+            match sha256_file(&path) {
                 Ok(found) if found == segment.sha256 => {}
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&path)(e)),
                 _ => broken.push((*n, path)),
@@ -240,20 +241,6 @@ fn empty(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sum(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => hash.update(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,7 +263,7 @@ mod tests {
     fn work_is_kept_checked_and_removed() {
         let dir = tempfile::tempdir().expect("a folder");
         let dest = dir.path().join("out.mp4");
-        let open = |resume| Work::open(&dest, Task::default(), resume);
+        let open = |resume| Work::open(&dest, &Task::default(), resume);
         let left = || fs::read_dir(dir.path()).expect("readable").count();
         drop(open(Resume::GoOn).expect("opened"));
         assert_eq!(left(), 0, "nothing was done, nothing is left");

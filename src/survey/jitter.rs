@@ -153,9 +153,9 @@ impl Gathered {
             }
             self.last.remove(0);
         }
-        for k in 0..2 {
-            self.curves[0][k].push(eye_opening(&points[k]));
-            self.curves[1][k].push(mouth_opening(&points[k]));
+        for (k, points) in points.iter().enumerate() {
+            self.curves[0][k].push(eye_opening(points));
+            self.curves[1][k].push(mouth_opening(points));
         }
         self.last.push((idx, points));
     }

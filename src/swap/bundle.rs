@@ -5,18 +5,15 @@
 //! the manifest.
 
 use std::{
-    fmt::{self, Write as _},
-    fs,
+    fmt, fs,
     path::{Component, Path, PathBuf},
 };
-
-use sha2::{Digest, Sha256};
 
 use super::{
     inspect::{self, Interface, Objection, Port},
     manifest::{FILE_NAME, Manifest, NetworkFile},
 };
-use crate::{Error, Result, face::Template};
+use crate::{Error, Result, digest::sha256, face::Template};
 
 /// An identity, checked and ready to be swapped in.
 #[derive(Clone)]
@@ -251,13 +248,4 @@ fn check_shapes(encoder: &Part, decoder: &Part, side_px: usize) -> Result<bool> 
         decoder.check("second output", mask, [None, Some(1), side, side])?;
     }
     Ok(mask.is_some())
-}
-
-/// SHA-256 in hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string can't fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use crate::swap::bundle::sha256;
+use crate::digest::sha256;
 
 #[cfg(not(feature = "train"))]
 #[path = "../train/onnx.rs"]

@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     Error, Result,
+    digest::sha256,
     swap::{
         Basis, Bundle, Consent, Manifest,
-        bundle::sha256,
         manifest::{self, Alignment, NetworkFile, Networks, Training},
     },
 };

@@ -38,15 +38,15 @@ impl Plan {
             None => (CombConfig::light(side_px)?, START_SIDE_PX.min(side_px)),
             Some(base) => (grown(base, side_px)?, base.side_px()),
         };
-        if let Some(base) = &base {
-            if base.alignment != *alignment {
-                let reason = format!(
-                    "was trained on faces cut with {:?}, --faces holds {alignment:?}; extract them again",
-                    base.alignment
-                );
-                let dir = settings.init.as_deref().unwrap_or(&settings.out);
-                return Err(Error::setting("--init", dir.display(), reason));
-            }
+        if let Some(base) = &base
+            && base.alignment != *alignment
+        {
+            let reason = format!(
+                "was trained on faces cut with {:?}, --faces holds {alignment:?}; extract them again",
+                base.alignment
+            );
+            let dir = settings.init.as_deref().unwrap_or(&settings.out);
+            return Err(Error::setting("--init", dir.display(), reason));
         }
         let levels = match &settings.levels[..] {
             [] => even_levels(settings.start_side_px.unwrap_or(start), side_px, settings.max_steps)?,

@@ -151,7 +151,8 @@ impl Converter {
             let rest = made.colours.last().copied().unwrap_or([0, 0, 0, 255]);
             for (i, colour) in made.colours.iter().chain(std::iter::repeat(&rest)).take(256).enumerate() {
                 // Stored as a number, opacity in its highest byte.
-                raw.data[1].cast::<u32>().add(i).write(u32::from_le_bytes(*colour));
+                let number = u32::from_le_bytes(*colour).to_ne_bytes();
+                ptr::copy_nonoverlapping(number.as_ptr(), raw.data[1].add(i * number.len()), number.len());
             }
         }
         Ok(out)

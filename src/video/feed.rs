@@ -61,9 +61,15 @@ pub(super) struct Feed {
     care: Care,
     waiting: Waiting,
     ready: VecDeque<Shown>,
-    /// Reading has ended, with what the container said.
-    end: Option<Option<String>>,
+    /// Set when reading has ended.
+    end: Option<End>,
     doubt: bool,
+}
+
+/// How reading has ended.
+struct End {
+    /// What the container said, where the file is cut off.
+    cut: Option<String>,
 }
 
 impl Feed {
@@ -108,7 +114,7 @@ impl Feed {
             if self.doubt {
                 return Ok(Next::Doubt);
             }
-            if let Some(cut) = &self.end {
+            if let Some(End { cut }) = &self.end {
                 return Ok(Next::End { cut: cut.clone() });
             }
             self.step()?;
@@ -155,7 +161,7 @@ impl Feed {
                 self.ready.extend(rest);
             }
         }
-        self.end = Some(cut);
+        self.end = Some(End { cut });
     }
 
     fn receive(&mut self, complaint: &mut Option<String>) -> Vec<Video> {

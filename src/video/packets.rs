@@ -21,7 +21,7 @@ use ffmpeg_next::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::{Error, Result, digest};
 
 const MAGIC: &[u8; 20] = b"faceswap packets 1\r\n";
 
@@ -86,7 +86,7 @@ impl PacketWriter {
             self.file.get_ref().sync_all()
         };
         end().map_err(Error::io(path))?;
-        let sum = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = digest::hex(&self.hash.finalize());
         Ok((self.n_bytes, sum))
     }
 }
@@ -323,7 +323,7 @@ mod tests {
         writer.write(&Packet::copy(&[])).expect("written");
         let (bytes, sum) = writer.finish(b"the rest").expect("on the disk");
         let stored = std::fs::read(&path).expect("there");
-        assert_eq!((bytes, sum), (stored.len() as u64, crate::swap::bundle::sha256(&stored)));
+        assert_eq!((bytes, sum), (stored.len() as u64, digest::sha256(&stored)));
         let mut reader = PacketReader::open(&path).expect("whole");
         let again = reader.next().expect("whole").expect("a packet");
         assert_eq!((again.pts(), again.dts(), again.duration()), (Some(-77), None, 1 << 40));

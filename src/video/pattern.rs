@@ -103,7 +103,7 @@ fn place(name: &[u8], at: usize) -> Option<(usize, usize, usize)> {
 }
 
 fn ends_like_a_picture(path: &Path) -> bool {
-    let ending = path.extension().map(|e| e.to_ascii_lowercase()).unwrap_or_default();
+    let ending = path.extension().map(OsStr::to_ascii_lowercase).unwrap_or_default();
     ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"].iter().any(|known| ending == *known)
 }
 

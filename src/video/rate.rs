@@ -10,19 +10,18 @@ pub fn parse_rate(name: &str, text: &str) -> Result<(i32, i32)> {
     let wrong =
         || Error::setting(name, text, "must be frames per second, 0.01 to 1000, e.g. 25 or 30000/1001");
     let number = |text: &str| text.parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0);
-    let rate = match text.split_once('/') {
-        Some((num, den)) => (num.parse().map_err(|_| wrong())?, den.parse().map_err(|_| wrong())?),
-        None => {
-            let value = number(text).ok_or_else(wrong)?;
-            let ntsc = (value * 1.001).round();
-            if value.fract() != 0.0 && (ntsc / 1.001 - value).abs() < 0.005 {
-                ((ntsc * 1000.0) as i32, 1001)
-            } else {
-                // Thousandths are as fine as anybody types it.
-                let (num, den) = ((value * 1000.0).round() as i32, 1000);
-                let g = gcd(num, den);
-                (num / g.max(1), den / g.max(1))
-            }
+    let rate = if let Some((num, den)) = text.split_once('/') {
+        (num.parse().map_err(|_| wrong())?, den.parse().map_err(|_| wrong())?)
+    } else {
+        let value = number(text).ok_or_else(wrong)?;
+        let ntsc = (value * 1.001).round();
+        if value.fract() != 0.0 && (ntsc / 1.001 - value).abs() < 0.005 {
+            ((ntsc * 1000.0) as i32, 1001)
+        } else {
+            // Thousandths are as fine as anybody types it.
+            let (num, den) = ((value * 1000.0).round() as i32, 1000);
+            let g = gcd(num, den);
+            (num / g.max(1), den / g.max(1))
         }
     };
     let (num, den) = rate;

@@ -212,12 +212,15 @@ impl Sound {
                 for (i, value) in waiting.drain(..len).enumerate() {
                     let whole = (value * 32768.0).round().clamp(-32768.0, 32767.0) as i16;
                     let woven = i * self.n_channels + c;
-                    let plane = |c: usize| *raw.extended_data.add(c);
+                    let put = |plane: usize, i: usize, value: &[u8]| {
+                        let to = (*raw.extended_data.add(plane)).add(i * value.len());
+                        ptr::copy_nonoverlapping(value.as_ptr(), to, value.len());
+                    };
                     match self.format {
-                        F::AV_SAMPLE_FMT_FLTP => plane(c).cast::<f32>().add(i).write(value),
-                        F::AV_SAMPLE_FMT_FLT => plane(0).cast::<f32>().add(woven).write(value),
-                        F::AV_SAMPLE_FMT_S16P => plane(c).cast::<i16>().add(i).write(whole),
-                        _ => plane(0).cast::<i16>().add(woven).write(whole),
+                        F::AV_SAMPLE_FMT_FLTP => put(c, i, &value.to_ne_bytes()),
+                        F::AV_SAMPLE_FMT_FLT => put(0, woven, &value.to_ne_bytes()),
+                        F::AV_SAMPLE_FMT_S16P => put(c, i, &whole.to_ne_bytes()),
+                        _ => put(0, woven, &whole.to_ne_bytes()),
                     }
                 }
             }

@@ -120,14 +120,13 @@ impl Copies {
                     }
                     Route::PlannedSound
                 }
-                media::Type::Audio => drop_it()?,
                 media::Type::Video if is_cover && matroska => Route::Planned { as_attachment: true },
                 media::Type::Video if is_cover && is_mov => Route::Planned { as_attachment: false },
                 media::Type::Video if !is_cover && holds(id) => Route::Planned { as_attachment: false },
-                media::Type::Video => drop_it()?,
-                media::Type::Subtitle => drop_it()?,
                 media::Type::Attachment if matroska => Route::Planned { as_attachment: true },
-                media::Type::Attachment => drop_it()?,
+                media::Type::Audio | media::Type::Video | media::Type::Subtitle | media::Type::Attachment => {
+                    drop_it()?
+                }
                 // Timecode and chapter tracks of MOV are made anew from tags and chapters.
                 media::Type::Data if is_made_anew(tag) => Route::None,
                 media::Type::Data if id != codec::Id::None && is_mov && holds(id) => {
@@ -216,7 +215,7 @@ impl Copies {
             };
             (holds, (*format).flags & AVFMT_GLOBALHEADER != 0)
         };
-        let codec = Sound::encoder_for(&stream, &holds).ok_or(ff::Error::EncoderNotFound)?;
+        let codec = Sound::encoder_for(&stream, holds).ok_or(ff::Error::EncoderNotFound)?;
         let sound = Sound::open(&stream, codec, global_header)?;
         let base = stream.time_base();
         let mut made = output.add_stream(ff::encoder::find(codec::Id::None))?;

@@ -453,8 +453,8 @@ fn odd_names(b: &Bench) {
         fs::copy(&b.base, b.path(name)).expect("copied");
         let output = b.path("o").join(name);
         let (code, told, _) = pass_through(&b.path(name), &output, &["--output-video-encoder", "libx264"]);
-        assert_eq!(code, Some(0), "{name:?}: {told}");
-        assert!(output.is_file(), "{name:?}");
+        assert_eq!(code, Some(0), "{}: {told}", name.display());
+        assert!(output.is_file(), "{}", name.display());
     }
 }
 
@@ -490,9 +490,11 @@ fn playlists(b: &Bench) {
     assert!(listener.accept().is_err(), "somebody asked the network");
 }
 
+type Row = (&'static str, fn(&Bench));
+
 /// The rows of the table that are driven here, with what drives them. Rows 29 to 35 are about resuming, disks and
 /// networks and have tests of their own.
-const ROWS: [(&str, fn(&Bench)); 27] = [
+const ROWS: [Row; 27] = [
     ("1, 2, 4", empty_and_unfinished),
     ("3", cut_in_half),
     ("5", torn_in_the_middle),

@@ -99,7 +99,7 @@ pub fn lossless() -> EncodeSettings {
 
 /// A writer of short segments, so that whatever is tested goes over their seams.
 pub fn writer(input: &Path, output: &Path, settings: &EncodeSettings) -> Result<Writer> {
-    let work = Work::open(output, Task::default(), Resume::GoOn)?;
+    let work = Work::open(output, &Task::default(), Resume::GoOn)?;
     Writer::create(input, output, &probe(input)?, settings, work, Seams::every(10))
 }
 

@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use faceswap::digest;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::media::{ffprobe, frame_sums, has_ffmpeg, make, packet_sums};
 
@@ -21,7 +21,7 @@ pub fn pass_through(input: &Path, output: &Path, more: &[&str]) -> (Option<i32>,
 }
 
 fn sum(path: &Path) -> String {
-    Sha256::digest(fs::read(path).expect("readable")).iter().map(|byte| format!("{byte:02x}")).collect()
+    digest::sha256_file(path).expect("readable")
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Square planes of numbers, and what is done to them: blurring, resampling, mixing.
+#![expect(clippy::needless_pass_by_value, reason = "views are made for the call")]
 
 use ndarray::{Array2, Array3, ArrayView2, Axis, Zip};
 

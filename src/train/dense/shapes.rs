@@ -1,6 +1,8 @@
 //! Shapes of things that get in front of a face, as distance fields. Coordinates are shares of the crop's side, x to
 //! the right, y downwards; distances are negative inside.
 
+use std::f32::consts::PI;
+
 use ndarray::Array2;
 use rand::{Rng, rngs::SmallRng};
 
@@ -125,7 +127,7 @@ fn hand(rng: &mut SmallRng) -> Shape {
         parts.push(Part::Rod { from: knuckle, to: tip, radii: [thick, thick * 0.8] });
     }
     if rng.random_bool(0.7) {
-        let wrist = along(at, turn + 3.14, 1.0);
+        let wrist = along(at, turn + PI, 1.0);
         parts.push(Part::Rod { from: at, to: wrist, radii: [size * rng.random_range(0.5..0.85); 2] });
     }
     Shape { parts, fillet: size * 0.15, is_hand: true }
@@ -134,7 +136,7 @@ fn hand(rng: &mut SmallRng) -> Shape {
 fn bar(rng: &mut SmallRng) -> Shape {
     let (at, angle, thick) = (spot(rng), any_angle(rng), rng.random_range(0.008..0.07));
     let (from, to) =
-        (along(at, angle, rng.random_range(0.1..1.2)), along(at, angle + 3.14, rng.random_range(0.1..1.2)));
+        (along(at, angle, rng.random_range(0.1..1.2)), along(at, angle + PI, rng.random_range(0.1..1.2)));
     Shape { parts: vec![Part::Rod { from, to, radii: [thick; 2] }], fillet: 0.0, is_hand: false }
 }
 
