@@ -1,6 +1,7 @@
 //! What may be typed. No logic: [`crate::settings`] says what was meant.
 
 mod blend;
+mod compare;
 mod measure;
 mod part;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use compare::CompareArgs;
 pub use measure::{BenchArgs, EvalArgs};
 pub use part::{DamageChoice, PartArgs, UnsupportedChoice};
 
@@ -46,6 +48,8 @@ pub enum Command {
     Measure(MeasureCommand),
     /// Score a swapped video against the exact truth, beside two baselines.
     Eval(EvalArgs),
+    /// Ask a person which of two videos looks more real, on a page of this machine.
+    Compare(CompareArgs),
     /// Measure frames and megapixels per second, stage by stage.
     Bench(BenchArgs),
     /// List the identities that are installed.

@@ -17,6 +17,7 @@
 //! | [`blend`] | the new face into the picture |
 //! | [`measure`] | truth, identity, jitter, flicker: functions of images |
 //! | [`eval`] | a swapped video against the truth |
+//! | [`compare`] | two videos shown to a person, blind |
 //! | [`batch`] | files and folders |
 //! | [`report`] | what happened to one file |
 //! | [`mod@bench`] | frames and megapixels per second |
@@ -65,6 +66,7 @@ pub mod swap;
 pub mod blend;
 pub mod measure;
 pub mod eval;
+pub mod compare;
 pub mod batch;
 pub mod report;
 pub mod bench;

@@ -1,5 +1,6 @@
 //! From what was typed to what is done: one function for each job of the command line.
 
+mod compare;
 mod part;
 
 use std::{
@@ -44,6 +45,7 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::Faces(args)) => faces(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),
         Some(Command::Eval(args)) => eval(args),
+        Some(Command::Compare(args)) => compare::compare(args, stop),
         Some(Command::Bench(args)) => bench(&args, stop),
         Some(Command::Identities(args)) => identities(&args),
         Some(Command::Doctor(args)) => {
