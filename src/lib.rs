@@ -31,6 +31,7 @@
 //! | [`cli`] | what may be typed |
 //! | [`run`] | from one to the other |
 //! | [`digest`] | SHA-256 sums |
+//! | [`mod@dispatch`] | loops that use what the processor has |
 //! | [`error`] | what can go wrong, by what the caller does about it |
 //!
 //! # The life of a frame
@@ -81,6 +82,7 @@ pub mod settings;
 pub mod cli;
 pub mod run;
 pub mod digest;
+mod dispatch;
 pub mod error;
 
 pub use batch::Outcome;

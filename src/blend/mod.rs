@@ -12,7 +12,7 @@ pub mod paste;
 
 pub mod colour;
 pub mod contrast;
-mod detail;
+pub mod detail;
 pub mod lab;
 pub mod mask;
 mod poisson;
