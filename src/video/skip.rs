@@ -70,17 +70,16 @@ enum Grammar {
     Marked,
 }
 
-/// What is in a packet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Content {
+/// What a packet's picture is to those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
     /// Nothing that is presented after it needs anything before it.
-    is_fresh: bool,
-    /// Parameters that all packets after it need.
-    has_parameters: bool,
-    /// A picture that is only presented if what it leans on was decoded.
-    leans: bool,
-    /// After it, pictures that lean on what is before it are left out.
-    cuts: bool,
+    Fresh,
+    /// The same, and pictures behind it that lean on what is before it are never presented.
+    Cut,
+    /// Presented only if what it leans on, before the last key frame, was decoded.
+    Leaning,
+    Other,
 }
 
 impl Grammar {
@@ -112,29 +111,36 @@ impl Grammar {
         }
     }
 
-    /// Types of units: ITU-T H.264, table 7-1; H.265, table 7-1.
-    fn content(self, packet: &Packet) -> Content {
+    /// The picture in a packet, and whether there are parameters that all packets after it need. Types of units: ITU-T
+    /// H.264, table 7-1; H.265, table 7-1.
+    fn content(self, packet: &Packet) -> (Kind, bool) {
         let data = packet.data().unwrap_or_default();
-        let mut content = Content::default();
+        let (mut kind, mut has_parameters) = (Kind::Other, false);
         match self {
-            Self::Marked => content.is_fresh = packet.is_key(),
+            Self::Marked => kind = Kind::Fresh,
             Self::H264(length) => {
-                for kind in unit_heads(data, length).map(|head| head & 0x1f) {
-                    content.is_fresh |= kind == 5;
-                    content.has_parameters |= matches!(kind, 7 | 8);
+                for unit in unit_heads(data, length).map(|head| head & 0x1f) {
+                    match unit {
+                        5 => kind = Kind::Fresh,
+                        7 | 8 => has_parameters = true,
+                        _ => {}
+                    }
                 }
             }
             Self::Hevc(length) => {
-                for kind in unit_heads(data, length).map(|head| head >> 1 & 0x3f) {
-                    content.is_fresh |= matches!(kind, 16..=21);
-                    content.cuts |= matches!(kind, 16..=18);
-                    content.leans |= matches!(kind, 8 | 9);
-                    content.has_parameters |= matches!(kind, 32..=34);
+                for unit in unit_heads(data, length).map(|head| head >> 1 & 0x3f) {
+                    match unit {
+                        8 | 9 => kind = Kind::Leaning,
+                        16..=18 => kind = Kind::Cut,
+                        19..=21 => kind = Kind::Fresh,
+                        32..=34 => has_parameters = true,
+                        _ => {}
+                    }
                 }
             }
         }
-        content.is_fresh &= packet.is_key();
-        content
+        let is_unmarked_key = matches!(kind, Kind::Fresh | Kind::Cut) && !packet.is_key();
+        (if is_unmarked_key { Kind::Other } else { kind }, has_parameters)
     }
 }
 
@@ -213,22 +219,22 @@ impl Scan {
         self.last_dts = Some(dts);
         // SAFETY: the packet is alive, a plain number is read.
         let is_shown = unsafe { (*packet.as_ptr()).flags } & AV_PKT_FLAG_DISCARD == 0;
-        let content = self.grammar.content(&packet);
-        if is_shown && !self.is_new_time(pts) || content.leans && self.is_cut {
+        let (kind, has_parameters) = self.grammar.content(&packet);
+        if is_shown && !self.is_new_time(pts) || kind == Kind::Leaning && self.is_cut {
             return None;
         }
         let is_first = self.landing.is_none();
-        if content.is_fresh {
+        if matches!(kind, Kind::Fresh | Kind::Cut) {
             self.settle();
             if !is_first && self.n_shown > self.wanted.frame && pts > self.wanted.pts {
                 self.hold(packet)?;
                 return Some(Step::Done);
             }
-            self.is_cut = content.cuts || is_first;
+            self.is_cut = kind == Kind::Cut || is_first;
             // Parameters that are dropped must come again with the key frame.
             if is_first {
                 self.landing = Some(Place { at: 0, pts, n_frames: self.n_shown });
-            } else if content.has_parameters || !self.has_parameters {
+            } else if has_parameters || !self.has_parameters {
                 self.next = Some(Place { at: self.held.len(), pts, n_frames: self.n_shown });
             }
         } else if is_first {
@@ -243,7 +249,7 @@ impl Scan {
             // Shown before the key frame, and yet not right behind it.
             return None;
         }
-        self.has_parameters |= content.has_parameters;
+        self.has_parameters |= has_parameters;
         self.n_shown += u64::from(is_shown);
         self.hold(packet)?;
         Some(Step::Further)
@@ -364,6 +370,6 @@ mod tests {
         let heads = |data: &[u8], length| unit_heads(data, length).collect::<Vec<_>>();
         assert_eq!(heads(&[0, 0, 1, 0x67, 9, 0, 0, 0, 1, 0x65, 7], 0), [0x67, 0x65]);
         assert_eq!(heads(&[0, 0, 0, 2, 0x06, 9, 0, 0, 0, 1, 0x65], 4), [0x06, 0x65]);
-        assert_eq!(heads(&[0, 9, 0x65], 2), [], "cut off");
+        assert!(heads(&[0, 9, 0x65], 2).is_empty(), "cut off");
     }
 }

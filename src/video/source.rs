@@ -48,12 +48,10 @@ pub struct Source {
     start_pts: Option<i64>,
     /// Number of the first that is wanted, as the input counts.
     start_idx: u64,
-    /// The input was asked to pass over what lies before the wanted part.
-    has_skipped: bool,
     /// Frames that would have been given and were passed over.
     n_skipped: u64,
-    /// Whether frames that can't be decoded change the numbers of those behind them.
-    leaves_out: bool,
+    /// What becomes of frames that can't be decoded.
+    on_damage: OnDamage,
     /// The end of the last wanted frame, on the input's clock.
     end_pts: i64,
     reached_end: bool,
@@ -131,9 +129,8 @@ impl Source {
             first_pts: None,
             start_pts: None,
             start_idx: 0,
-            has_skipped: false,
             n_skipped: 0,
-            leaves_out: decode.on_damage == Some(OnDamage::Skip),
+            on_damage: decode.on_damage.unwrap_or_default(),
             end_pts: 0,
             reached_end: false,
             n_out: 0,
@@ -193,13 +190,12 @@ impl Source {
         self.n_skipped
     }
 
-    /// Passes over frames before the wanted part, as far as their numbers don't depend on what is wrong with them.
+    /// Passes over frames before the wanted part, unless what is wrong with them changes the numbers of the others.
     fn skip_start(&mut self, first_pts: i64) -> Result<()> {
         let Input::Video(decoder) = &mut self.input else { return Ok(()) };
-        if self.has_skipped || self.settings.deinterlace || self.leaves_out {
+        if self.settings.deinterlace || self.on_damage == OnDamage::Skip {
             return Ok(());
         }
-        self.has_skipped = true;
         let Trim { start_frame, from_s, .. } = self.settings.trim;
         let pts = from_s
             .map_or(i64::MIN, |from_s| first_pts + ((from_s - 2.0 * SLACK_S) / self.tick_s).floor() as i64);
@@ -237,14 +233,13 @@ impl Source {
                 Err(e) => return Some(Err(e)),
             };
             let (pts, duration) = (frame.picture.pts(), frame.picture.duration());
+            let is_first = self.first_pts.is_none();
             let first = *self.first_pts.get_or_insert(pts);
             match self.settings.trim.place(&frame, (pts - first) as f64 * self.tick_s) {
-                Place::Before => {
-                    if let Err(e) = self.skip_start(first) {
-                        return Some(Err(e));
-                    }
-                    continue;
-                }
+                Place::Before => match is_first.then(|| self.skip_start(first)) {
+                    Some(Err(e)) => return Some(Err(e)),
+                    _ => continue,
+                },
                 Place::Behind => {
                     self.reached_end = true;
                     // A frame lasts until the next one.
