@@ -41,6 +41,8 @@ pub struct Job<'a> {
     pub settings: &'a SwapSettings,
     /// Existing outputs are replaced.
     pub overwrite: bool,
+    /// Files of a folder that are symbolic links are taken, too.
+    pub follow_symlinks: bool,
     /// Files of a folder that are worked on at once; at least 1.
     pub n_jobs: usize,
 }
@@ -157,14 +159,28 @@ fn tell_kept(output: &Path, error: &Error, watch: &mut Watch<'_>) {
     }
 }
 
-/// The videos and pictures of a folder in the order of their names; hidden files are left out.
+/// What a folder holds.
+#[derive(Debug, Default)]
+pub struct MediaFiles {
+    /// Its videos and pictures in the order of their names.
+    pub files: Vec<PathBuf>,
+    /// Symbolic links that were left out.
+    pub n_links: usize,
+}
+
+/// The videos and pictures of a folder; hidden files are left out, and symbolic links unless they are to be followed:
+/// whoever fills the folder shouldn't choose files elsewhere.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder can't be read.
-pub fn media_files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+pub fn media_files(dir: &Path, follow_symlinks: bool) -> Result<MediaFiles> {
+    let (mut files, mut n_links) = (Vec::new(), 0);
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
         let path = entry.map_err(Error::io(dir))?.path();
+        if !follow_symlinks && path.is_symlink() {
+            n_links += 1;
+            continue;
+        }
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
         if !hidden && path.is_file() && (ENDINGS.contains(&ending.as_str()) || video::is_picture(&path)) {
@@ -172,7 +188,7 @@ pub fn media_files(dir: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    Ok(files)
+    Ok(MediaFiles { files, n_links })
 }
 
 #[cfg(test)]
@@ -186,8 +202,13 @@ mod tests {
             std::fs::write(dir.path().join(name), b"x").expect("written");
         }
         std::fs::create_dir(dir.path().join("f.mp4")).expect("created");
-        let files = media_files(dir.path()).expect("readable");
-        let names: Vec<_> = files.iter().filter_map(|f| f.file_name()?.to_str()).collect();
-        assert_eq!(names, ["a.MKV", "b.mp4", "d.png"]);
+        std::os::unix::fs::symlink("b.mp4", dir.path().join("g.mp4")).expect("linked");
+        let names = |follow| {
+            let found = media_files(dir.path(), follow).expect("readable");
+            let name = |f: PathBuf| f.file_name().expect("a name").to_string_lossy().into_owned();
+            (found.files.into_iter().map(name).collect::<Vec<_>>(), found.n_links)
+        };
+        assert_eq!(names(false), (["a.MKV", "b.mp4", "d.png"].map(String::from).into(), 1));
+        assert_eq!(names(true), (["a.MKV", "b.mp4", "d.png", "g.mp4"].map(String::from).into(), 0));
     }
 }

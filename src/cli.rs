@@ -84,6 +84,10 @@ pub struct RuntimeArgs {
     /// The ONNX Runtime library to load
     #[arg(long, value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
+    /// Keep all rights while files are read; by default the process may only read its inputs, write beside its outputs,
+    /// and not use TCP, where the kernel can enforce it
+    #[arg(long)]
+    pub no_sandbox: bool,
 }
 
 /// Where identities lie.
@@ -127,6 +131,9 @@ pub struct SwapArgs {
     /// Files of a folder that are worked on at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub jobs: usize,
+    /// Take files of a folder that are symbolic links, too, which are left out otherwise
+    #[arg(long)]
+    pub follow_symlinks: bool,
     /// Start again instead of going on where an interrupted run stopped
     #[arg(long)]
     pub no_resume: bool,

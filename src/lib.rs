@@ -25,6 +25,7 @@
 //! | [`extract`] | footage into sets of faces |
 //! | [`face_set`] | the files of a set of faces |
 //! | [`train`] | comb autoencoder, growth, export (feature `train`) |
+//! | [`sandbox`] | what a run may reach, and nothing else |
 //! | [`doctor`] | what is installed and what is missing |
 //! | [`progress`] | how far a run has come |
 //! | [`settings`] | what was meant, checked |
@@ -76,6 +77,7 @@ pub mod extract;
 pub mod face_set;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod sandbox;
 pub mod doctor;
 pub mod progress;
 pub mod settings;

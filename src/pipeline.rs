@@ -73,13 +73,16 @@ pub fn swap_video(
         file.begin(&first.picture)?;
         let Some(stretch) = file.next_stretch()? else { break };
         let (begin, end) = (stretch.start, stretch.end);
+        if file.is_sure() {
+            source.skip_to(begin)?;
+        }
         let stages = swap
             .map(|swap| swap_stages(swap, settings, probe.quarter_turns, file.seams(), stretch))
             .transpose()?;
         let (mut n_decoded, mut is_interrupted) = (0, false);
         meters = line::run(|mut line| {
             let frames = once(Ok(first)).chain(&mut source);
-            let frames = line.source("decode", starting_at(begin, frames, &mut n_decoded, watch.stop))?;
+            let frames = starting_at(begin, frames, &mut n_decoded, watch.stop);
             let finished = finish(stages, &mut line, frames, settings)?;
             line.drain_while("encode", finished, |blended: Blended| {
                 let (idx, n_faces) = (blended.frame.idx, blended.n_faces);
@@ -97,7 +100,10 @@ pub fn swap_video(
         }
         if end.is_none() {
             let (damage, notes) = (source.damage().to_vec(), source.notes().to_vec());
-            file.end(n_decoded, End { damage, notes, cut: source.cut(), ..End::default() })?;
+            file.end(
+                n_decoded + source.n_skipped(),
+                End { damage, notes, cut: source.cut(), ..End::default() },
+            )?;
         }
     }
 
@@ -154,28 +160,24 @@ fn swap_stages(
     })
 }
 
-/// From a decoded frame to one that is ready for the encoder.
-fn finish(
+/// From the frames of a source to those that are ready for the encoder.
+fn finish<'scope>(
     stages: Option<Stages>,
-    line: &mut Line<'_, '_>,
-    frames: Receiver<Frame>,
+    line: &mut Line<'scope, '_>,
+    frames: impl Iterator<Item = Result<Frame>> + Send + 'scope,
     settings: &SwapSettings,
 ) -> Result<Receiver<Blended>> {
     let Some(Stages { analysis, swapper, maskers }) = stages else {
-        return line.parallel("pass", frames, vec![pass]);
+        let untouched = |frame| Blended { frame, n_faces: 0, memory: None };
+        return line.source("decode", frames.map(move |frame| frame.map(untouched)));
     };
+    let frames = line.source("decode", frames)?;
     let tracked = analysis.into_line(line, frames)?;
     let swapped = line.stage("swap", tracked, swapper)?;
     let maskers = maskers.into_iter().map(Masker::into_worker).collect();
     let masked = line.parallel("mask", swapped, maskers)?;
     let graded = line.stage("grade", masked, Grader::new(&settings.grade))?;
     line.parallel("blend", graded, blenders(settings))
-}
-
-/// The worker of a line that changes nothing.
-#[expect(clippy::unnecessary_wraps, reason = "workers return results")]
-fn pass(frame: Frame) -> Result<Blended> {
-    Ok(Blended { frame, n_faces: 0, memory: None })
 }
 
 /// Leaves out what lies before frame `start`, and counts all. A wish to stop is heard here only as long as nothing

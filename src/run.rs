@@ -2,6 +2,7 @@
 
 mod compare;
 mod part;
+mod shelter;
 
 use std::{
     path::{Path, PathBuf},
@@ -24,7 +25,7 @@ use crate::{
     settings::{SwapSettings, checked, checked_f64, free_output, model_dirs, n_hardware_threads},
     survey::{self, Survey},
     swap::{Bundle, find, installed},
-    video::{OnDamage, OnUnsupported, Pattern, Scale},
+    video::{self, Pattern, Scale},
 };
 
 /// Does what the command line asks for. `stop` ends it cleanly once it is set.
@@ -34,7 +35,7 @@ use crate::{
 pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
     use cli::Command;
     match cli.command {
-        None => swap(cli.swap, stop),
+        None => swap(&cli.swap, stop),
         Some(Command::Extract(args)) => extract(&args, stop),
         #[cfg(feature = "train")]
         Some(Command::Train(args)) => train(args, stop),
@@ -55,12 +56,13 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
     }
 }
 
-fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
-    let Some(input) = args.input else {
+fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let Some(input) = args.input.clone() else {
         return Err(Error::setting("INPUT", "", "give a file or folder, and --identity"));
     };
     if !input.exists() && Pattern::parse(&input).is_none() {
-        return Err(Error::input(&input, "no such file or folder"));
+        let reason = video::unsupported_pictures(&input);
+        return Err(Error::input(&input, reason.unwrap_or_else(|| "no such file or folder".into())));
     }
     let mut settings = SwapSettings::for_threads(n_hardware_threads());
     settings.batch = checked("--batch", args.batch, 1..=64)?;
@@ -80,40 +82,41 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         settings.blend.small_bands_from_target = checked("--target-bands", n, 0..=4)?;
     }
     settings.decode.max_pixels = checked("--max-pixels", args.max_pixels, 1..=usize::MAX >> 8)?;
-    settings.decode.on_damage = args.on_damage.map(|choice| match choice {
-        cli::DamageChoice::Repeat => OnDamage::Repeat,
-        cli::DamageChoice::Skip => OnDamage::Skip,
-        cli::DamageChoice::Stop => OnDamage::Stop,
-    });
+    settings.decode.on_damage = args.on_damage.map(part::on_damage);
     settings.blend.mode = blend_mode(args.blend.blend);
     settings.blend.match_detail = args.blend.match_detail == cli::Switch::On;
     settings.grade.transfer = color_transfer(args.blend.color_transfer);
     settings.grade.match_contrast = args.blend.match_contrast == cli::Switch::On;
     settings.source = part::source_settings(&args.part)?;
     settings.encode.scale =
-        args.output_video_scale.map(|text| Scale::parse("--output-video-scale", &text)).transpose()?;
-    settings.encode.on_unsupported = args.on_unsupported.map(|choice| match choice {
-        cli::UnsupportedChoice::Drop => OnUnsupported::Drop,
-        cli::UnsupportedChoice::Convert => OnUnsupported::Convert,
-        cli::UnsupportedChoice::Fail => OnUnsupported::Fail,
-    });
-    settings.encode.encoder = args.output_video_encoder;
-    settings.encode.preset = args.output_video_preset;
+        args.output_video_scale.as_deref().map(|t| Scale::parse("--output-video-scale", t)).transpose()?;
+    settings.encode.on_unsupported = args.on_unsupported.map(part::on_unsupported);
+    settings.encode.encoder.clone_from(&args.output_video_encoder);
+    settings.encode.preset.clone_from(&args.output_video_preset);
     settings.encode.quality = args
         .output_video_quality
         .map(|q| checked("--output-video-quality", q.into(), 0..=100))
         .transpose()?
         .map(|q| q as u8);
-    let networks = if args.identity.as_deref() == Some(cli::NO_IDENTITY) {
-        None
-    } else {
-        let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let swaps = args.identity.as_deref() != Some(cli::NO_IDENTITY);
+    let runtime = swaps.then(|| Runtime::load(&runtime_settings(&args.runtime)?)).transpose()?;
+    // Everything up to here was read from the command line or is our own.
+    shelter::enter_for_swap(args, &input, runtime.as_ref())?;
+    let networks = if let Some(runtime) = runtime {
         let cast = cast(args.identity.as_deref(), &args.who, args.models.models.as_deref(), &runtime)?;
         settings.encode.label = Some(label(&cast));
         Some((cast, runtime))
+    } else {
+        None
     };
     let swap = networks.as_ref().map(|(cast, runtime)| Swap { cast, runtime });
-    let job = Job { swap, settings: &settings, overwrite: args.overwrite, n_jobs };
+    let job = Job {
+        swap,
+        settings: &settings,
+        overwrite: args.overwrite,
+        follow_symlinks: args.follow_symlinks,
+        n_jobs,
+    };
     let mut watch = Watch::new(style(&args.progress), stop);
     let overlay = args.debug_overlay.as_deref();
     if let Some(path) = overlay {
@@ -223,6 +226,7 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
         n_workers: n_hardware_threads().div_ceil(2).clamp(1, 8),
     };
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    shelter::enter_for(args.footage.iter().chain(&args.truth), [&args.output], &args.runtime, &runtime)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let n_faces = extract::extract(&settings, &runtime, &mut watch)?;
     watch.clear();
@@ -243,6 +247,7 @@ fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
     free_output(&sheet_path, args.overwrite)?;
     free_output(&json_path, args.overwrite)?;
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    shelter::enter_for([&args.input], [&sheet_path], &args.runtime, &runtime)?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let (people, sheet) = survey::people::people(&args.input, &everybody(&runtime, &settings), &mut watch)?;
@@ -260,8 +265,9 @@ fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
 }
 
 fn jitter(args: &cli::JitterArgs, stop: &AtomicBool) -> Result<Outcome> {
-    let truth = args.truth.as_deref().map(survey::truth::Truth::read).transpose()?;
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    shelter::enter_for([&args.input].into_iter().chain(&args.truth), &args.plot, &args.runtime, &runtime)?;
+    let truth = args.truth.as_deref().map(survey::truth::Truth::read).transpose()?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let survey = everybody(&runtime, &settings);

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{Job, Outcome, ledger::Ledger, media_files};
+use super::{Job, MediaFiles, Outcome, ledger::Ledger, media_files};
 use crate::{
     Error, Result, line,
     progress::Watch,
@@ -41,7 +41,10 @@ impl Job<'_> {
         watch: &mut Watch<'_>,
         record: &mut Record,
     ) -> Result<Outcome> {
-        let files = media_files(input)?;
+        let MediaFiles { files, n_links } = media_files(input, self.follow_symlinks)?;
+        if n_links > 0 {
+            watch.line(&format!("{n_links} symbolic links are left out (--follow-symlinks takes them)"));
+        }
         if files.is_empty() {
             return Err(Error::input(input, "no video and no picture in this folder"));
         }

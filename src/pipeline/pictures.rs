@@ -36,8 +36,10 @@ pub(super) fn swap_to_pictures(
         .transpose()?;
     watch.start(input, &probe);
     let (start, mut n_swapped, mut times) = (Instant::now(), 0, None);
+    let mut n_decoded = 0;
     let meters = line::run(|mut line| {
-        let frames = line.source("decode", until_stopped(&mut source, watch.stop))?;
+        let frames = until_stopped(&mut source, watch.stop);
+        let frames = frames.inspect(|frame| n_decoded += u64::from(frame.is_ok()));
         let finished = finish(stages, &mut line, frames, settings)?;
         line.drain("write", finished, |Blended { frame, n_faces, .. }| {
             let (idx, pts) = (frame.idx, frame.picture.pts());
@@ -49,8 +51,7 @@ pub(super) fn swap_to_pictures(
         })
     })?;
     let (first, last) = times.ok_or_else(|| Error::input(input, "no frames"))?;
-    let (n_decoded, written, seconds) =
-        (meters[1].n_items(), writer.n_written(), start.elapsed().as_secs_f64());
+    let (written, seconds) = (writer.n_written(), start.elapsed().as_secs_f64());
     if n_decoded != written {
         let reason = format!("{n_decoded} frames were decoded, {written} written");
         return Err(Error::Media { path: input.into(), frame: written, reason });

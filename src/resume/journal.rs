@@ -39,6 +39,9 @@ pub struct Segment {
     pub last_pts: i64,
     /// By how many packets the order of decoding runs ahead of the order of presentation.
     pub reorder: usize,
+    /// Nothing in the input was doubtful up to its last frame.
+    #[serde(default)]
+    pub sure: bool,
     /// Length of its file.
     pub bytes: u64,
     /// SHA-256 of its file.
@@ -90,7 +93,7 @@ impl Journal {
 
     /// Frames in whole segments.
     pub fn n_frames(&self) -> u64 {
-        self.segments.values().map(|segment| segment.frames).sum()
+        self.segments.values().map(|segment| segment.frames).fold(0, u64::saturating_add)
     }
 
     /// The first segments that are missing, up to the next that is there, or to the end of the clip (`None`) where it
@@ -117,6 +120,7 @@ mod tests {
             first_pts: -1024 + n as i64 * 1000,
             last_pts: n as i64 * 1000,
             reorder: 2,
+            sure: true,
             bytes: 1 << 40,
             sha256: sha256(&n.to_le_bytes()),
         }

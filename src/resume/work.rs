@@ -253,6 +253,7 @@ mod tests {
             first_pts: 0,
             last_pts: 9,
             reorder: 0,
+            sure: true,
             bytes: bytes.len() as u64,
             sha256: sha256(bytes),
         };

@@ -61,6 +61,8 @@ struct Open {
     times: Vec<i64>,
     n_frames: u64,
     n_swapped: u64,
+    /// Nothing in the input was doubtful up to the last frame.
+    is_sure: bool,
 }
 
 impl Segments {
@@ -98,6 +100,12 @@ impl Segments {
         Ok(Some(Stretch { first, end, start, memory }))
     }
 
+    /// Whether the input was found to be whole up to the begin of the stretch in hand.
+    pub(super) fn is_sure(&self) -> bool {
+        let before = self.seams.segment_of(self.stretch.0).checked_sub(1);
+        before.and_then(|n| self.work.journal().segments.get(&n)).is_some_and(|segment| segment.sure)
+    }
+
     /// What the tracker knew before the warm-up of the segment after number `segment`.
     fn memory(&self, segment: u64) -> Result<Option<Box<Memory>>> {
         let path = self.work.segment_path(segment);
@@ -126,12 +134,14 @@ impl Segments {
         if self.open.is_none() {
             coder.renew(muxer)?;
             let file = PacketWriter::create(&self.work.segment_path(number))?;
-            self.open = Some(Open { number, file, times: Vec::new(), n_frames: 0, n_swapped: 0 });
+            self.open =
+                Some(Open { number, file, times: Vec::new(), n_frames: 0, n_swapped: 0, is_sure: true });
         }
         let Some(open) = &mut self.open else { return Ok(Place::Seam) };
         if frame.idx != self.seams.first_frame(open.number) + open.n_frames {
             return Err(coder.media_error(format!("frame {} came out of turn", frame.idx)));
         }
+        open.is_sure = frame.picture.is_sure();
         (open.n_frames, open.n_swapped) = (open.n_frames + 1, open.n_swapped + u64::from(n_faces > 0));
         let (idx, pts, duration) = (frame.idx, frame.picture.pts(), frame.picture.duration());
         coder.encode(frame.picture.into_frame(), pts, duration, &mut |packet| open.write(packet))?;
@@ -163,6 +173,7 @@ impl Segments {
             first_pts: times().min().unwrap_or(0),
             last_pts: times().max().unwrap_or(0),
             reorder: reorder(&open.times),
+            sure: open.is_sure,
             bytes,
             sha256,
         };

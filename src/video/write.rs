@@ -99,6 +99,12 @@ impl Writer {
         self.segments.next_stretch()
     }
 
+    /// Whether an earlier run found the input to be whole up to the begin of the stretch, so that nothing is missed
+    /// when the frames before it aren't decoded.
+    pub fn is_sure(&self) -> bool {
+        self.segments.is_sure()
+    }
+
     /// Encodes one frame of the stretch. Frames come in the order of presentation.
     ///
     /// # Errors
