@@ -82,7 +82,7 @@ pub fn swap_video(
             let frames = line.source("decode", starting_at(begin, frames, &mut n_decoded, watch.stop))?;
             let finished = finish(stages, &mut line, frames, settings)?;
             line.drain_while("encode", finished, |blended: Blended| {
-                let (idx, n_faces) = (blended.frame.idx, blended.n_faces);
+                let (idx, n_faces) = (blended.frame.idx, blended.replaced.len());
                 let place = file.add(blended)?;
                 watch.frame(idx + 1, n_faces);
                 if place == Place::Within && watch.is_stopped() {
@@ -114,6 +114,7 @@ pub fn swap_video(
             without_face: written.frames - written.swapped,
             resumed: n_kept,
         },
+        people: written.tally.people(swap.map(|swap| swap.cast)),
         pts: written.times,
         sync: Sync { max_skew_ms: video::max_skew_ms(output, &written.tracks, &written.times)? },
         tracks: written.tracks,
@@ -175,7 +176,7 @@ fn finish(
 /// The worker of a line that changes nothing.
 #[expect(clippy::unnecessary_wraps, reason = "workers return results")]
 fn pass(frame: Frame) -> Result<Blended> {
-    Ok(Blended { frame, n_faces: 0, memory: None })
+    Ok(Blended { frame, replaced: Vec::new(), memory: None })
 }
 
 /// Leaves out what lies before frame `start`, and counts all. A wish to stop is heard here only as long as nothing
@@ -208,8 +209,9 @@ fn blenders(settings: &SwapSettings) -> Vec<impl FnMut(Swapped) -> Result<Blende
     let blend_settings = settings.blend.clone();
     vec![
         move |mut swapped: Swapped| {
-            let (n_faces, memory) = (swapped.faces.len(), swapped.memory.take());
-            Ok(Blended { frame: blend(swapped, &blend_settings)?, n_faces, memory })
+            let replaced = swapped.faces.iter().map(|new| new.face.replaced()).collect();
+            let memory = swapped.memory.take();
+            Ok(Blended { frame: blend(swapped, &blend_settings)?, replaced, memory })
         };
         settings.n_workers
     ]

@@ -33,9 +33,8 @@ pub fn cut(
     let sigma = 0.5 * ((reduction / factor as f64).powi(2) - 1.0).max(0.0).sqrt();
     let taps = taps(sigma);
     let rect = source_rect(picture.size_px(), alignment, side_px, factor, taps.len() / 2);
-    let pixels = picture.rgb_rect(rect);
+    let pixels = if factor > 1 { picture.rgb_averaged(rect, factor) } else { picture.rgb_rect(rect) };
     let image = Image::interleaved(&pixels);
-    let image = if factor > 1 { image.averaged(factor) } else { image };
     let image = if taps.len() > 1 { image.blurred(&taps) } else { image };
     let origin = FramePx { x: rect.x0 as f64, y: rect.y0 as f64 };
     image.interpolated(origin, factor as f64, alignment, side_px, interpolation)
@@ -83,23 +82,6 @@ impl Image {
         let [red, green, blue] = [0, 1, 2].map(|channel| planes.index_axis(Axis(0), channel));
         let pixels = red.iter().zip(green).zip(blue).map(|((r, g), b)| [*r, *g, *b, 0.0]).collect();
         Self { pixels, width, height }
-    }
-
-    /// Means of blocks of `factor` x `factor` pixels; the last blocks may be cut off.
-    fn averaged(&self, factor: usize) -> Self {
-        let width = self.width.div_ceil(factor);
-        let mut pixels = Vec::with_capacity(self.pixels.len() / factor);
-        let mut sums = vec![[0.0; 4]; self.width];
-        for rows in self.pixels.chunks(self.width * factor) {
-            sums.fill([0.0; 4]);
-            rows.chunks(self.width).for_each(|row| add(&mut sums, row, 1.0));
-            let n_rows = rows.len() / self.width;
-            pixels.extend(sums.chunks(factor).map(|block| {
-                let part = 1.0 / (n_rows * block.len()) as f32;
-                std::array::from_fn(|c| part * block.iter().map(|sum| sum[c]).sum::<f32>())
-            }));
-        }
-        Self { height: pixels.len() / width, pixels, width }
     }
 
     /// Convolves columns, then rows, with the border pixels going on outside.
