@@ -121,7 +121,7 @@ impl Detector {
         };
         let mut found = Vec::new();
         for head in &heads {
-            found.extend(self.detect_whole(picture, *head)?);
+            found.extend(self.detect_whole(picture, *head, true)?);
         }
         let is_wanted = match effort {
             Effort::Quick => false,
@@ -130,7 +130,7 @@ impl Detector {
         };
         if is_wanted && self.settings.angles == Angles::Auto {
             for head in 1..4 {
-                found.extend(self.detect_whole(picture, head)?);
+                found.extend(self.detect_whole(picture, head, effort == Effort::Whole)?);
             }
         }
         for head in heads {
@@ -151,11 +151,11 @@ impl Detector {
     }
 
     /// The faces of heads that lean about `head` clockwise quarter turns in the upright picture, as far as the whole
-    /// frame shows them.
-    fn detect_whole(&mut self, picture: &Picture, head: u8) -> Result<Vec<Detection>> {
+    /// frame shows them; close-ups only if they are wanted.
+    fn detect_whole(&mut self, picture: &Picture, head: u8, close_ups: bool) -> Result<Vec<Detection>> {
         let turn = self.turn(picture, head);
         let mut found = self.look(&turn.reduced(picture, SIDE), turn.size_px, 0.0, 0)?;
-        if found.is_empty() || largest(&found) > LARGE * turn.long_side() {
+        if close_ups && (found.is_empty() || largest(&found) > LARGE * turn.long_side()) {
             found.extend(self.look(&turn.reduced(picture, SIDE / 2), turn.size_px, 0.5, 0)?);
         }
         Ok(turn.back(merged(found)))

@@ -239,6 +239,16 @@ proptest! {
     }
 
     #[test]
+    fn a_glance_at_even_columns_sees_all_of_them((size, _) in any_size_and_rect(), max_side in 1_usize..9, max_rows in 1_usize..5) {
+        // Each row of the picture is the same, so that it makes no difference how many are read.
+        let row: Vec<u8> = (0..size.0 * 3).map(|i| (i * 37 % 251) as u8).collect();
+        let picture = Picture::from_rgb8(size.0, size.1, &row.repeat(size.1));
+        let (whole, glance) = (picture.rgb_reduced(max_side), picture.rgb_glance(max_side, max_rows));
+        let worst = (&whole - &glance).iter().fold(0.0_f32, |worst, d| worst.max(d.abs()));
+        prop_assert!(worst < 1e-5, "{worst}");
+    }
+
+    #[test]
     fn reducing_keeps_the_mean(format in any_format(), (size, _) in any_size_and_rect(), max_side in 1_usize..40, seed: u64) {
         let picture = noise(format, size.0, size.1, seed);
         let small = picture.rgb_reduced(max_side);

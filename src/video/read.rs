@@ -19,6 +19,11 @@ impl Picture {
     /// The whole picture as RGB, `[3, height, width]`, area-filtered by the factor `max_side / long side` (never
     /// enlarged), sides rounded and at least 1.
     pub fn rgb_reduced(&self, max_side: usize) -> Array3<f32> {
+        self.rgb_glance(max_side, usize::MAX)
+    }
+
+    /// The same from fewer samples: of the rows within each row of the result only `max_rows`, evenly spread, are read.
+    pub fn rgb_glance(&self, max_side: usize, max_rows: usize) -> Array3<f32> {
         let (width, height) = self.size_px();
         let factor = max_side.max(1) as f64 / width.max(height) as f64;
         if factor >= 1.0 {
@@ -28,7 +33,7 @@ impl Picture {
             let n = ((full as f64 * factor).round() as usize).max(1);
             Cells { start: 0.0, step: full as f32 / n as f32, n }
         };
-        self.rgb_of_cells(cells(width), cells(height))
+        self.rgb_of_cells(cells(width), cells(height), max_rows)
     }
 
     /// A rectangle as RGB in means of `side` x `side` pixels, `[3, height / side, width / side]` rounded up: blocks that
@@ -39,19 +44,19 @@ impl Picture {
             step: side as f32,
             n: length.div_ceil(side),
         };
-        self.rgb_of_cells(cells(rect.x0, rect.width()), cells(rect.y0, rect.height()))
+        self.rgb_of_cells(cells(rect.x0, rect.width()), cells(rect.y0, rect.height()), usize::MAX)
     }
 
-    /// Area means over a grid of cells.
-    fn rgb_of_cells(&self, columns: Cells, rows: Cells) -> Array3<f32> {
+    /// Area means over a grid of cells, from `max_rows` rows within each, at least 1.
+    fn rgb_of_cells(&self, columns: Cells, rows: Cells, max_rows: usize) -> Array3<f32> {
         let n = columns.n * rows.n;
         let mut out = Array3::zeros((3, rows.n, columns.n));
         let Some(flat) = out.as_slice_mut().filter(|_| n > 0) else { return out };
         for (channel, to) in self.channels().zip(flat.chunks_exact_mut(n)) {
             if self.layout().wide {
-                self.reduce::<u16>(channel, columns, rows, to);
+                self.reduce::<u16>(channel, columns, rows, max_rows, to);
             } else {
-                self.reduce::<u8>(channel, columns, rows, to);
+                self.reduce::<u8>(channel, columns, rows, max_rows, to);
             }
         }
         self.to_rgb(flat, n);
@@ -101,7 +106,14 @@ impl Picture {
     }
 
     /// A channel, normalised, as area means over a grid of cells.
-    fn reduce<T: Sample>(&self, channel: &Channel, columns: Cells, rows: Cells, to: &mut [f32]) {
+    fn reduce<T: Sample>(
+        &self,
+        channel: &Channel,
+        columns: Cells,
+        rows: Cells,
+        max_rows: usize,
+        to: &mut [f32],
+    ) {
         let (width, height) = self.size_px();
         let (cw, ch) = (width.div_ceil(1 << channel.shift_x), height.div_ceil(1 << channel.shift_y));
         // Cells in the samples of this channel: a chroma sample covers 2^shift luma pixels around its place.
@@ -115,12 +127,16 @@ impl Picture {
         for (rows, out) in rows.iter().zip(to.chunks_exact_mut(columns.len())) {
             let samples = |y: usize| &self.row::<T>(channel.plane, y, end)[begin..];
             whole.fill(0);
-            for y in rows.first + 1..rows.last {
+            let inner = rows.first + 1..rows.last;
+            let stride = inner.len().div_ceil(max_rows.max(1)).max(1);
+            // Each row that is read stands for those that are not.
+            let part = inner.len() as f32 / inner.len().div_ceil(stride).max(1) as f32;
+            for y in inner.step_by(stride) {
                 whole.iter_mut().zip(samples(y)).for_each(|(sum, &s)| *sum += s.into());
             }
             let (top, bottom) = (samples(rows.first), samples(rows.last));
             for (((sum, &w), &t), &b) in column_sums.iter_mut().zip(&whole).zip(top).zip(bottom) {
-                *sum = w as f32 + rows.first_weight * t.code() + rows.last_weight * b.code();
+                *sum = part * w as f32 + rows.first_weight * t.code() + rows.last_weight * b.code();
             }
             for (out, column) in out.iter_mut().zip(&columns) {
                 let (from, to) = (column.first - first, column.last - first);
