@@ -2,7 +2,7 @@
 //!
 //! A search costs one look of the network (4.4 ms) or two. What it misses is looked for now and then: heads that lie on
 //! their side or stand upside down, and faces below a twelfth of the frame's long side, which take tiles of a larger
-//! picture, 8 for those down to a thirty-sixth, 148 more for 24 pixels in a 4K frame. The tracker follows a face that
+//! picture, 4 to 8 for those down to about a thirtieth, 148 more for 24 pixels in a 4K frame. The tracker follows a face that
 //! was found once with the mesh network, whatever its angle and size. Which frames are searched how depends on their
 //! numbers alone, so that any thread may search any frame, and a run that goes on searches the same.
 
@@ -26,9 +26,9 @@ const COARSE_OVERLAP: usize = 48;
 pub enum Effort {
     /// For what can be seen in the whole frame.
     Quick,
-    /// When that is nothing, for heads at any angle; and for faces down to a thirty-sixth of the long side.
+    /// When that is nothing, for heads at any angle; and for faces down to about a thirtieth of the long side.
     Careful,
-    /// For faces of any size: where a scene begins, and once in a while.
+    /// For faces of any size and at any angle: where a scene begins, and once in a while.
     Whole,
 }
 
