@@ -36,7 +36,7 @@ fn turned(degrees: f64, scale: f64) -> Similarity {
 }
 
 fn empty(idx: u64) -> Frame {
-    Frame { idx, picture: Picture::from_rgb8(SIDE, SIDE, &[110; SIDE * SIDE * 3]) }
+    Frame { idx, picture: Picture::from_rgb8(SIDE, SIDE, &vec![110; SIDE * SIDE * 3]) }
 }
 
 /// Mean distance of a face's points to the truth, pixels of the picture.

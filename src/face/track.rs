@@ -204,19 +204,16 @@ impl Tracker {
         }
         let mut faces = Vec::with_capacity(found.len());
         for (mut face, owner) in found.into_iter().zip(owners) {
-            let id = match owner {
-                Some(i) => {
-                    self.fill_gap(i, &face);
-                    self.tracks[i].see(&face.points);
-                    self.tracks[i].n_unseen = 0;
-                    self.tracks[i].id
+            let id = if let Some(i) = owner {
+                self.fill_gap(i, &face);
+                self.tracks[i].see(&face.points);
+                self.tracks[i].n_unseen = 0;
+                self.tracks[i].id
+            } else {
+                if let Some(follower) = &mut self.follower {
+                    face = follower.right_way_round(frame, face)?;
                 }
-                None => {
-                    if let Some(follower) = &mut self.follower {
-                        face = follower.right_way_round(frame, face)?;
-                    }
-                    self.begin(frame, &face)?
-                }
+                self.begin(frame, &face)?
             };
             faces.push(Face::new(id, face.points, face.presence));
         }
