@@ -19,7 +19,7 @@ use crate::{
     line::single,
     pipeline::{self, Swap},
     progress::Watch,
-    report::{self, FrameCounts, Record, Report, Sync, Times},
+    report::{self, FrameCounts, Record, Report, Sync, Tally, Times},
     resume,
     settings::{SwapSettings, output_path},
     swap::Swapper,
@@ -92,8 +92,8 @@ impl Job<'_> {
     fn swap_picture(&self, input: &Path, output: &Path) -> Result<Report> {
         let start = Instant::now();
         let frame = video::read_picture_within(input, self.settings.decode.max_pixels)?;
-        let (frame, n_faces) = match self.swap {
-            None => (frame, 0),
+        let (frame, replaced) = match self.swap {
+            None => (frame, Vec::new()),
             Some(Swap { cast, runtime }) => {
                 let analysis = Analysis::new(runtime, &self.settings.faces, 0, 1)?;
                 let tracked = analysis.picking(cast.picks()).single(frame)?;
@@ -101,14 +101,16 @@ impl Job<'_> {
                 let mut swapped: Swapped = single(&mut swapper, tracked)?;
                 Masker::new(runtime, &self.settings.mask_types)?.look(&mut swapped)?;
                 let swapped = single(&mut Grader::new(&self.settings.grade), swapped)?;
-                let n_faces = swapped.faces.len();
-                (blend(swapped, &self.settings.blend)?, n_faces)
+                let replaced = swapped.faces.iter().map(|new| new.face.replaced()).collect();
+                (blend(swapped, &self.settings.blend)?, replaced)
             }
         };
         let label = self.settings.encode.label.as_deref();
         video::write_picture(output, &frame.picture, input, label)?;
-        let n_swapped = u64::from(n_faces > 0);
-        let no_face = self.swap.is_some() && n_faces == 0;
+        let mut tally = Tally::default();
+        tally.add(&replaced);
+        let n_swapped = u64::from(!replaced.is_empty());
+        let no_face = self.swap.is_some() && replaced.is_empty();
         Ok(Report {
             schema: report::SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
@@ -119,6 +121,7 @@ impl Job<'_> {
                 without_face: 1 - n_swapped,
                 resumed: 0,
             },
+            people: tally.people(self.cast()),
             pts: Times { first: 0, last: 0, time_base: (1, 1) },
             sync: Sync::default(),
             tracks: video::Tracks::default(),

@@ -217,6 +217,14 @@ pub struct AnalysisArgs {
     /// Search whole frames for faces in every Nth alone, and follow them in between; `auto` is 4
     #[arg(long, value_name = "N", default_value = "auto")]
     pub detect_every: String,
+    /// How heads stand in the picture: some of 0, 90, 180, 270 (degrees clockwise, e.g. 0,180), looked for in every
+    /// search; `auto` is upright, and any way where nobody is found
+    #[arg(long, value_name = "LIST", default_value = "auto")]
+    pub face_detector_angles: String,
+    /// When to look for faces below a twelfth of the picture's long side: always, never, or, for `auto`, now and then
+    /// where there is none much larger
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub small_faces: String,
     /// Measurements that each face's points are the mean of, every other one in a mirror, 1 to 16: 1 is fastest, 5
     /// and more are calmest
     #[arg(long, value_name = "N", default_value_t = 2)]

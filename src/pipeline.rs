@@ -85,7 +85,7 @@ pub fn swap_video(
             let frames = starting_at(begin, frames, &mut n_decoded, watch.stop);
             let finished = finish(stages, &mut line, frames, settings)?;
             line.drain_while("encode", finished, |blended: Blended| {
-                let (idx, n_faces) = (blended.frame.idx, blended.n_faces);
+                let (idx, n_faces) = (blended.frame.idx, blended.replaced.len());
                 let place = file.add(blended)?;
                 watch.frame(idx + 1, n_faces);
                 if place == Place::Within && watch.is_stopped() {
@@ -120,6 +120,7 @@ pub fn swap_video(
             without_face: written.frames - written.swapped,
             resumed: n_kept,
         },
+        people: written.tally.people(swap.map(|swap| swap.cast)),
         pts: written.times,
         sync: Sync { max_skew_ms: video::max_skew_ms(output, &written.tracks, &written.times)? },
         tracks: written.tracks,
@@ -168,7 +169,7 @@ fn finish<'scope>(
     settings: &SwapSettings,
 ) -> Result<Receiver<Blended>> {
     let Some(Stages { analysis, swapper, maskers }) = stages else {
-        let untouched = |frame| Blended { frame, n_faces: 0, memory: None };
+        let untouched = |frame| Blended { frame, replaced: Vec::new(), memory: None };
         return line.source("decode", frames.map(move |frame| frame.map(untouched)));
     };
     let frames = line.source("decode", frames)?;
@@ -210,8 +211,9 @@ fn blenders(settings: &SwapSettings) -> Vec<impl FnMut(Swapped) -> Result<Blende
     let blend_settings = settings.blend.clone();
     vec![
         move |mut swapped: Swapped| {
-            let (n_faces, memory) = (swapped.faces.len(), swapped.memory.take());
-            Ok(Blended { frame: blend(swapped, &blend_settings)?, n_faces, memory })
+            let replaced = swapped.faces.iter().map(|new| new.face.replaced()).collect();
+            let memory = swapped.memory.take();
+            Ok(Blended { frame: blend(swapped, &blend_settings)?, replaced, memory })
         };
         settings.n_workers
     ]

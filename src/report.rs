@@ -1,7 +1,9 @@
 //! What happened to one file: the record that `--report` writes, and its short form on the terminal.
 
+mod people;
 mod record;
 
+pub use people::{Person, Tally};
 pub use record::Record;
 
 use std::{collections::BTreeMap, fmt, path::Path};
@@ -28,6 +30,8 @@ pub struct Report {
     pub version: &'static str,
     /// Frames, counted at both ends of the line.
     pub frames: FrameCounts,
+    /// Who was replaced by whom, in the order in which they were given.
+    pub people: Vec<Person>,
     /// Presentation times of the output's first and last frame.
     pub pts: Times,
     /// How well sound and picture of the output lie together, compared with the input.
@@ -109,7 +113,7 @@ impl Report {
     }
 }
 
-/// What the terminal shows: sync in one line, damage in one line.
+/// What the terminal shows: sync in one line, each of several people in one, damage in one.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tracks { copied, converted, dropped } = &self.tracks;
@@ -123,6 +127,9 @@ impl fmt::Display for Report {
                     if tracks.len() == 1 { "track" } else { "tracks" }
                 )?;
             }
+        }
+        if self.people.len() > 1 {
+            self.people.iter().try_for_each(|person| write!(f, "\n{person}"))?;
         }
         if self.damage.is_empty() {
             return Ok(());

@@ -16,7 +16,7 @@ use crate::{
     blend::{BlendMode, ColorTransfer},
     cast::{Cast, Role},
     cli, doctor, eval, extract,
-    face::{AnalysisSettings, DetectEvery, MaskType, Pick, Reference},
+    face::{AnalysisSettings, Angles, DetectEvery, MaskType, Pick, Reference, SmallFaces},
     nn::{Provider, Runtime, RuntimeSettings},
     pipeline::Swap,
     progress::{Style, Watch},
@@ -204,6 +204,8 @@ fn analysis_settings(args: &cli::AnalysisArgs) -> Result<AnalysisSettings> {
     let mut settings = AnalysisSettings::default();
     settings.finder.landmarks.samples = checked("--landmark-samples", args.landmark_samples, 1..=16)?;
     settings.detect_every = DetectEvery::parse(&args.detect_every)?;
+    settings.finder.angles = Angles::parse(&args.face_detector_angles)?;
+    settings.finder.small_faces = SmallFaces::parse(&args.small_faces)?;
     Ok(settings)
 }
 
@@ -314,7 +316,11 @@ fn bench(args: &cli::BenchArgs, stop: &AtomicBool) -> Result<Outcome> {
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
     let n_frames = checked("--frames", args.frames as usize, 1..=1_000_000)? as u64;
     let mut watch = Watch::new(Style::Quiet, stop);
-    let report = bench::bench(args.clip.as_deref(), n_frames, &bundle, &runtime, &mut watch)?;
+    let settings = SwapSettings {
+        faces: analysis_settings(&args.analysis)?,
+        ..SwapSettings::for_threads(n_hardware_threads())
+    };
+    let report = bench::bench(args.clip.as_deref(), n_frames, &bundle, &runtime, &settings, &mut watch)?;
     if args.json {
         emit(&json(&report));
     } else {

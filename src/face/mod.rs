@@ -1,7 +1,7 @@
 //! Faces: found, measured, followed, and cut out.
 //!
-//! A frame goes through [`detect`] (boxes) and [`landmark`] (478 points in each), both behind [`finder`], or, between
-//! two such searches, through [`follow`]. Then [`track`] gives the faces numbers, [`stabilise`] holds the points still,
+//! A frame goes through [`detect`] (boxes; [`search`] says where and how often they are looked for) and [`landmark`]
+//! (478 points in each), both behind [`finder`], or, between two such searches, through [`follow`]. Then [`track`] gives the faces numbers, [`stabilise`] holds the points still,
 //! and [`choose`] keeps the faces that are to be swapped; [`association`] and [`witness`] tell people apart.
 //! [`analysis`] puts all this into a line. [`mod@align`] is the geometry between the frame and the aligned square crop
 //! that networks see, the same in training and in swapping.
@@ -10,6 +10,7 @@ pub mod finder;
 
 pub mod detect;
 pub mod landmark;
+pub mod search;
 
 pub mod analysis;
 
@@ -36,7 +37,6 @@ mod template;
 pub use align::{DEFAULT_MARGIN, HullTop, Template, align, crop, fit_similarity, hull_mask, hull_mask_to};
 pub use analysis::{Analysis, AnalysisSettings};
 pub use choose::Pick;
-pub use detect::SmallFaces;
 pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
@@ -44,6 +44,7 @@ pub use landmark::{LandmarkSettings, Refine};
 pub use masks::{MaskType, Masker};
 pub use memory::Memory;
 pub use reference::Reference;
+pub use search::{Angles, SmallFaces};
 pub use track::{Tracker, TrackerSettings};
 
 /// The networks that lie in the program, by the names of their files.

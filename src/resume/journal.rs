@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::{Task, durable};
 use crate::{
     Result,
+    report::Tally,
     video::{Cut, DamagedFrames},
 };
 
 /// The first word of the file; the checksum of all that follows comes behind it.
-const MAGIC: &str = "faceswap-journal-1";
+const MAGIC: &str = "faceswap-journal-2";
 
 /// What is known of the work that is done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct Segment {
     pub frames: u64,
     /// Frames in it in which a face is new.
     pub swapped: u64,
+    /// Who was replaced in it.
+    pub tally: Tally,
     /// Time of its first frame, in ticks of the picture's time base.
     pub first_pts: i64,
     /// Time of its last frame.
@@ -117,6 +120,7 @@ mod tests {
         Segment {
             frames: 250,
             swapped: n,
+            tally: Tally::default(),
             first_pts: -1024 + n as i64 * 1000,
             last_pts: n as i64 * 1000,
             reorder: 2,

@@ -250,6 +250,7 @@ mod tests {
         let segment = Segment {
             frames: 10,
             swapped: 3,
+            tally: crate::report::Tally::default(),
             first_pts: 0,
             last_pts: 9,
             reorder: 0,

@@ -1,5 +1,6 @@
 //! The program from outside. Each module says what belongs there.
 
+mod bad_pictures;
 mod blend;
 mod eval;
 mod faults;
