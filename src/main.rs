@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     match run(cli, &STOP) {
         Ok(Outcome::Whole) => ExitCode::SUCCESS,
         Ok(Outcome::Damaged) => ExitCode::from(3),
+        Ok(Outcome::Exceeded) => ExitCode::from(5),
         Err(e) => {
             eprintln!("error: {e}");
             exit_code(&e)

@@ -4,6 +4,7 @@ mod blend;
 mod eval;
 mod faults;
 mod field_probes;
+mod labels;
 mod media;
 mod parts;
 mod pictures;
