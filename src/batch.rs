@@ -64,7 +64,7 @@ impl Job<'_> {
         }
         let output = output_path(input, output, &self.name(), self.overwrite)?;
         let result = self.run_file(input, &output, watch);
-        record.add(input, &output, self.cast(), result.as_ref())?;
+        record.add(input, &output, self.cast(), &self.settings.mask_types, result.as_ref())?;
         Ok(if result?.is_damaged() { Outcome::Damaged } else { Outcome::Whole })
     }
 
@@ -149,6 +149,8 @@ pub enum Outcome {
     Whole,
     /// An input was damaged; its output holds what could be read.
     Damaged,
+    /// An audit found more than its limit allows.
+    Exceeded,
 }
 
 /// Says what a run that failed has left, unless it never began.

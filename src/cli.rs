@@ -1,5 +1,6 @@
 //! What may be typed. No logic: [`crate::settings`] says what was meant.
 
+mod audit;
 mod blend;
 mod compare;
 mod measure;
@@ -7,6 +8,7 @@ mod part;
 
 use std::path::PathBuf;
 
+pub use audit::{AuditArgs, MaskArgs};
 pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use compare::CompareArgs;
@@ -46,6 +48,8 @@ pub enum Command {
     /// Measure how a clip's faces are found and held still.
     #[command(subcommand)]
     Measure(MeasureCommand),
+    /// Look for faces that were put in: a score for each, a heat map of the seams; needs no original.
+    Audit(AuditArgs),
     /// Score a swapped video against the exact truth, beside two baselines.
     Eval(EvalArgs),
     /// Ask a person which of two videos looks more real, on a page of this machine.
@@ -417,6 +421,8 @@ pub struct FacesArgs {
 pub enum MeasureCommand {
     /// How much the points of a clip's faces tremble, as measured and held still.
     Jitter(JitterArgs),
+    /// How well the masks tell what lies in front of a face, and how calm they are.
+    Mask(MaskArgs),
 }
 
 /// `faceswap measure jitter CLIP`

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     match std::panic::catch_unwind(|| run(cli, &STOP)) {
         Ok(Ok(Outcome::Whole)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::Damaged)) => ExitCode::from(3),
+        Ok(Ok(Outcome::Exceeded)) => ExitCode::from(5),
         Ok(Err(e)) => {
             eprintln!("error: {e}");
             exit_code(&e)

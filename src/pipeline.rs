@@ -18,7 +18,7 @@ use crate::{
     Error, Result,
     blend::{Grader, blend},
     cast::Cast,
-    face::{Analysis, Masker},
+    face::{Analysis, MaskType, Masker, Steadier},
     frame::{Blended, Frame, Swapped},
     line::{self, Line, Meter, Receiver},
     nn::Runtime,
@@ -176,7 +176,10 @@ fn finish<'scope>(
     let tracked = analysis.into_line(line, frames)?;
     let swapped = line.stage("swap", tracked, swapper)?;
     let maskers = maskers.into_iter().map(Masker::into_worker).collect();
-    let masked = line.parallel("mask", swapped, maskers)?;
+    let mut masked = line.parallel("mask", swapped, maskers)?;
+    if settings.mask_types.iter().any(|kind| *kind != MaskType::Hull) {
+        masked = line.stage("steady", masked, Steadier::default())?;
+    }
     let graded = line.stage("grade", masked, Grader::new(&settings.grade))?;
     line.parallel("blend", graded, blenders(settings))
 }

@@ -14,6 +14,7 @@ use crate::{
     Error, Result,
     cast::Cast,
     digest::{sha256, sha256_file},
+    face::{self, MaskType},
     swap::manifest,
     video::{DamagedFrames, Tracks},
 };
@@ -158,11 +159,11 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Reads both files once.
+    /// Reads both files once. `types` are the masks of the swap.
     ///
     /// # Errors
     /// [`Error::Io`] when one can't be read.
-    pub fn of(input: &Path, output: &Path, cast: Option<&Cast>) -> Result<Self> {
+    pub fn of(input: &Path, output: &Path, cast: Option<&Cast>, types: &[MaskType]) -> Result<Self> {
         let file = |path: &Path| sha256_file(path).map_err(Error::io(path));
         let sum = |path: &Path| path.is_file().then(|| file(path)).transpose();
         let (mut bundles, mut networks) = (BTreeMap::new(), BTreeMap::new());
@@ -173,8 +174,7 @@ impl Sums {
             bundles.insert(name.clone(), file(&role.bundle.dir.join(manifest::FILE_NAME))?);
         }
         if cast.is_some() {
-            networks
-                .extend(crate::face::NETWORKS.iter().map(|(name, bytes)| ((*name).into(), sha256(bytes))));
+            networks.extend(face::networks(types).map(|(name, bytes)| (name.into(), sha256(bytes))));
         }
         Ok(Self { input: sum(input)?, output: sum(output)?, bundle: bundles, networks })
     }

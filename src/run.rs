@@ -1,6 +1,8 @@
 //! From what was typed to what is done: one function for each job of the command line.
 
+mod blend;
 mod compare;
+mod inspect;
 mod part;
 mod shelter;
 
@@ -13,10 +15,9 @@ use crate::{
     Error, Outcome, Result,
     batch::Job,
     bench,
-    blend::{BlendMode, ColorTransfer},
     cast::{Cast, Role},
     cli, doctor, eval, extract,
-    face::{AnalysisSettings, Angles, DetectEvery, MaskType, Pick, Reference, SmallFaces},
+    face::{AnalysisSettings, Angles, DetectEvery, Pick, Reference, SmallFaces},
     nn::{Provider, Runtime, RuntimeSettings},
     pipeline::Swap,
     progress::{Style, Watch},
@@ -45,6 +46,8 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::Export(args)) => export(args),
         Some(Command::Faces(args)) => faces(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),
+        Some(Command::Measure(cli::MeasureCommand::Mask(args))) => inspect::mask(&args, stop),
+        Some(Command::Audit(args)) => inspect::audit(&args, stop),
         Some(Command::Eval(args)) => eval(args),
         Some(Command::Compare(args)) => compare::compare(args, stop),
         Some(Command::Bench(args)) => bench(&args, stop),
@@ -71,22 +74,9 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     settings.segment_frames = checked("--segment-frames", args.segment_frames, 8..=1_000_000)? as u64;
     settings.resume = if args.no_resume { Resume::Anew } else { Resume::GoOn };
     settings.faces = analysis_settings(&args.analysis)?;
-    if !args.blend.face_mask_types.is_empty() {
-        let types = args.blend.face_mask_types.iter().map(|name| MaskType::parse(name));
-        settings.mask_types = types.collect::<Result<_>>()?;
-    }
-    if let Some(blur) = args.blend.face_mask_blur {
-        settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;
-    }
-    if let Some(n) = args.blend.target_bands {
-        settings.blend.small_bands_from_target = checked("--target-bands", n, 0..=4)?;
-    }
+    blend::settle(&args.blend, &mut settings)?;
     settings.decode.max_pixels = checked("--max-pixels", args.max_pixels, 1..=usize::MAX >> 8)?;
     settings.decode.on_damage = args.on_damage.map(part::on_damage);
-    settings.blend.mode = blend_mode(args.blend.blend);
-    settings.blend.match_detail = args.blend.match_detail == cli::Switch::On;
-    settings.grade.transfer = color_transfer(args.blend.color_transfer);
-    settings.grade.match_contrast = args.blend.match_contrast == cli::Switch::On;
     settings.source = part::source_settings(&args.part)?;
     settings.encode.scale =
         args.output_video_scale.as_deref().map(|t| Scale::parse("--output-video-scale", t)).transpose()?;
@@ -137,25 +127,6 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         survey::overlay::overlay(&input, path, &settings.encode, &settings.mask_types, &survey, &mut watch)?;
     }
     outcome
-}
-
-fn blend_mode(how: cli::BlendHow) -> BlendMode {
-    match how {
-        cli::BlendHow::Paste => BlendMode::Paste,
-        cli::BlendHow::Feather => BlendMode::Feather,
-        cli::BlendHow::Poisson => BlendMode::Poisson,
-        cli::BlendHow::Multiband => BlendMode::MultiBand,
-    }
-}
-
-fn color_transfer(how: cli::ColorTransferHow) -> ColorTransfer {
-    match how {
-        cli::ColorTransferHow::None => ColorTransfer::None,
-        cli::ColorTransferHow::Mean => ColorTransfer::Mean,
-        cli::ColorTransferHow::Reinhard => ColorTransfer::Reinhard,
-        cli::ColorTransferHow::Mkl => ColorTransfer::Mkl,
-        cli::ColorTransferHow::Sot => ColorTransfer::Sot,
-    }
 }
 
 /// What the output says of itself in its metadata: that it is a fake, and of whom.

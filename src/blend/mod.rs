@@ -22,4 +22,5 @@ pub mod warp;
 
 pub use colour::ColorTransfer;
 pub use grade::{Grade, GradeSettings, Grader};
+pub use mask::Padding;
 pub use paste::{BlendMode, BlendSettings, alpha, blend};

@@ -6,7 +6,7 @@ use ndarray::{Array2, Array3};
 
 use super::{
     detail,
-    mask::placed,
+    mask::{Padding, placed},
     poisson,
     pyramid::{Floors, multi_band},
     warp::{Quads, mask_to_frame, reach, shown},
@@ -52,6 +52,8 @@ pub struct BlendSettings {
     pub mode: BlendMode,
     /// Width of the mask's soft inner edge, share of the crop's side, 0..=0.5.
     pub feather: f64,
+    /// What of the face's outline is left to the target.
+    pub padding: Padding,
     /// How many of the coarsest bands keep the target's content everywhere, see [`super::pyramid`]. 2, as in the paper, is
     /// structures of 1/8 of the crop's side and more. That also keeps the target's dark sockets, beard and
     /// shadows under a new face that has none; where [`super::grade`] brings skin tone and light, 0 looks better.
@@ -62,7 +64,13 @@ pub struct BlendSettings {
 
 impl Default for BlendSettings {
     fn default() -> Self {
-        Self { mode: BlendMode::MultiBand, feather: 0.05, small_bands_from_target: 0, match_detail: true }
+        Self {
+            mode: BlendMode::MultiBand,
+            feather: 0.05,
+            padding: Padding::default(),
+            small_bands_from_target: 0,
+            match_detail: true,
+        }
     }
 }
 
@@ -133,7 +141,7 @@ impl Place {
         let max_side = if feather > 0.0 { MAX_SOFT_SIDE } else { MAX_HARD_SIDE };
         let side = ((crop_px / SIDE_STEP as f64).ceil() as usize * SIDE_STEP).clamp(MIN_SIDE, max_side);
         let alignment = face.alignment.scaled(side as f64 / from);
-        let mask = placed(face, side, feather);
+        let mask = placed(face, side, feather, &settings.padding);
         let reached = reach(&mask, side, &alignment, size_px)?;
         let rect = match settings.mode {
             BlendMode::MultiBand => widened(reached, (ROOM * crop_px) as usize, Floors::step(crop_px)),

@@ -119,7 +119,7 @@ fn numbers(report: &EvalReport) -> String {
     }
     out.push_str(
         "</table><p>id: distance of face embeddings, one person is below 0.52. mesh, jitter: share of the distance \
-         between the eyes. warp, S1: 1 is good. S2, S3: 0 is good.</p>",
+         between the eyes. warp, S1: 1 is good. S2, S3, S4: 0 is good.</p>",
     );
     out
 }
@@ -137,12 +137,13 @@ fn before_and_after(album: &Album) -> String {
 
 fn plots(gathered: &Gathered<'_>) -> String {
     type Score = fn(&FrameScores) -> Option<f64>;
-    let scores: [(&str, Score); 7] = [
+    let scores: [(&str, Score); 8] = [
         ("PSNR in the face, dB", |f| f.psnr_db),
         ("SSIM in the face", |f| f.ssim),
         ("S1, 1 is good", |f| f.s1),
         ("S2, 0 is good", |f| f.s2),
         ("S3, 0 is good", |f| f.s3),
+        ("S4, 0 is good", |f| f.s4),
         ("tOF, pixels", |f| f.tof),
         ("warp error", |f| f.warp),
     ];

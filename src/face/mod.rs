@@ -28,7 +28,9 @@ pub mod reference;
 
 pub mod align;
 mod hull;
+mod look;
 pub mod masks;
+pub mod forgery;
 pub mod mesh;
 mod mirror;
 mod resample;
@@ -41,15 +43,21 @@ pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
 pub use landmark::{LandmarkSettings, Refine};
-pub use masks::{MaskType, Masker};
+pub use masks::{MaskType, Masker, Steadier};
 pub use memory::Memory;
 pub use reference::Reference;
 pub use search::{Angles, SmallFaces};
 pub use track::{Tracker, TrackerSettings};
 
-/// The networks that lie in the program, by the names of their files.
-pub(crate) const NETWORKS: &[(&str, &[u8])] =
-    &[(detect::NAME, detect::NETWORK), (landmark::NAME, landmark::NETWORK)];
+/// The networks in the program that a swap with masks of these types looks at faces with, by the names of their files.
+pub(crate) fn networks(types: &[MaskType]) -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    let always = [
+        (detect::NAME, detect::NETWORK),
+        (landmark::NAME, landmark::NETWORK),
+        (embedding::NAME, embedding::NETWORK),
+    ];
+    always.into_iter().chain(types.iter().flat_map(|kind| kind.networks().iter().copied()))
+}
 
 #[cfg(test)]
 mod tests {

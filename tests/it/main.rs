@@ -5,6 +5,7 @@ mod blend;
 mod eval;
 mod faults;
 mod field_probes;
+mod labels;
 mod media;
 mod mutation;
 mod parts;
