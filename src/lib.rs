@@ -30,6 +30,7 @@
 //! | [`cli`] | what may be typed |
 //! | [`run`] | from one to the other |
 //! | [`digest`] | SHA-256 sums |
+//! | `page` | pages that need nothing but themselves |
 //! | [`error`] | what can go wrong, by what the caller does about it |
 //!
 //! # The life of a frame
@@ -79,6 +80,7 @@ pub mod settings;
 pub mod cli;
 pub mod run;
 pub mod digest;
+mod page;
 pub mod error;
 
 pub use batch::Outcome;

@@ -11,5 +11,7 @@ mod program;
 mod resume;
 mod round_trip;
 mod tidy;
+#[cfg(feature = "train")]
+mod train;
 mod video;
 mod video_refused;
