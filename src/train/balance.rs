@@ -41,15 +41,15 @@ pub fn rarity(looks: &[Option<Look>]) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    fn turned(yaw_deg: f64) -> Option<Look> {
-        Some(Look { yaw_deg, pitch_deg: 0.0, mouth: 0.0, eyes: 0.3 })
+    fn turned(yaw_deg: f64) -> Look {
+        Look { yaw_deg, pitch_deg: 0.0, mouth: 0.0, eyes: 0.3 }
     }
 
     #[test]
     fn rare_faces_are_worth_more_and_none_too_much() {
-        let mut looks = vec![turned(0.0); 40];
-        looks.extend([turned(40.0); 10]);
-        looks.push(turned(-60.0));
+        let mut looks = vec![Some(turned(0.0)); 40];
+        looks.extend([Some(turned(40.0)); 10]);
+        looks.push(Some(turned(-60.0)));
         looks.push(None);
         let rarity = rarity(&looks);
         assert!((rarity[0] - 1.0 / 8.0).abs() < 1e-6, "{}", rarity[0]);
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn equal_faces_are_worth_the_same() {
-        assert_eq!(rarity(&[turned(0.0), turned(1.0)]), [1.0, 1.0]);
+        assert_eq!(rarity(&[0.0, 1.0].map(turned).map(Some)), [1.0, 1.0]);
         assert!(rarity(&[]).is_empty());
     }
 }

@@ -10,7 +10,6 @@ mod balance;
 mod base;
 mod checkpoint;
 mod config;
-mod convolution;
 mod data;
 mod dense;
 mod device;
@@ -23,6 +22,7 @@ mod pass;
 mod plan;
 mod plot;
 mod preview;
+mod quick;
 mod schedule;
 mod step;
 

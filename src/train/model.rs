@@ -12,7 +12,7 @@ use burn::{
     },
     tensor::{
         Tensor,
-        activation::{leaky_relu, sigmoid},
+        activation::sigmoid,
         backend::Backend,
         module::{avg_pool2d, interpolate},
         ops::{InterpolateMode, InterpolateOptions},
@@ -20,7 +20,7 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::convolution::convolved;
+use super::quick::{convolved, rectified};
 use crate::{Error, Result};
 
 /// Slope of the leaky rectifier below zero.
@@ -251,7 +251,7 @@ impl<B: Backend> Pair<B> {
 
 /// The leaky rectifier.
 pub(super) fn rectify<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
-    leaky_relu(x, SLOPE)
+    rectified(x, SLOPE)
 }
 
 impl<B: Backend> Encoder<B> {

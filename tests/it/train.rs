@@ -89,7 +89,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_weights() {
-    const LEVELS: [&str; 2] = ["--levels", "16:60,32:60"];
+    const LEVELS: [&str; 2] = ["--levels", "16:150,32:150"];
     let night = Night::new();
     let whole = night.command("whole", &LEVELS).output().expect("the program starts");
     assert!(whole.status.success(), "{}", said(&whole));
@@ -101,19 +101,19 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_weights() {
         let mut child =
             night.command("killed", &more).stderr(Stdio::null()).spawn().expect("the program starts");
         let start = Instant::now();
-        while night.newest("killed") == before && start.elapsed() < Duration::from_secs(120) {
+        while night.newest("killed") == before && start.elapsed() < Duration::from_mins(2) {
             sleep(Duration::from_millis(2));
         }
         // Some moment in the steps and checkpoints that follow.
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        sleep(Duration::from_millis(u64::from(random >> 16) % 120));
+        sleep(Duration::from_millis(u64::from(random >> 16) % 60));
         child.kill().expect("killed");
         child.wait().expect("gone");
         assert!(night.newest("killed") > before, "nothing was saved");
     }
     let last = night.command("killed", &LEVELS).output().expect("the program starts");
     assert!(last.status.success() && said(&last).contains("going on from step"), "{}", said(&last));
-    assert_eq!((night.newest("whole"), night.newest("killed")), (120, 120));
+    assert_eq!((night.newest("whole"), night.newest("killed")), (300, 300));
     assert!(night.networks("whole") == night.networks("killed"), "the weights differ");
 }
 

@@ -1,9 +1,10 @@
-//! Convolutions with gradients that are quick to compute.
+//! Layers with gradients that are quick to compute on a CPU.
 //!
 //! The framework takes the gradient of a filter for a convolution of its own, whose kernel is the whole picture, and the
-//! gradient of the input for a transposed one. On a CPU a training step spends most of its time on these two. Of a
-//! convolution that keeps the side (1x1, or 3x3 with zeros around), the first is a matrix product for each place of the
-//! filter, and the second is an ordinary convolution.
+//! gradient of the input for a transposed one. A training step spends most of its time on these two. Of a convolution that
+//! keeps the side (1x1, or 3x3 with zeros around), the first is a matrix product for each place of the filter, and the
+//! second is an ordinary convolution. The leaky rectifier it puts together from masks, which take six passes over memory
+//! on the way back where a product with the slope will do.
 
 use std::any::{Any, TypeId};
 
@@ -11,7 +12,7 @@ use burn::{
     backend::{
         Autodiff, Flex,
         autodiff::{
-            checkpoint::base::Checkpointer,
+            checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
             grads::Gradients,
             ops::{Backward, Ops, OpsKind},
         },
@@ -19,24 +20,37 @@ use burn::{
     nn::{PaddingConfig2d, conv::Conv2d},
     tensor::{
         Tensor, TensorPrimitive,
+        activation::leaky_relu,
         backend::Backend,
         module::conv2d,
         ops::{ConvOptions, FloatTensor, PaddedConvOptions},
     },
 };
 
-/// `conv` of `x`, `[batch, in, h, w]` to `[batch, out, h', w']`: what the framework gives, with quicker gradients on CPUs.
+/// `conv` of `x`, `[batch, in, h, w]` to `[batch, out, h', w']`: what the framework gives, with quicker gradients.
 pub fn convolved<B: Backend>(conv: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
     // A GPU's own kernels are best left alone, and without a graph there is no gradient.
-    let out = quick::<B, Flex>(conv, &x);
+    let out = convolved_on::<B, Flex>(conv, &x);
     #[cfg(feature = "train-libtorch")]
-    let out = out.or_else(|| quick::<B, burn::backend::LibTorch>(conv, &x));
+    let out = out.or_else(|| convolved_on::<B, burn::backend::LibTorch>(conv, &x));
     out.unwrap_or_else(|| conv.forward(x))
 }
 
+/// `x` where it is above 0, else `slope` times `x`, with a quicker gradient; `slope` is 0..1.
+pub fn rectified<B: Backend>(x: Tensor<B, 4>, slope: f64) -> Tensor<B, 4> {
+    let out = rectified_on::<B, Flex>(&x, slope);
+    #[cfg(feature = "train-libtorch")]
+    let out = out.or_else(|| rectified_on::<B, burn::backend::LibTorch>(&x, slope));
+    out.unwrap_or_else(|| leaky_relu(x, slope))
+}
+
+fn is_graph_on<B: Backend, I: Backend>() -> bool {
+    TypeId::of::<B>() == TypeId::of::<Autodiff<I>>()
+}
+
 /// `None` when the convolution doesn't keep the side, or `B` isn't the graph on `I`.
-fn quick<B: Backend, I: Backend>(conv: &Conv2d<B>, x: &Tensor<B, 4>) -> Option<Tensor<B, 4>> {
-    if TypeId::of::<B>() != TypeId::of::<Autodiff<I>>() {
+fn convolved_on<B: Backend, I: Backend>(conv: &Conv2d<B>, x: &Tensor<B, 4>) -> Option<Tensor<B, 4>> {
+    if !is_graph_on::<B, I>() {
         return None;
     }
     let (weight, bias) = (conv.weight.val(), conv.bias.as_ref()?.val());
@@ -48,8 +62,15 @@ fn quick<B: Backend, I: Backend>(conv: &Conv2d<B>, x: &Tensor<B, 4>) -> Option<T
         return None;
     }
     let operands = [same(primitive(x.clone()))?, same(primitive(weight))?, same(primitive(bias))?];
-    let out = kept_side::<I>(operands);
-    Some(Tensor::from_primitive(TensorPrimitive::Float(same(out)?)))
+    Some(tensor(same(kept_side::<I>(operands))?))
+}
+
+/// `None` when `B` isn't the graph on `I`.
+fn rectified_on<B: Backend, I: Backend>(x: &Tensor<B, 4>, slope: f64) -> Option<Tensor<B, 4>> {
+    if !is_graph_on::<B, I>() {
+        return None;
+    }
+    Some(tensor(same(bent::<I>(same(primitive(x.clone()))?, slope))?))
 }
 
 fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
@@ -75,11 +96,7 @@ fn kept_side<B: Backend>([x, weight, bias]: [FloatTensor<Autodiff<B>>; 3]) -> Fl
         Some(tensor(bias.primitive)),
     );
     let out = primitive(out);
-    match KeptSide
-        .prepare::<burn::backend::autodiff::checkpoint::strategy::NoCheckpointing>(nodes)
-        .compute_bound()
-        .stateful()
-    {
+    match KeptSide.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish((x.primitive, weight.primitive), out),
         OpsKind::UnTracked(prepared) => prepared.finish(out),
     }
@@ -145,6 +162,37 @@ fn weight_gradient<B: Backend>(x: Tensor<B, 4>, gradient: Tensor<B, 4>, side: us
     Tensor::cat(places, 2).reshape([n_out, n_in, side, side])
 }
 
+/// The leaky rectifier as a step of the graph.
+fn bent<B: Backend>(x: FloatTensor<Autodiff<B>>, slope: f64) -> FloatTensor<Autodiff<B>> {
+    let values: Tensor<B, 4> = tensor(x.primitive);
+    let out = primitive(values.clone().max_pair(values * slope));
+    match (Bent { slope }).prepare::<NoCheckpointing>([x.node]).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(out.clone(), out),
+        OpsKind::UnTracked(prepared) => prepared.finish(out),
+    }
+}
+
+/// The step back of [`bent`].
+#[derive(Debug)]
+struct Bent {
+    slope: f64,
+}
+
+impl<B: Backend> Backward<B, 1> for Bent {
+    /// The output, whose sign is that of the input.
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let [of_x] = ops.parents;
+        let gradient: Tensor<B, 4> = tensor(gradients.consume::<B>(&ops.node));
+        let Some(node) = of_x else { return };
+        // 1 above 0, the slope below, their mean at 0.
+        let sign: Tensor<B, 4> = tensor::<B, 4>(ops.state).sign();
+        let slope = sign * (0.5 * (1.0 - self.slope)) + 0.5 * (1.0 + self.slope);
+        gradients.register::<B>(node.id, primitive(gradient * slope));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::Distribution;
@@ -178,11 +226,29 @@ mod tests {
                 ]
             };
             let (ours, theirs) = (run(convolved(&conv, x.clone())), run(conv.forward(x.clone())));
-            assert_eq!(quick::<Graph, Flex>(&conv, &x).is_some(), kernel != 4);
+            assert_eq!(convolved_on::<Graph, Flex>(&conv, &x).is_some(), kernel != 4);
             for (what, (a, b)) in ours.into_iter().zip(theirs).enumerate() {
                 let error = largest(a, b);
                 assert!(error < 1e-5, "kernel {kernel}, tensor {what}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn the_rectifier_and_its_gradient_are_those_of_the_framework() {
+        let device = Default::default();
+        let x =
+            Tensor::<Graph, 4>::random([2, 3, 4, 5], Distribution::Normal(0.0, 1.0), &device).require_grad();
+        let run = |out: Tensor<Graph, 4>| {
+            let gradients = (out.clone() * out.clone().detach().powi_scalar(2)).sum().backward();
+            [out.inner(), x.grad(&gradients).expect("tracked")]
+        };
+        assert!(rectified_on::<Graph, Flex>(&x, 0.2).is_some());
+        let (ours, theirs) = (run(rectified(x.clone(), 0.2)), run(leaky_relu(x.clone(), 0.2)));
+        for (a, b) in ours.into_iter().zip(theirs) {
+            assert!(largest(a, b) < 1e-6);
+        }
+        // Without a graph it is the framework's own.
+        assert!(rectified_on::<Flex, Flex>(&x.inner(), 0.2).is_none());
     }
 }
