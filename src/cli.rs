@@ -3,8 +3,11 @@
 mod audit;
 mod blend;
 mod compare;
+mod face_sets;
 mod measure;
 mod part;
+#[cfg(feature = "train")]
+mod train;
 
 use std::path::PathBuf;
 
@@ -12,8 +15,11 @@ pub use audit::{AuditArgs, MaskArgs};
 pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use compare::CompareArgs;
+pub use face_sets::{FaceSetCommand, ReportArgs, SortArgs};
 pub use measure::{BenchArgs, EvalArgs};
 pub use part::{DamageChoice, PartArgs, UnsupportedChoice};
+#[cfg(feature = "train")]
+pub use train::{ExportArgs, TrainArgs};
 
 /// Swaps the face in a video for a trained identity, and keeps everything else as it was.
 #[derive(Debug, Parser)]
@@ -262,65 +268,6 @@ pub struct ExtractArgs {
     pub progress: ProgressArgs,
 }
 
-/// `faceswap train --faces A=faces/A --faces B=faces/B -o models/my.train`
-#[cfg(feature = "train")]
-#[derive(Debug, Args)]
-pub struct TrainArgs {
-    /// An identity and a face set of it; several sets of one identity are joined
-    #[arg(long = "faces", required = true, value_name = "NAME=DIR")]
-    pub faces: Vec<String>,
-    /// Folder of the training; one that exists is resumed
-    #[arg(short, long, value_name = "DIR")]
-    pub output: PathBuf,
-    /// Side of the finished network, pixels
-    #[arg(long, value_name = "PX", default_value_t = 128)]
-    pub side: usize,
-    /// Side at which training starts; it doubles until --side is reached [default: 64, or the side of --init]
-    #[arg(long, value_name = "PX")]
-    pub start_side: Option<usize>,
-    /// The sides and the steps at each, in place of --side, --start-side and --steps, e.g. 32:4000,64:4000,128:8000
-    #[arg(long, value_name = "SIDE:STEPS", value_delimiter = ',')]
-    #[arg(conflicts_with_all = ["side", "start_side", "steps"])]
-    pub levels: Vec<String>,
-    /// Begin with the networks of the identities in this folder instead of chance; an identity that isn't there
-    /// begins as a copy of the first
-    #[arg(long, value_name = "DIR")]
-    pub init: Option<PathBuf>,
-    /// Samples of each identity in a step
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub batch: usize,
-    /// Steps in all
-    #[arg(long, value_name = "N", default_value_t = 30_000)]
-    pub steps: u64,
-    /// Stop after this many minutes; the same command goes on later
-    #[arg(long, value_name = "MIN")]
-    pub minutes: Option<f64>,
-    /// Adam's learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 2e-4)]
-    pub learning_rate: f64,
-    /// The encoder's rate as a share of --learning-rate, 0 to 1; 0 keeps the encoder of --init as it is
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
-    pub encoder_rate: f64,
-    /// How often a face is mirrored, 0 to 1; 0 keeps what is different on the left and on the right
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
-    pub flip: f64,
-    /// How far the encoder's input is bent, share of its side, 0 to 0.1; 0 is sharpest, for faces with exact targets
-    #[arg(long, value_name = "SHARE", default_value_t = 0.012)]
-    pub warp: f64,
-    /// Seed of everything random
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// A face set that is never trained on, shown in the preview
-    #[arg(long, value_name = "DIR")]
-    pub preview: Option<PathBuf>,
-    /// Device: cpu, libtorch, cuda (as far as compiled in)
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    pub device: String,
-    /// Progress
-    #[command(flatten)]
-    pub progress: ProgressArgs,
-}
-
 /// `faceswap train-labels occlusion --faces faces/crowd -o models/occlusion_64.onnx`
 #[cfg(feature = "train")]
 #[derive(Debug, Args)]
@@ -357,45 +304,16 @@ pub struct TrainLabelsArgs {
     pub progress: ProgressArgs,
 }
 
-/// `faceswap export models/my.train --identity B -o models/identities/B --subject .. --consent ..`
-#[cfg(feature = "train")]
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// Folder of the training
-    #[arg(value_name = "TRAINING")]
-    pub training: PathBuf,
-    /// Which of its identities
-    #[arg(short, long, value_name = "NAME")]
-    pub identity: String,
-    /// Folder of the bundle
-    #[arg(short, long, value_name = "DIR")]
-    pub output: PathBuf,
-    /// Whose face it is
-    #[arg(long, value_name = "WHO")]
-    pub subject: String,
-    /// On what ground it may be used: self, written, licence, synthetic, public-domain
-    #[arg(long, value_name = "BASIS")]
-    pub consent: String,
-    /// Date of the consent [default: today]
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub date: Option<String>,
-    /// Licence of the bundle
-    #[arg(long, value_name = "SPDX", default_value = "LicenseRef-Proprietary")]
-    pub licence: String,
-    /// Store the weights in 32 bits instead of 16
-    #[arg(long)]
-    pub full_precision: bool,
-    /// Replace a bundle that exists
-    #[arg(long)]
-    pub overwrite: bool,
-}
-
 /// `faceswap faces CLIP`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct FacesArgs {
+    /// What is done with face sets
+    #[command(subcommand)]
+    pub command: Option<FaceSetCommand>,
     /// A video or a picture
-    #[arg(value_name = "CLIP")]
-    pub input: PathBuf,
+    #[arg(required = true, value_name = "CLIP")]
+    pub input: Option<PathBuf>,
     /// The contact sheet, a PNG; its JSON gets the same name [default: CLIP_faces.png beside the clip]
     #[arg(short, long, value_name = "PNG")]
     pub output: Option<PathBuf>,

@@ -33,6 +33,7 @@
 //! | [`run`] | from one to the other |
 //! | [`digest`] | SHA-256 sums |
 //! | [`mod@dispatch`] | loops that use what the processor has |
+//! | `page` | pages that need nothing but themselves |
 //! | [`error`] | what can go wrong, by what the caller does about it |
 //!
 //! # The life of a frame
@@ -85,6 +86,7 @@ pub mod cli;
 pub mod run;
 pub mod digest;
 mod dispatch;
+mod page;
 pub mod error;
 
 pub use batch::Outcome;

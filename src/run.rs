@@ -2,9 +2,12 @@
 
 mod blend;
 mod compare;
+mod face_sets;
 mod inspect;
 mod part;
 mod shelter;
+#[cfg(feature = "train")]
+mod train;
 
 use std::{
     path::{Path, PathBuf},
@@ -39,11 +42,12 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         None => swap(&cli.swap, stop),
         Some(Command::Extract(args)) => extract(&args, stop),
         #[cfg(feature = "train")]
-        Some(Command::Train(args)) => train(args, stop),
+        Some(Command::Train(args)) => train::train(args, stop),
         #[cfg(feature = "train")]
         Some(Command::TrainLabels(args)) => train_labels(args, stop),
         #[cfg(feature = "train")]
-        Some(Command::Export(args)) => export(args),
+        Some(Command::Export(args)) => train::export(args),
+        Some(Command::Faces(cli::FacesArgs { command: Some(command), .. })) => face_sets::run(command),
         Some(Command::Faces(args)) => faces(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Mask(args))) => inspect::mask(&args, stop),
@@ -208,10 +212,13 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
 }
 
 fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let Some(input) = &args.input else {
+        return Err(Error::setting("CLIP", "", "give a video or a picture"));
+    };
     let sheet_path = args.output.clone().unwrap_or_else(|| {
-        let mut name = args.input.file_stem().unwrap_or_default().to_os_string();
+        let mut name = input.file_stem().unwrap_or_default().to_os_string();
         name.push("_faces.png");
-        args.input.with_file_name(name)
+        input.with_file_name(name)
     });
     let json_path = sheet_path.with_extension("json");
     if sheet_path.extension().is_none_or(|end| end != "png") {
@@ -220,10 +227,10 @@ fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
     free_output(&sheet_path, args.overwrite)?;
     free_output(&json_path, args.overwrite)?;
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
-    shelter::enter_for([&args.input], [&sheet_path], &args.runtime, &runtime)?;
+    shelter::enter_for([input], [&sheet_path], &args.runtime, &runtime)?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
-    let (people, sheet) = survey::people::people(&args.input, &everybody(&runtime, &settings), &mut watch)?;
+    let (people, sheet) = survey::people::people(input, &everybody(&runtime, &settings), &mut watch)?;
     sheet
         .save(&sheet_path)
         .map_err(|e| Error::Io { path: sheet_path.clone(), source: std::io::Error::other(e) })?;
@@ -319,44 +326,6 @@ fn identities(args: &cli::ModelArgs) -> Result<Outcome> {
 }
 
 #[cfg(feature = "train")]
-fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> {
-    use crate::train::{self, Augmentation, Device, TrainSettings};
-    let mut faces = Vec::new();
-    for pair in &args.faces {
-        let (name, dir) = pair
-            .split_once('=')
-            .filter(|(name, dir)| !name.is_empty() && !dir.is_empty())
-            .ok_or_else(|| Error::setting("--faces", pair, "must be NAME=FOLDER, e.g. A=faces/A"))?;
-        faces.push((name.to_owned(), PathBuf::from(dir)));
-    }
-    let settings = TrainSettings {
-        faces,
-        out: args.output,
-        side_px: args.side,
-        start_side_px: args.start_side,
-        levels: args.levels.iter().map(|text| text.parse()).collect::<Result<_>>()?,
-        init: args.init,
-        batch_per_identity: checked("--batch", args.batch, 1..=256)?,
-        max_steps: args.steps,
-        max_minutes: args.minutes,
-        learning_rate: checked_f64("--learning-rate", args.learning_rate, 1e-7..=1.0)?,
-        encoder_rate: checked_f64("--encoder-rate", args.encoder_rate, 0.0..=1.0)?,
-        augmentation: Augmentation {
-            flip: checked_f64("--flip", args.flip, 0.0..=1.0)?,
-            warp: checked_f64("--warp", args.warp, 0.0..=0.1)?,
-            ..Augmentation::default()
-        },
-        seed: args.seed,
-        device: Device::by_name(&args.device)?,
-        preview: args.preview,
-        ..TrainSettings::default()
-    };
-    let watch = Watch::new(style(&args.progress), stop);
-    train::train(&settings, &mut |progress| watch.line(&progress.to_string()), stop)?;
-    Ok(Outcome::Whole)
-}
-
-#[cfg(feature = "train")]
 fn train_labels(args: cli::TrainLabelsArgs, stop: &AtomicBool) -> Result<Outcome> {
     use crate::train::{self, Device, LabelSettings};
     let settings = LabelSettings {
@@ -372,24 +341,6 @@ fn train_labels(args: cli::TrainLabelsArgs, stop: &AtomicBool) -> Result<Outcome
     };
     let watch = Watch::new(style(&args.progress), stop);
     train::train_labels(&settings, &mut |progress| watch.line(&progress.to_string()), stop)?;
-    Ok(Outcome::Whole)
-}
-
-#[cfg(feature = "train")]
-fn export(args: cli::ExportArgs) -> Result<Outcome> {
-    use crate::train::{self, ExportSettings};
-    let bundle = train::export(&ExportSettings {
-        training: args.training,
-        identity: args.identity,
-        out: args.output,
-        subject: args.subject,
-        basis: args.consent,
-        date: args.date,
-        licence: args.licence,
-        half: !args.full_precision,
-        overwrite: args.overwrite,
-    })?;
-    emit(&bundle.to_string());
     Ok(Outcome::Whole)
 }
 

@@ -1,17 +1,18 @@
 //! What a training needs to go on: weights, their average, the optimizer's state, the step.
 //!
-//! A checkpoint is a folder `checkpoints/STEP`; it is written under a temporary name and renamed when whole, and the
-//! last two are kept. What is drawn at random follows from seed and step, so there is no other state.
+//! A checkpoint is a folder `checkpoints/STEP`; it is written under a temporary name and renamed when whole. The last
+//! few are kept, and the best. What is drawn at random follows from seed and step, so there is no other state.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
 };
 
 use burn::{
     module::Module,
     optim::Optimizer,
-    record::{FullPrecisionSettings, NamedMpkFileRecorder, Recorder},
+    record::{FullPrecisionSettings, NamedMpkBytesRecorder, NamedMpkFileRecorder, Record, Recorder},
     tensor::backend::{AutodiffBackend, Backend},
 };
 use serde::{Deserialize, Serialize};
@@ -24,9 +25,6 @@ use crate::{Error, Result};
 
 /// The format that this version writes and reads.
 const SCHEMA: &str = "faceswap-training-1";
-
-/// Checkpoints that are kept.
-const N_KEPT: usize = 2;
 
 /// What stands in a checkpoint beside the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +50,9 @@ pub struct State {
     pub stage: Stage,
     /// Seed of everything random.
     pub seed: u64,
+    /// Loss of the averaged weights on a few fixed faces, when the checkpoint was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
 }
 
 impl State {
@@ -61,7 +62,7 @@ impl State {
     }
 }
 
-type File = NamedMpkFileRecorder<FullPrecisionSettings>;
+type Reader = NamedMpkFileRecorder<FullPrecisionSettings>;
 
 /// Everything that [`save`] and [`load`] carry.
 #[derive(Debug)]
@@ -86,6 +87,34 @@ fn folder(training: &Path) -> PathBuf {
 /// [`Error::Io`] when the folder can't be read.
 pub fn newest(training: &Path) -> Result<Option<PathBuf>> {
     Ok(all(training)?.pop().map(|(_, path)| path))
+}
+
+/// The checkpoint with the best score: of those whose level is whole, at the highest level, the one of least loss.
+///
+/// # Errors
+/// As [`newest`] and [`state`].
+pub fn best(training: &Path) -> Result<Option<PathBuf>> {
+    let mut best: Option<(usize, f32, PathBuf)> = None;
+    for (_, path) in all(training)? {
+        // One that can't be read is nobody's best.
+        let Ok(state) = state(&path) else { continue };
+        let Some(score) = state.score.filter(|score| score.is_finite() && state.stage.alpha >= 1.0) else {
+            continue;
+        };
+        let level = state.stage.level;
+        if best.as_ref().is_none_or(|(l, s, _)| level > *l || (level == *l && score <= *s)) {
+            best = Some((level, score, path));
+        }
+    }
+    Ok(best.map(|(.., path)| path))
+}
+
+/// The checkpoint of a step.
+///
+/// # Errors
+/// As [`newest`].
+pub fn of_step(training: &Path, step: u64) -> Result<Option<PathBuf>> {
+    Ok(all(training)?.into_iter().find(|(found, _)| *found == step).map(|(_, path)| path))
 }
 
 /// All whole checkpoints by their step, the oldest first.
@@ -118,45 +147,99 @@ pub fn state(checkpoint: &Path) -> Result<State> {
     Ok(state)
 }
 
-/// Writes a checkpoint, and removes all but the last two.
+/// Writes a checkpoint, and removes all but the last `n_kept` and the best. When there is no room for it, the oldest of
+/// those that aren't needed makes some.
 ///
 /// # Errors
-/// [`Error::Io`] when it can't be written; the ones before it stay.
+/// [`Error::Io`] when it can't be written; at least the one before it stays, and nothing half.
 pub fn save<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
     training: &Path,
     trained: &Trained<B, O>,
+    n_kept: usize,
 ) -> Result<()> {
-    let dir = folder(training);
-    let temporary = dir.join(format!(".{}.partial", trained.state.step));
+    prune(training, n_kept.max(1))?;
+    loop {
+        let written = write(training, trained);
+        if written.is_err() {
+            // What is half would take the room that the next one needs.
+            let _ = fs::remove_dir_all(partial(training, trained.state.step));
+            let spare = spares(training, 1)?;
+            if let Some(oldest) = spare.first() {
+                fs::remove_dir_all(oldest).map_err(Error::io(oldest))?;
+                continue;
+            }
+        }
+        written?;
+        return prune(training, n_kept.max(1));
+    }
+}
+
+fn partial(training: &Path, step: u64) -> PathBuf {
+    folder(training).join(format!(".{step}.partial"))
+}
+
+fn write<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
+    training: &Path,
+    trained: &Trained<B, O>,
+) -> Result<()> {
+    let (dir, temporary) = (folder(training), partial(training, trained.state.step));
+    // A killed run may have left another one behind.
+    remove_partials(&dir)?;
     fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
-    let failed = |e: burn::record::RecorderError| Error::Io {
-        path: temporary.clone(),
-        source: std::io::Error::other(e.to_string()),
-    };
-    let file = File::new();
-    trained.model.clone().save_file(temporary.join("model"), &file).map_err(failed)?;
-    trained.average.clone().save_file(temporary.join("average"), &file).map_err(failed)?;
-    Recorder::<B>::record(&file, trained.optimizer.to_record(), temporary.join("optimizer"))
-        .map_err(failed)?;
+    write_record(&temporary.join("model.mpk"), trained.model.clone().into_record())?;
+    write_record(&temporary.join("average.mpk"), trained.average.clone().into_record())?;
+    let optimizer = |path: &Path| bytes::<B, _>(path, trained.optimizer.to_record());
+    let path = temporary.join("optimizer.mpk");
+    write_whole(&path, &optimizer(&path)?)?;
     let path = temporary.join("state.json");
     let text =
         serde_json::to_string_pretty(&trained.state).map_err(|e| Error::model(&path, e.to_string()))?;
-    fs::write(&path, text).map_err(Error::io(&path))?;
-    for entry in fs::read_dir(&temporary).map_err(Error::io(&temporary))? {
-        let path = entry.map_err(Error::io(&temporary))?.path();
-        fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;
-    }
+    write_whole(&path, text.as_bytes())?;
     let path = dir.join(trained.state.step.to_string());
     if path.exists() {
         fs::remove_dir_all(&path).map_err(Error::io(&path))?;
     }
     fs::rename(&temporary, &path).map_err(Error::io(&path))?;
-    fs::File::open(&dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&dir))?;
-    let found = all(training)?;
-    for (_, old) in &found[..found.len().saturating_sub(N_KEPT)] {
-        fs::remove_dir_all(old).map_err(Error::io(old))?;
+    File::open(&dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&dir))
+}
+
+fn write_record<B: Backend, R: Record<B>>(path: &Path, record: R) -> Result<()> {
+    write_whole(path, &bytes::<B, R>(path, record)?)
+}
+
+/// What the framework would write. It doesn't look whether all of it arrives: a full disk would go unnoticed.
+fn bytes<B: Backend, R: Record<B>>(path: &Path, record: R) -> Result<Vec<u8>> {
+    let recorder = NamedMpkBytesRecorder::<FullPrecisionSettings>::default();
+    Recorder::<B>::record(&recorder, record, ())
+        .map_err(|e| Error::Io { path: path.into(), source: std::io::Error::other(e.to_string()) })
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(Error::io(path))
+}
+
+fn remove_partials(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().ends_with(".partial") {
+            fs::remove_dir_all(entry.path()).map_err(Error::io(entry.path()))?;
+        }
     }
     Ok(())
+}
+
+/// The checkpoints beside the last `n_kept` and the best, the oldest first.
+fn spares(training: &Path, n_kept: usize) -> Result<Vec<PathBuf>> {
+    let (found, best) = (all(training)?, best(training)?);
+    let old = &found[..found.len().saturating_sub(n_kept)];
+    Ok(old.iter().map(|(_, path)| path.clone()).filter(|path| Some(path) != best.as_ref()).collect())
+}
+
+fn prune(training: &Path, n_kept: usize) -> Result<()> {
+    spares(training, n_kept)?.iter().try_for_each(|old| fs::remove_dir_all(old).map_err(Error::io(old)))
 }
 
 /// Reads a checkpoint into `fresh`, whose shapes must be those of its state.
@@ -171,7 +254,7 @@ pub fn load<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
     let failed = |e: burn::record::RecorderError| {
         Error::model(checkpoint, format!("{e}; remove this folder to go on from the checkpoint before it"))
     };
-    let file = File::new();
+    let file = Reader::new();
     let optimizer = Recorder::<B>::load(&file, checkpoint.join("optimizer"), device).map_err(failed)?;
     Ok(Trained {
         model: fresh.model.load_file(checkpoint.join("model"), &file, device).map_err(failed)?,
@@ -187,6 +270,6 @@ pub fn load<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
 /// [`Error::BadModel`] when the file is missing or broken.
 pub fn average<B: Backend>(checkpoint: &Path, fresh: Comb<B>, device: &B::Device) -> Result<Comb<B>> {
     fresh
-        .load_file(checkpoint.join("average"), &File::new(), device)
+        .load_file(checkpoint.join("average"), &Reader::new(), device)
         .map_err(|e| Error::model(checkpoint.join("average.mpk"), e.to_string()))
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn config() -> CombConfig {
-    CombConfig { latent: 24, encoder: vec![16, 12, 8, 6], decoder: vec![20, 16, 12, 8] }
+    CombConfig { latent: 24, encoder: vec![16, 12, 8, 6], decoder: vec![20, 16, 12, 8], coarse: true }
 }
 
 /// Faces of noise, each with its own brightness.
@@ -100,13 +100,15 @@ fn training(dir: &Path, stage: Stage) {
         minutes: 0.26,
         stage,
         seed: 1,
+        score: None,
     };
     let trained = checkpoint::Trained { average: model.valid(), model, optimizer, state };
-    checkpoint::save(dir, &trained).unwrap();
+    checkpoint::save(dir, &trained, 2).unwrap();
 }
 
 fn settings(dir: &Path) -> ExportSettings {
     ExportSettings {
+        checkpoint: Checkpoint::Last,
         training: dir.join("training"),
         identity: "B".into(),
         out: dir.join("models/B"),

@@ -16,5 +16,7 @@ mod round_trip;
 mod sandbox;
 mod skip;
 mod tidy;
+#[cfg(feature = "train")]
+mod train;
 mod video;
 mod video_refused;
