@@ -137,8 +137,7 @@ impl Segments {
             coder.renew(muxer)?;
             let file = PacketWriter::create(&self.work.segment_path(number))?;
             let (times, tally) = (Vec::new(), Tally::default());
-            self.open =
-                Some(Open { number, file, times, n_frames: 0, n_swapped: 0, is_sure: true, tally });
+            self.open = Some(Open { number, file, times, n_frames: 0, n_swapped: 0, is_sure: true, tally });
         }
         let Some(open) = &mut self.open else { return Ok(Place::Seam) };
         if frame.idx != self.seams.first_frame(open.number) + open.n_frames {
