@@ -34,7 +34,7 @@ macro_rules! dispatched {
 
         #[expect(clippy::inline_always, reason = "its copies are compiled for what their callers have")]
         #[inline(always)]
-        fn $plain $(<$kind: $bound>)? ($($arg: $ty),*) $(-> $ret)? $body
+        $vis fn $plain $(<$kind: $bound>)? ($($arg: $ty),*) $(-> $ret)? $body
     };
 }
 pub(crate) use dispatched;

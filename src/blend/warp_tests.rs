@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    super::sample::{along_plain, linear_plain},
+    *,
+};
 
 /// A smooth picture, the same whatever the grid: `p` in 0..1.
 fn wave(x: f64, y: f64) -> [f32; 3] {
