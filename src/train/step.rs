@@ -9,7 +9,7 @@ use std::{
 
 use burn::{
     grad_clipping::GradientClippingConfig,
-    module::AutodiffModule,
+    module::{AutodiffModule, Module},
     optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
     tensor::backend::AutodiffBackend,
 };
@@ -244,10 +244,14 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let (stage, n) = (self.plan.schedule.stage(step), batches.len());
         let weights = self.plan.schedule.level(step).loss;
         let model = &self.trained.model;
-        let tasks: Vec<Task<'_>> = batches.iter().flat_map(|batches| batches.iter().enumerate()).collect();
+        // Weights that graphs of two threads had in common would join these graphs, and the framework's locks of joined
+        // graphs wait for each other. So each pass has leaves of its own; their values are shared.
+        let own = |task| (model.clone().fork(&self.device), task);
+        let tasks: Vec<(Comb<B>, Task<'_>)> =
+            batches.iter().flat_map(|batches| batches.iter().enumerate()).map(own).collect();
         let keeps_encoder = self.plan.config.encoder_rate == 0.0;
-        let work = |task: Task<'_>| {
-            backward(model, task, stage, &weights, 1.0 / n as f64, keeps_encoder, &self.device)
+        let work = |(model, task): (Comb<B>, Task<'_>)| {
+            backward(&model, task, stage, &weights, 1.0 / n as f64, keeps_encoder, &self.device)
         };
         let results = side_by_side(tasks, self.settings.n_threads, &work)?;
 

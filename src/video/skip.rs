@@ -212,11 +212,13 @@ impl Scan {
 
     /// `None` when it can't be known how this file is decoded.
     fn take(&mut self, packet: Packet) -> Option<Step> {
-        let (pts, dts) = (packet.pts()?, packet.dts()?);
-        if packet.is_corrupt() || changes_codec(&packet) || self.last_dts.is_some_and(|last| dts <= last) {
+        let pts = packet.pts()?;
+        // Matroska stores no times of decoding; where there are some, they must rise.
+        let is_late = packet.dts().zip(self.last_dts).is_some_and(|(dts, last)| dts <= last);
+        if packet.is_corrupt() || changes_codec(&packet) || is_late {
             return None;
         }
-        self.last_dts = Some(dts);
+        self.last_dts = packet.dts().or(self.last_dts);
         // SAFETY: the packet is alive, a plain number is read.
         let is_shown = unsafe { (*packet.as_ptr()).flags } & AV_PKT_FLAG_DISCARD == 0;
         let (kind, has_parameters) = self.grammar.content(&packet);

@@ -66,8 +66,8 @@ fn animated_webp(dir: &Path) -> Vec<u8> {
     chunk(b"RIFF", &body.concat())
 }
 
-/// Files that are no picture of a face, and a word of what is said of each.
-fn bad_files(dir: &Path) -> Vec<(PathBuf, &'static str)> {
+/// Files that are no picture of a face, a word of what is said of each, and the exit code.
+fn bad_files(dir: &Path) -> Vec<(PathBuf, &'static str, i32)> {
     let jpeg = dir.join("whole.jpg");
     face().save(&jpeg).expect("saved");
     let (png, jpeg_bytes) = (fs::read(FACE).expect("there"), fs::read(&jpeg).expect("there"));
@@ -86,7 +86,7 @@ fn bad_files(dir: &Path) -> Vec<(PathBuf, &'static str)> {
     let write = |(name, bytes, word): (&str, Vec<u8>, &'static str)| {
         let path = dir.join(name);
         fs::write(&path, bytes).expect("written");
-        (path, word)
+        (path, word, if name == "huge.jpg" { 4 } else { 1 }) // what is too large is refused
     };
     files.map(write).into()
 }
@@ -94,7 +94,7 @@ fn bad_files(dir: &Path) -> Vec<(PathBuf, &'static str)> {
 #[test]
 fn what_is_no_picture_is_named_and_nothing_is_written() {
     let (dir, bad) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    for (path, word) in bad_files(bad.path()) {
+    for (path, word, code) in bad_files(bad.path()) {
         let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8");
         let as_input = swap(&path, &dir.path().join("out.png"));
         let as_reference = faceswap(&[
@@ -116,7 +116,7 @@ fn what_is_no_picture_is_named_and_nothing_is_written() {
         ]);
         for (how, out) in [("input", as_input), ("reference", as_reference), ("map", as_map)] {
             let told = errors(&out);
-            assert_eq!(out.status.code(), Some(1), "{name} as {how}: {told}");
+            assert_eq!(out.status.code(), Some(code), "{name} as {how}: {told}");
             assert!(told.contains(name) && told.contains(word), "{name} as {how}: {told}");
             assert!(!told.contains("panicked"), "{name} as {how}: {told}");
         }

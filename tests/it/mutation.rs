@@ -97,7 +97,8 @@ fn manifests() {
 fn journals() {
     let segment = |n: u64| {
         format!(
-            "\"{n}\": {{\"frames\": 250, \"swapped\": 3, \"first_pts\": -5, \"last_pts\": 99, \"reorder\": 2, \
+            "\"{n}\": {{\"frames\": 250, \"swapped\": 3, \"tally\": {{\"0\": {{\"frames\": 3, \"tracks\": {{\"1\": 3}}}}}}, \
+             \"first_pts\": -5, \"last_pts\": 99, \"reorder\": 2, \
              \"bytes\": 1048576, \"sha256\": \"{}\"}}",
             sha256(&n.to_le_bytes())
         )
@@ -113,7 +114,7 @@ fn journals() {
         \"cut\": {\"start_s\": 0.5, \"end_s\": null}}";
     let seeds = [text("null").into_bytes(), text(end).into_bytes()];
     let framed =
-        |bytes: &[u8]| [format!("faceswap-journal-1 {}\n", sha256(bytes)).as_bytes(), bytes].concat();
+        |bytes: &[u8]| [format!("faceswap-journal-2 {}\n", sha256(bytes)).as_bytes(), bytes].concat();
     for seed in &seeds {
         Journal::parse(&framed(seed)).expect("a journal");
     }

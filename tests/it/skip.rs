@@ -62,6 +62,7 @@ fn what_is_not_decoded_is_not_missed() {
     // Cut between two key frames: what comes before 0 is decoded and not shown.
     clips.push((make(dir.path(), "edit.mp4", "-ss 0.7 -i closed.mp4 -c copy"), true));
     clips.push((make(dir.path(), "late.mkv", "-i closed.mp4 -c copy -output_ts_offset 3600"), true));
+    let mut surprises = Vec::new();
     for (path, skips) in clips {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         let all = walk(source(&path, Trim::default()));
@@ -86,13 +87,16 @@ fn what_is_not_decoded_is_not_missed() {
             assert!(rest[0].0 <= start, "{name}: begins with {} for {start}", rest[0].0);
             assert!(rest == all[rest[0].0 as usize..], "{name}: resumed at {start}");
         }
-        assert_eq!(n_skipped > 0, skips, "{name}: {n_skipped} frames were skipped");
+        if (n_skipped > 0) != skips {
+            surprises.push(format!("{name}: {n_skipped} frames were skipped"));
+        }
         let probe = source(&path, Trim::default()).probe().time_base;
         let from_s = (all[40].1 - first) as f64 * f64::from(probe.0) / f64::from(probe.1);
         let timed = walk(source(&path, Trim { from_s: Some(from_s), ..Trim::default() }));
         assert_eq!(timed.len(), all.len() - 40, "{name}: from {from_s} s on");
         assert!(timed[0].3 == all[40].3, "{name}");
     }
+    assert!(surprises.is_empty(), "{surprises:?}");
 }
 
 #[test]
