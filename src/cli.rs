@@ -1,6 +1,8 @@
 //! What may be typed. No logic: [`crate::settings`] says what was meant.
 
 mod blend;
+#[cfg(feature = "train")]
+mod distill;
 mod measure;
 mod part;
 
@@ -8,6 +10,8 @@ use std::path::PathBuf;
 
 pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "train")]
+pub use distill::{ConvolutionChoice, DistillArgs, StartChoice};
 pub use measure::{BenchArgs, EvalArgs};
 pub use part::{DamageChoice, PartArgs, UnsupportedChoice};
 
@@ -39,6 +43,9 @@ pub enum Command {
     /// Write one identity of a training as a bundle that can swap (needs the cargo feature `train`).
     #[cfg(feature = "train")]
     Export(ExportArgs),
+    /// Teach a small network what an identity does, so that it swaps faster (needs the cargo feature `train`).
+    #[cfg(feature = "train")]
+    Distill(DistillArgs),
     /// List the people in a clip, with a contact sheet, to pick who is swapped.
     Faces(FacesArgs),
     /// Measure how a clip's faces are found and held still.

@@ -5,6 +5,7 @@
 //! between those and the frames after them.
 
 mod html;
+pub(crate) mod page;
 mod reels;
 mod row;
 mod scenes;

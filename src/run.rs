@@ -1,5 +1,7 @@
 //! From what was typed to what is done: one function for each job of the command line.
 
+#[cfg(feature = "train")]
+mod distill;
 mod part;
 
 use std::{
@@ -41,6 +43,8 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::TrainLabels(args)) => train_labels(args, stop),
         #[cfg(feature = "train")]
         Some(Command::Export(args)) => export(args),
+        #[cfg(feature = "train")]
+        Some(Command::Distill(args)) => distill::distill(args, stop),
         Some(Command::Faces(args)) => faces(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),
         Some(Command::Eval(args)) => eval(args),

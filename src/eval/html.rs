@@ -1,13 +1,16 @@
 //! The report as one page that needs nothing but itself: numbers beside baselines, plots over time, the worst frames,
 //! before and after.
 
-use std::{fmt::Write, io::Cursor};
+use std::fmt::Write;
 
 use image::{ImageFormat, RgbImage, imageops};
 use ndarray::{Array2, Array3};
 
 use super::{
-    EvalReport, EvalSettings, FIRST_COMPOSITE, Gathered, OUTPUT, UNCHANGED, row::FrameScores, table,
+    EvalReport, EvalSettings, FIRST_COMPOSITE, Gathered, OUTPUT, UNCHANGED,
+    page::{STYLE, data_url, escaped},
+    row::FrameScores,
+    table,
 };
 use crate::{
     frame::{Frame, Rect},
@@ -71,14 +74,6 @@ impl Album {
         self.worst.truncate(N_WORST);
     }
 }
-
-const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1200px;margin:2em auto;padding:0 1em;color:#222}\
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2em .6em;text-align:right;\
-border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}tr.own{background:#eef6ee}\
-figure{display:inline-block;margin:.5em 1em .5em 0}figcaption{color:#555}img{max-width:100%}\
-.pair{position:relative;display:inline-block}.pair img+img{position:absolute;left:0;top:0;clip-path:inset(0 50% 0 0)}\
-.pair+input{display:block;width:100%}svg{background:#fafafa;border:1px solid #ddd;margin:.3em}\
-.enlarged{image-rendering:pixelated}";
 
 /// Colours of the rows in plots: output, unchanged, hard paste, feather.
 const COLOURS: [&str; 4] = ["#c22", "#888", "#36c", "#393"];
@@ -257,45 +252,9 @@ fn rgb(picture: &Array3<f32>) -> RgbImage {
     })
 }
 
-/// A picture inside the page.
-fn data_url(picture: &RgbImage, format: ImageFormat) -> String {
-    let mut bytes = Cursor::new(Vec::new());
-    if picture.write_to(&mut bytes, format).is_err() {
-        return String::new(); // Writing to memory fails for pictures without pixels alone.
-    }
-    format!("data:{};base64,{}", format.to_mime_type(), base64(bytes.get_ref()))
-}
-
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for i in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * i) & 63) as usize];
-            out.push(if i <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    out
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (text, want) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
-        {
-            assert_eq!(base64(text.as_bytes()), want);
-        }
-    }
 
     #[test]
     fn a_plot_holds_a_line_for_each_row_inside_its_frame() {

@@ -40,7 +40,7 @@ pub use detect::SmallFaces;
 pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
-pub use landmark::{LandmarkSettings, Refine};
+pub use landmark::{LandmarkSettings, Refine, Region};
 pub use masks::{MaskType, Masker};
 pub use memory::Memory;
 pub use reference::Reference;

@@ -9,16 +9,16 @@ use std::{
 };
 
 use burn::{
-    module::Module,
+    module::{AutodiffModule, Module},
     optim::Optimizer,
     record::{FullPrecisionSettings, NamedMpkFileRecorder, Recorder},
     tensor::backend::{AutodiffBackend, Backend},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     data::Alignment,
-    model::{Comb, CombConfig, Stage},
+    model::{CombConfig, Stage},
 };
 use crate::{Error, Result};
 
@@ -29,6 +29,28 @@ const SCHEMA: &str = "faceswap-training-1";
 const N_KEPT: usize = 2;
 
 /// What stands in a checkpoint beside the weights.
+pub trait Kept: Serialize + DeserializeOwned {
+    /// The format of the folder that this version writes and reads.
+    const SCHEMA: &'static str;
+    /// The format of the folder that it comes from.
+    fn schema(&self) -> &str;
+    /// Steps done.
+    fn step(&self) -> u64;
+}
+
+impl Kept for State {
+    const SCHEMA: &'static str = SCHEMA;
+
+    fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+}
+
+/// What stands in the checkpoint of a comb beside its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
@@ -63,17 +85,18 @@ impl State {
 
 type File = NamedMpkFileRecorder<FullPrecisionSettings>;
 
-/// Everything that [`save`] and [`load`] carry.
+/// Everything that [`save`] and [`load`] carry: a network and its average on a backend without gradients, an optimizer,
+/// and what stands beside them.
 #[derive(Debug)]
-pub struct Trained<B: AutodiffBackend, O> {
+pub struct Trained<M, A, O, S = State> {
     /// The weights that are trained.
-    pub model: Comb<B>,
+    pub model: M,
     /// Their moving average, which is exported.
-    pub average: Comb<B::InnerBackend>,
+    pub average: A,
     /// The optimizer.
     pub optimizer: O,
     /// The rest.
-    pub state: State,
+    pub state: S,
 }
 
 fn folder(training: &Path) -> PathBuf {
@@ -108,12 +131,13 @@ fn all(training: &Path) -> Result<Vec<(u64, PathBuf)>> {
 ///
 /// # Errors
 /// [`Error::BadModel`] for another format, [`Error::Io`] when it can't be read.
-pub fn state(checkpoint: &Path) -> Result<State> {
+pub fn state<S: Kept>(checkpoint: &Path) -> Result<S> {
     let path = checkpoint.join("state.json");
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let state: State = serde_json::from_str(&text).map_err(|e| Error::model(&path, e.to_string()))?;
-    if state.schema != SCHEMA {
-        return Err(Error::model(&path, format!("schema {}, this version reads {SCHEMA}", state.schema)));
+    let state: S = serde_json::from_str(&text).map_err(|e| Error::model(&path, e.to_string()))?;
+    if state.schema() != S::SCHEMA {
+        let reason = format!("schema {}, this version reads {}", state.schema(), S::SCHEMA);
+        return Err(Error::model(&path, reason));
     }
     Ok(state)
 }
@@ -122,12 +146,15 @@ pub fn state(checkpoint: &Path) -> Result<State> {
 ///
 /// # Errors
 /// [`Error::Io`] when it can't be written; the ones before it stay.
-pub fn save<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
-    training: &Path,
-    trained: &Trained<B, O>,
-) -> Result<()> {
-    let dir = folder(training);
-    let temporary = dir.join(format!(".{}.partial", trained.state.step));
+pub fn save<B, M, O, S>(training: &Path, trained: &Trained<M, M::InnerModule, O, S>) -> Result<()>
+where
+    B: AutodiffBackend,
+    M: AutodiffModule<B>,
+    O: Optimizer<M, B>,
+    S: Kept,
+{
+    let (dir, step) = (folder(training), trained.state.step());
+    let temporary = dir.join(format!(".{step}.partial"));
     fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
     let failed = |e: burn::record::RecorderError| Error::Io {
         path: temporary.clone(),
@@ -146,7 +173,7 @@ pub fn save<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
         let path = entry.map_err(Error::io(&temporary))?.path();
         fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;
     }
-    let path = dir.join(trained.state.step.to_string());
+    let path = dir.join(step.to_string());
     if path.exists() {
         fs::remove_dir_all(&path).map_err(Error::io(&path))?;
     }
@@ -163,11 +190,17 @@ pub fn save<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
 ///
 /// # Errors
 /// [`Error::BadModel`] when a file is missing or broken.
-pub fn load<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
+pub fn load<B, M, O, S>(
     checkpoint: &Path,
-    fresh: Trained<B, O>,
+    fresh: Trained<M, M::InnerModule, O, S>,
     device: &B::Device,
-) -> Result<Trained<B, O>> {
+) -> Result<Trained<M, M::InnerModule, O, S>>
+where
+    B: AutodiffBackend,
+    M: AutodiffModule<B>,
+    O: Optimizer<M, B>,
+    S: Kept,
+{
     let failed = |e: burn::record::RecorderError| {
         Error::model(checkpoint, format!("{e}; remove this folder to go on from the checkpoint before it"))
     };
@@ -175,7 +208,7 @@ pub fn load<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
     let optimizer = Recorder::<B>::load(&file, checkpoint.join("optimizer"), device).map_err(failed)?;
     Ok(Trained {
         model: fresh.model.load_file(checkpoint.join("model"), &file, device).map_err(failed)?,
-        average: average(checkpoint, fresh.average, device)?,
+        average: average::<B::InnerBackend, _>(checkpoint, fresh.average, device)?,
         optimizer: fresh.optimizer.load_record(optimizer),
         state: state(checkpoint)?,
     })
@@ -185,7 +218,7 @@ pub fn load<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
 ///
 /// # Errors
 /// [`Error::BadModel`] when the file is missing or broken.
-pub fn average<B: Backend>(checkpoint: &Path, fresh: Comb<B>, device: &B::Device) -> Result<Comb<B>> {
+pub fn average<B: Backend, M: Module<B>>(checkpoint: &Path, fresh: M, device: &B::Device) -> Result<M> {
     fresh
         .load_file(checkpoint.join("average"), &File::new(), device)
         .map_err(|e| Error::model(checkpoint.join("average.mpk"), e.to_string()))

@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn config() -> CombConfig {
-    CombConfig { latent: 24, encoder: vec![16, 12, 8, 6], decoder: vec![20, 16, 12, 8] }
+    CombConfig { latent: 24, encoder: vec![16, 12, 8, 6], decoder: vec![20, 16, 12, 8], separable: false }
 }
 
 /// Faces of noise, each with its own brightness.
@@ -102,7 +102,7 @@ fn training(dir: &Path, stage: Stage) {
         seed: 1,
     };
     let trained = checkpoint::Trained { average: model.valid(), model, optimizer, state };
-    checkpoint::save(dir, &trained).unwrap();
+    checkpoint::save::<B, _, _, _>(dir, &trained).unwrap();
 }
 
 fn settings(dir: &Path) -> ExportSettings {

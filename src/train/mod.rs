@@ -10,6 +10,7 @@ mod checkpoint;
 mod data;
 mod dense;
 mod device;
+mod distill;
 mod export;
 mod filters;
 mod losses;
@@ -18,6 +19,7 @@ pub(crate) mod onnx;
 mod plan;
 mod preview;
 mod schedule;
+pub mod soft_targets;
 mod step;
 
 use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
@@ -25,6 +27,9 @@ use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
 pub use augment::Augmentation;
 pub use dense::{LabelProgress, LabelSettings, Task, train_labels};
 pub use device::Device;
+pub use distill::{
+    Convolution, DistillProgress, DistillSettings, Ending, Phase, Projection, Report, StudentConfig, distill,
+};
 pub use export::{ExportSettings, export};
 pub use losses::LossParts;
 pub use model::{Comb, CombConfig, Stage};

@@ -129,15 +129,26 @@ impl GraphWriter {
         self.graph.node.push(node);
     }
 
-    /// Convolution with stride 1 and `pad` zeros around. `weight` is `[out, in, k, k]`, `bias` `[out]`.
-    pub fn conv(&mut self, x: Value, dims: [usize; 4], weight: &[f32], bias: &[f32], pad: usize) -> Value {
+    /// Convolution with stride 1 and `pad` zeros around. `weight` is `[out, in / groups, k, k]`, `bias` `[out]`.
+    pub fn conv(
+        &mut self,
+        x: Value,
+        dims: [usize; 4],
+        weight: &[f32],
+        bias: &[f32],
+        pad: usize,
+        groups: usize,
+    ) -> Value {
         let weight = self.weight(&dims, weight);
         let bias = self.weight(&dims[..1], bias);
-        let attributes = vec![
+        let mut attributes = vec![
             ints("kernel_shape", &[dims[2], dims[3]]),
             ints("pads", &[pad; 4]),
             ints("strides", &[1; 2]),
         ];
+        if groups > 1 {
+            attributes.push(int("group", groups as i64));
+        }
         self.node("Conv", vec![x, weight, bias], attributes)
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::backend::Backend;
 use super::{
     TrainSettings,
     base::{Base, grown},
-    checkpoint,
+    checkpoint::{self, State},
     data::Alignment,
     model::{Comb, CombConfig},
     schedule::{Schedule, even_levels},
@@ -70,6 +70,6 @@ impl Plan {
 /// from a base goes on without it.
 fn checkpointed(settings: &TrainSettings, comb: CombConfig) -> Result<CombConfig> {
     let Some(path) = checkpoint::newest(&settings.out)? else { return Ok(comb) };
-    let found = checkpoint::state(&path)?.comb;
+    let found = checkpoint::state::<State>(&path)?.comb;
     Ok(if found.side_px() == comb.side_px() { found } else { comb })
 }

@@ -15,7 +15,7 @@ use burn::{
 
 use super::{
     LossParts, TrainProgress, TrainSettings, average,
-    checkpoint::{self, State, Trained},
+    checkpoint::{self, State},
     data::{Alignment, Batch, Identity},
     losses::loss,
     model::{Comb, side_of_level},
@@ -44,6 +44,7 @@ pub struct Material<'a> {
 }
 
 type Optim<B> = OptimizerAdaptor<Adam, Comb<B>, B>;
+type Trained<B> = checkpoint::Trained<Comb<B>, Comb<<B as AutodiffBackend>::InnerBackend>, Optim<B>>;
 
 /// A training in progress.
 pub struct Trainer<'a, B: AutodiffBackend> {
@@ -51,7 +52,7 @@ pub struct Trainer<'a, B: AutodiffBackend> {
     material: &'a Material<'a>,
     plan: Plan,
     device: B::Device,
-    trained: Trained<B, Optim<B>>,
+    trained: Trained<B>,
 }
 
 /// How the line of batches ended.
@@ -126,7 +127,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let mut again = fresh::<B>(&self.plan, self.trained.state.clone(), &self.device);
         again.state.step = 0;
         self.trained = match checkpoint::newest(&self.settings.out)? {
-            Some(path) => checkpoint::load(&path, again, &self.device)?,
+            Some(path) => checkpoint::load::<B, _, _, _>(&path, again, &self.device)?,
             None => again,
         };
         self.trained.state.seed = self.trained.state.seed.wrapping_add(1);
@@ -254,7 +255,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
 
     /// Writes a checkpoint and the preview.
     fn save(&self) -> Result<()> {
-        checkpoint::save(&self.settings.out, &self.trained)?;
+        checkpoint::save::<B, _, _, _>(&self.settings.out, &self.trained)?;
         let (path, state) = (self.settings.out.join("preview.png"), &self.trained.state);
         let (comb, material) = (&self.trained.average, self.material);
         preview::write(&path, comb, state.stage, material.identities, material.strangers, &self.device)
@@ -262,7 +263,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
 }
 
 /// A training that hasn't begun.
-fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B, Optim<B>> {
+fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B> {
     let model = plan.first_comb::<B>(&state.identities, device);
     let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
     // The method's Adam: betas .9 and .999; an epsilon of 1e-8 where the framework has 1e-5.
@@ -271,12 +272,8 @@ fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> T
 }
 
 /// `fresh` with the weights of a checkpoint, if it is one of the same training.
-fn resumed<B: AutodiffBackend>(
-    path: &Path,
-    fresh: Trained<B, Optim<B>>,
-    device: &B::Device,
-) -> Result<Trained<B, Optim<B>>> {
-    let (wanted, found) = (fresh.state.clone(), checkpoint::state(path)?);
+fn resumed<B: AutodiffBackend>(path: &Path, fresh: Trained<B>, device: &B::Device) -> Result<Trained<B>> {
+    let (wanted, found) = (fresh.state.clone(), checkpoint::state::<State>(path)?);
     let differs = |what: &str, found: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
         let reason =
             format!("holds a training with {what} {found:?}, asked for is {wanted:?}; give another folder");
@@ -291,7 +288,7 @@ fn resumed<B: AutodiffBackend>(
     if found.alignment != wanted.alignment {
         return differs("faces cut with", &found.alignment, &wanted.alignment);
     }
-    let mut trained = checkpoint::load(path, fresh, device)?;
+    let mut trained = checkpoint::load::<B, _, _, _>(path, fresh, device)?;
     trained.state.n_faces = wanted.n_faces;
     Ok(trained)
 }

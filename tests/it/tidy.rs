@@ -79,7 +79,7 @@ fn threads_and_channels_live_in_the_line() {
 
 #[test]
 fn nothing_above_uses_training() {
-    assert_only(&["crate::train", "train::"], &["train", "run.rs"]);
+    assert_only(&["crate::train", "train::"], &["train", "run.rs", "run"]);
 }
 
 #[test]
