@@ -187,7 +187,7 @@ impl<B: Backend> Pair<B> {
 }
 
 /// Each channel by itself, where there is a convolution for that.
-fn apart<B: Backend>(depthwise: Option<&Conv2d<B>>, x: Tensor<B, 4>) -> Tensor<B, 4> {
+pub(super) fn apart<B: Backend>(depthwise: Option<&Conv2d<B>>, x: Tensor<B, 4>) -> Tensor<B, 4> {
     match depthwise {
         Some(depthwise) => depthwise.forward(x),
         None => x,

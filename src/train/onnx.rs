@@ -129,8 +129,13 @@ impl GraphWriter {
         self.graph.node.push(node);
     }
 
-    /// Convolution with stride 1 and `pad` zeros around. `weight` is `[out, in / groups, k, k]`, `bias` `[out]`.
-    pub fn conv(
+    /// Convolution with stride 1 and `pad` zeros around. `weight` is `[out, in, k, k]`, `bias` `[out]`.
+    pub fn conv(&mut self, x: Value, dims: [usize; 4], weight: &[f32], bias: &[f32], pad: usize) -> Value {
+        self.grouped_conv(x, dims, weight, bias, pad, 1)
+    }
+
+    /// The same in groups of channels that don't see each other. `weight` is `[out, in / groups, k, k]`.
+    pub fn grouped_conv(
         &mut self,
         x: Value,
         dims: [usize; 4],

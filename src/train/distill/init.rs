@@ -10,7 +10,11 @@ use burn::{
     tensor::{Tensor, TensorData, backend::Backend},
 };
 
-use super::{student::Student, teacher::Teacher};
+use super::{
+    calibrate::{Kept, calibrated},
+    student::Student,
+    teacher::Teacher,
+};
 use crate::train::{
     base::{planted_decoder, planted_encoder, put},
     filters::Filter,
@@ -20,11 +24,13 @@ use crate::train::{
 /// Steps of the power iteration; the first singular value is far above the second in trained filters.
 const N_POWER_STEPS: usize = 30;
 
-/// `student` with the teacher's weights, and projections that put each kept channel back in its place.
+/// `student` with the teacher's weights, fitted on `faces` `[batch, 3, side, side]`, and projections that put each kept
+/// channel back in its place.
 pub fn begun<B: Backend>(
     student: Student<B>,
     teacher: &Teacher,
     config: &CombConfig,
+    faces: Tensor<B, 4>,
     device: &B::Device,
 ) -> Student<B> {
     let [encoder, decoder] = teacher.filters();
@@ -39,6 +45,8 @@ pub fn begun<B: Backend>(
         let encoder_net = planted_encoder(comb.encoder, &encoder.filters, device);
         (encoder_net, vec![planted_decoder(own, &decoder.filters, device)])
     };
+    let kept = Kept { encoder: encoder.kept.clone(), decoder: decoder.kept.clone() };
+    let comb = calibrated(comb, &teacher.comb(device), &kept, faces, device);
     let projections = |projections: Vec<Conv2d<B>>, kept: &[Vec<usize>]| -> Vec<Conv2d<B>> {
         projections.into_iter().zip(kept).map(|(conv, kept)| restoring(conv, kept, device)).collect()
     };

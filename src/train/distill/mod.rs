@@ -11,6 +11,7 @@
 //! In all of them the faces are mostly other people's: the swap itself is what is learnt.
 
 mod bundle;
+mod calibrate;
 mod cost;
 mod html;
 mod init;

@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn plans_that_cannot_be_are_said() {
         let refusal = |phases: &[Phase], n, truth| plan(phases, n, truth).expect_err("no plan").to_string();
-        assert!(refusal(&[Phase::Truth, Phase::Projection], 10, true).contains("in this order"));
-        assert!(refusal(&[Phase::Truth, Phase::Truth], 10, true).contains("in this order"));
-        assert!(refusal(&[Phase::Truth], 10, false).contains("--own"));
+        assert!(refusal(&[Truth, Projection], 10, true).contains("in this order"));
+        assert!(refusal(&[Truth, Truth], 10, true).contains("in this order"));
+        assert!(refusal(&[Truth], 10, false).contains("--own"));
         assert!(refusal(&[], 2, true).contains("3 or more"));
         assert!(Phase::by_name("fast").is_err());
     }

@@ -43,6 +43,9 @@ use crate::{
 /// Steps between two lines of the log.
 const TELL_EVERY: u64 = 50;
 
+/// Faces on which a student that begins with its teacher's weights is fitted.
+const N_CALIBRATION: usize = 32;
+
 /// Most a gradient may be, as the norm of one parameter's.
 const MAX_GRADIENT: f32 = 1.0;
 
@@ -200,7 +203,11 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let projection = settings.student.projection;
         let mut model = Student::<B>::new(material.config, material.teacher.config(), projection, &device);
         if is_student && settings.student.from_teacher {
-            model = init::begun(model, material.teacher, material.config, &device);
+            let (side_px, augmentation) = (material.config.side_px(), &settings.augmentation);
+            let (batch, _) =
+                material.transfer.batch(0, settings.seed, N_CALIBRATION, side_px, augmentation, false);
+            let faces = tensor_from_array::<B>(&batch.input, &device);
+            model = init::begun(model, material.teacher, material.config, faces, &device);
         }
         let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
         let optimizer = AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init();

@@ -143,7 +143,7 @@ fn a_student_is_a_bundle_under_its_teachers_consent_with_a_report() {
     // A folder of identities stays one that a training can begin with: the student is passed over.
     assert_eq!(crate::train::base::Base::read(&room.dir.path().join("identities")).unwrap().side_px(), 16);
     assert!(refusal(&settings).contains("--overwrite"));
-    let again = DistillSettings { teacher: settings.out.clone(), ..super::tests::settings(&room, "C") };
+    let again = DistillSettings { teacher: settings.out.clone(), ..self::settings(&room, "C") };
     assert!(refusal(&again).contains("take its teacher, B"), "{}", refusal(&again));
 }
 
@@ -235,7 +235,7 @@ fn what_cannot_be_distilled_is_said() {
     assert!(refusal(&good).contains("changed or damaged"), "{}", refusal(&good));
     let mut graph = crate::train::onnx::GraphWriter::new("decoder", crate::train::onnx::Weights::Full);
     let mut h = graph.input("latent", &[256, 1, 1]);
-    h = graph.conv(h, [4, 256, 1, 1], &[0.0; 1024], &[0.0; 4], 0, 1);
+    h = graph.conv(h, [4, 256, 1, 1], &[0.0; 1024], &[0.0; 4], 0);
     for _ in 0..4 {
         h = graph.doubled(h);
     }
