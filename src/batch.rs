@@ -19,7 +19,7 @@ use crate::{
     line::single,
     pipeline::{self, Swap},
     progress::Watch,
-    report::{self, FrameCounts, Record, Report, Sync, Times},
+    report::{self, FrameCounts, Record, Report, Sync, Tally, Times},
     resume,
     settings::{SwapSettings, output_path},
     swap::Swapper,
@@ -41,6 +41,8 @@ pub struct Job<'a> {
     pub settings: &'a SwapSettings,
     /// Existing outputs are replaced.
     pub overwrite: bool,
+    /// Files of a folder that are symbolic links are taken, too.
+    pub follow_symlinks: bool,
     /// Files of a folder that are worked on at once; at least 1.
     pub n_jobs: usize,
 }
@@ -62,7 +64,7 @@ impl Job<'_> {
         }
         let output = output_path(input, output, &self.name(), self.overwrite)?;
         let result = self.run_file(input, &output, watch);
-        record.add(input, &output, self.cast(), result.as_ref())?;
+        record.add(input, &output, self.cast(), &self.settings.mask_types, result.as_ref())?;
         Ok(if result?.is_damaged() { Outcome::Damaged } else { Outcome::Whole })
     }
 
@@ -90,8 +92,8 @@ impl Job<'_> {
     fn swap_picture(&self, input: &Path, output: &Path) -> Result<Report> {
         let start = Instant::now();
         let frame = video::read_picture_within(input, self.settings.decode.max_pixels)?;
-        let (frame, n_faces) = match self.swap {
-            None => (frame, 0),
+        let (frame, replaced) = match self.swap {
+            None => (frame, Vec::new()),
             Some(Swap { cast, runtime }) => {
                 let analysis = Analysis::new(runtime, &self.settings.faces, 0, 1)?;
                 let tracked = analysis.picking(cast.picks()).single(frame)?;
@@ -99,14 +101,16 @@ impl Job<'_> {
                 let mut swapped: Swapped = single(&mut swapper, tracked)?;
                 Masker::new(runtime, &self.settings.mask_types)?.look(&mut swapped)?;
                 let swapped = single(&mut Grader::new(&self.settings.grade), swapped)?;
-                let n_faces = swapped.faces.len();
-                (blend(swapped, &self.settings.blend)?, n_faces)
+                let replaced = swapped.faces.iter().map(|new| new.face.replaced()).collect();
+                (blend(swapped, &self.settings.blend)?, replaced)
             }
         };
         let label = self.settings.encode.label.as_deref();
         video::write_picture(output, &frame.picture, input, label)?;
-        let n_swapped = u64::from(n_faces > 0);
-        let no_face = self.swap.is_some() && n_faces == 0;
+        let mut tally = Tally::default();
+        tally.add(&replaced);
+        let n_swapped = u64::from(!replaced.is_empty());
+        let no_face = self.swap.is_some() && replaced.is_empty();
         Ok(Report {
             schema: report::SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
@@ -117,6 +121,7 @@ impl Job<'_> {
                 without_face: 1 - n_swapped,
                 resumed: 0,
             },
+            people: tally.people(self.cast()),
             pts: Times { first: 0, last: 0, time_base: (1, 1) },
             sync: Sync::default(),
             tracks: video::Tracks::default(),
@@ -144,6 +149,8 @@ pub enum Outcome {
     Whole,
     /// An input was damaged; its output holds what could be read.
     Damaged,
+    /// An audit found more than its limit allows.
+    Exceeded,
 }
 
 /// Says what a run that failed has left, unless it never began.
@@ -157,14 +164,28 @@ fn tell_kept(output: &Path, error: &Error, watch: &mut Watch<'_>) {
     }
 }
 
-/// The videos and pictures of a folder in the order of their names; hidden files are left out.
+/// What a folder holds.
+#[derive(Debug, Default)]
+pub struct MediaFiles {
+    /// Its videos and pictures in the order of their names.
+    pub files: Vec<PathBuf>,
+    /// Symbolic links that were left out.
+    pub n_links: usize,
+}
+
+/// The videos and pictures of a folder; hidden files are left out, and symbolic links unless they are to be followed:
+/// whoever fills the folder shouldn't choose files elsewhere.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder can't be read.
-pub fn media_files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+pub fn media_files(dir: &Path, follow_symlinks: bool) -> Result<MediaFiles> {
+    let (mut files, mut n_links) = (Vec::new(), 0);
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
         let path = entry.map_err(Error::io(dir))?.path();
+        if !follow_symlinks && path.is_symlink() {
+            n_links += 1;
+            continue;
+        }
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
         if !hidden && path.is_file() && (ENDINGS.contains(&ending.as_str()) || video::is_picture(&path)) {
@@ -172,7 +193,7 @@ pub fn media_files(dir: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    Ok(files)
+    Ok(MediaFiles { files, n_links })
 }
 
 #[cfg(test)]
@@ -186,8 +207,13 @@ mod tests {
             std::fs::write(dir.path().join(name), b"x").expect("written");
         }
         std::fs::create_dir(dir.path().join("f.mp4")).expect("created");
-        let files = media_files(dir.path()).expect("readable");
-        let names: Vec<_> = files.iter().filter_map(|f| f.file_name()?.to_str()).collect();
-        assert_eq!(names, ["a.MKV", "b.mp4", "d.png"]);
+        std::os::unix::fs::symlink("b.mp4", dir.path().join("g.mp4")).expect("linked");
+        let names = |follow| {
+            let found = media_files(dir.path(), follow).expect("readable");
+            let name = |f: PathBuf| f.file_name().expect("a name").to_string_lossy().into_owned();
+            (found.files.into_iter().map(name).collect::<Vec<_>>(), found.n_links)
+        };
+        assert_eq!(names(false), (["a.MKV", "b.mp4", "d.png"].map(String::from).into(), 1));
+        assert_eq!(names(true), (["a.MKV", "b.mp4", "d.png", "g.mp4"].map(String::from).into(), 0));
     }
 }

@@ -57,7 +57,7 @@ pub struct ClipResult {
     pub report: Report,
 }
 
-/// Measures on `clip`, or on clips of `n_frames` frames that it makes in a temporary folder.
+/// Measures with `settings` on `clip`, or on clips of `n_frames` frames that it makes in a temporary folder.
 ///
 /// # Errors
 /// Those of [`swap_video`]; [`Error::Io`] when there is no room for the clips.
@@ -66,11 +66,13 @@ pub fn bench(
     n_frames: u64,
     bundle: &Bundle,
     runtime: &Runtime,
+    settings: &SwapSettings,
     watch: &mut Watch<'_>,
 ) -> Result<BenchReport> {
     let dir = std::env::temp_dir().join(format!("faceswap-bench-{}", std::process::id()));
+    let cast = Cast::single(bundle.clone(), Pick::All);
     std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
-    let result = measure_in(&dir, clip, n_frames, bundle, runtime, watch);
+    let result = measure_in(&dir, clip, n_frames, &Swap { cast: &cast, runtime }, settings, watch);
     // The folder holds nothing that anybody needs; a leftover is told by the system's own clean-up.
     let _ = std::fs::remove_dir_all(&dir);
     let clips = result?;
@@ -87,16 +89,14 @@ fn measure_in(
     dir: &Path,
     clip: Option<&Path>,
     n_frames: u64,
-    bundle: &Bundle,
-    runtime: &Runtime,
+    swap: &Swap<'_>,
+    settings: &SwapSettings,
     watch: &mut Watch<'_>,
 ) -> Result<Vec<ClipResult>> {
-    let settings = SwapSettings::for_threads(n_hardware_threads());
-    let cast = Cast::single(bundle.clone(), Pick::All);
     let mut measure = |name: String, input: &Path| {
         let ending = input.extension().unwrap_or_default();
         let output = dir.join("out").with_extension(ending);
-        let report = swap_video(input, &output, Some(Swap { cast: &cast, runtime }), &settings, watch)?;
+        let report = swap_video(input, &output, Some(*swap), settings, watch)?;
         std::fs::remove_file(&output).map_err(Error::io(&output))?;
         let busiest = report.stages.iter().max_by(|a, b| a.busy.total_cmp(&b.busy));
         let limit = busiest.map_or(String::new(), |s| format!("{} ({:.0} % busy)", s.name, s.busy * 100.0));

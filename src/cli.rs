@@ -1,19 +1,29 @@
 //! What may be typed. No logic: [`crate::settings`] says what was meant.
 
+mod audit;
 mod blend;
+mod compare;
+mod face_sets;
 #[cfg(feature = "train")]
 mod distill;
 mod measure;
 mod part;
+#[cfg(feature = "train")]
+mod train;
 
 use std::path::PathBuf;
 
+pub use audit::{AuditArgs, MaskArgs};
 pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use compare::CompareArgs;
 #[cfg(feature = "train")]
 pub use distill::{ConvolutionChoice, DistillArgs, StartChoice};
+pub use face_sets::{FaceSetCommand, ReportArgs, SortArgs};
 pub use measure::{BenchArgs, EvalArgs};
 pub use part::{DamageChoice, PartArgs, UnsupportedChoice};
+#[cfg(feature = "train")]
+pub use train::{ExportArgs, TrainArgs};
 
 /// Swaps the face in a video for a trained identity, and keeps everything else as it was.
 #[derive(Debug, Parser)]
@@ -51,8 +61,12 @@ pub enum Command {
     /// Measure how a clip's faces are found and held still.
     #[command(subcommand)]
     Measure(MeasureCommand),
+    /// Look for faces that were put in: a score for each, a heat map of the seams; needs no original.
+    Audit(AuditArgs),
     /// Score a swapped video against the exact truth, beside two baselines.
     Eval(EvalArgs),
+    /// Ask a person which of two videos looks more real, on a page of this machine.
+    Compare(CompareArgs),
     /// Measure frames and megapixels per second, stage by stage.
     Bench(BenchArgs),
     /// List the identities that are installed.
@@ -87,6 +101,10 @@ pub struct RuntimeArgs {
     /// The ONNX Runtime library to load
     #[arg(long, value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
+    /// Keep all rights while files are read; by default the process may only read its inputs, write beside its outputs,
+    /// and not use TCP, where the kernel can enforce it
+    #[arg(long)]
+    pub no_sandbox: bool,
 }
 
 /// Where identities lie.
@@ -130,6 +148,9 @@ pub struct SwapArgs {
     /// Files of a folder that are worked on at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub jobs: usize,
+    /// Take files of a folder that are symbolic links, too, which are left out otherwise
+    #[arg(long)]
+    pub follow_symlinks: bool,
     /// Start again instead of going on where an interrupted run stopped
     #[arg(long)]
     pub no_resume: bool,
@@ -213,6 +234,14 @@ pub struct AnalysisArgs {
     /// Search whole frames for faces in every Nth alone, and follow them in between; `auto` is 4
     #[arg(long, value_name = "N", default_value = "auto")]
     pub detect_every: String,
+    /// How heads stand in the picture: some of 0, 90, 180, 270 (degrees clockwise, e.g. 0,180), looked for in every
+    /// search; `auto` is upright, and any way where nobody is found
+    #[arg(long, value_name = "LIST", default_value = "auto")]
+    pub face_detector_angles: String,
+    /// When to look for faces below a twelfth of the picture's long side: always, never, or, for `auto`, now and then
+    /// where there is none much larger
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub small_faces: String,
     /// Measurements that each face's points are the mean of, every other one in a mirror, 1 to 16: 1 is fastest, 5
     /// and more are calmest
     #[arg(long, value_name = "N", default_value_t = 2)]
@@ -241,65 +270,6 @@ pub struct ExtractArgs {
     /// Device
     #[command(flatten)]
     pub runtime: RuntimeArgs,
-    /// Progress
-    #[command(flatten)]
-    pub progress: ProgressArgs,
-}
-
-/// `faceswap train --faces A=faces/A --faces B=faces/B -o models/my.train`
-#[cfg(feature = "train")]
-#[derive(Debug, Args)]
-pub struct TrainArgs {
-    /// An identity and a face set of it; several sets of one identity are joined
-    #[arg(long = "faces", required = true, value_name = "NAME=DIR")]
-    pub faces: Vec<String>,
-    /// Folder of the training; one that exists is resumed
-    #[arg(short, long, value_name = "DIR")]
-    pub output: PathBuf,
-    /// Side of the finished network, pixels
-    #[arg(long, value_name = "PX", default_value_t = 128)]
-    pub side: usize,
-    /// Side at which training starts; it doubles until --side is reached [default: 64, or the side of --init]
-    #[arg(long, value_name = "PX")]
-    pub start_side: Option<usize>,
-    /// The sides and the steps at each, in place of --side, --start-side and --steps, e.g. 32:4000,64:4000,128:8000
-    #[arg(long, value_name = "SIDE:STEPS", value_delimiter = ',')]
-    #[arg(conflicts_with_all = ["side", "start_side", "steps"])]
-    pub levels: Vec<String>,
-    /// Begin with the networks of the identities in this folder instead of chance; an identity that isn't there
-    /// begins as a copy of the first
-    #[arg(long, value_name = "DIR")]
-    pub init: Option<PathBuf>,
-    /// Samples of each identity in a step
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub batch: usize,
-    /// Steps in all
-    #[arg(long, value_name = "N", default_value_t = 30_000)]
-    pub steps: u64,
-    /// Stop after this many minutes; the same command goes on later
-    #[arg(long, value_name = "MIN")]
-    pub minutes: Option<f64>,
-    /// Adam's learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 2e-4)]
-    pub learning_rate: f64,
-    /// The encoder's rate as a share of --learning-rate, 0 to 1; 0 keeps the encoder of --init as it is
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
-    pub encoder_rate: f64,
-    /// How often a face is mirrored, 0 to 1; 0 keeps what is different on the left and on the right
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
-    pub flip: f64,
-    /// How far the encoder's input is bent, share of its side, 0 to 0.1; 0 is sharpest, for faces with exact targets
-    #[arg(long, value_name = "SHARE", default_value_t = 0.012)]
-    pub warp: f64,
-    /// Seed of everything random
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// A face set that is never trained on, shown in the preview
-    #[arg(long, value_name = "DIR")]
-    pub preview: Option<PathBuf>,
-    /// Device: cpu, libtorch, cuda (as far as compiled in)
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    pub device: String,
     /// Progress
     #[command(flatten)]
     pub progress: ProgressArgs,
@@ -341,45 +311,16 @@ pub struct TrainLabelsArgs {
     pub progress: ProgressArgs,
 }
 
-/// `faceswap export models/my.train --identity B -o models/identities/B --subject .. --consent ..`
-#[cfg(feature = "train")]
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// Folder of the training
-    #[arg(value_name = "TRAINING")]
-    pub training: PathBuf,
-    /// Which of its identities
-    #[arg(short, long, value_name = "NAME")]
-    pub identity: String,
-    /// Folder of the bundle
-    #[arg(short, long, value_name = "DIR")]
-    pub output: PathBuf,
-    /// Whose face it is
-    #[arg(long, value_name = "WHO")]
-    pub subject: String,
-    /// On what ground it may be used: self, written, licence, synthetic, public-domain
-    #[arg(long, value_name = "BASIS")]
-    pub consent: String,
-    /// Date of the consent [default: today]
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub date: Option<String>,
-    /// Licence of the bundle
-    #[arg(long, value_name = "SPDX", default_value = "LicenseRef-Proprietary")]
-    pub licence: String,
-    /// Store the weights in 32 bits instead of 16
-    #[arg(long)]
-    pub full_precision: bool,
-    /// Replace a bundle that exists
-    #[arg(long)]
-    pub overwrite: bool,
-}
-
 /// `faceswap faces CLIP`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct FacesArgs {
+    /// What is done with face sets
+    #[command(subcommand)]
+    pub command: Option<FaceSetCommand>,
     /// A video or a picture
-    #[arg(value_name = "CLIP")]
-    pub input: PathBuf,
+    #[arg(required = true, value_name = "CLIP")]
+    pub input: Option<PathBuf>,
     /// The contact sheet, a PNG; its JSON gets the same name [default: CLIP_faces.png beside the clip]
     #[arg(short, long, value_name = "PNG")]
     pub output: Option<PathBuf>,
@@ -405,6 +346,8 @@ pub struct FacesArgs {
 pub enum MeasureCommand {
     /// How much the points of a clip's faces tremble, as measured and held still.
     Jitter(JitterArgs),
+    /// How well the masks tell what lies in front of a face, and how calm they are.
+    Mask(MaskArgs),
 }
 
 /// `faceswap measure jitter CLIP`

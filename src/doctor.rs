@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::{
     measure,
     nn::{Runtime, RuntimeSettings},
+    sandbox,
     settings::{model_dirs, n_hardware_threads},
     swap::installed,
     video,
@@ -36,6 +37,7 @@ pub fn examine(settings: &RuntimeSettings) -> String {
         ));
     }
     say(format!("OpenCV        {}", measure::opencv_version()));
+    say(format!("sandbox       {}", sandbox::support()));
     let dirs = model_dirs(None);
     say(format!("identities    {}", installed(&dirs).len()));
     for dir in &dirs {

@@ -74,7 +74,7 @@ pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<
 fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        if path.is_dir() { files.extend(media_files(path)?) } else { files.push(path.clone()) }
+        if path.is_dir() { files.extend(media_files(path, true)?.files) } else { files.push(path.clone()) }
     }
     Ok(files)
 }

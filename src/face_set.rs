@@ -5,6 +5,10 @@
 //! for paired footage, `NAME.target.png`. A line is written after its pictures, so a set that was cut off is whole
 //! up to its last line.
 
+mod quality;
+pub mod report;
+pub mod sort;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, BufWriter, Write},
@@ -60,6 +64,9 @@ pub struct FaceEntry {
     pub frame: u64,
     /// Presence of a face, 0..=1.
     pub presence: f32,
+    /// Why it is left out, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excluded: Option<String>,
     /// The 478 points of the mesh in pixels of the crop.
     pub points: Vec<[f32; 2]>,
 }
@@ -109,7 +116,7 @@ impl FaceSetWriter {
                 );
                 return Err(Error::input(dir, reason));
             }
-            n_faces = set.entries.len();
+            n_faces = set.entries.len() + set.excluded.len();
         }
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
         let mut writer = Self { dir: dir.into(), sidecar: BufWriter::new(file), n_faces };
@@ -132,6 +139,7 @@ impl FaceSetWriter {
             source: face.source.clone(),
             frame: face.frame,
             presence: face.presence,
+            excluded: None,
             points: face.points.clone(),
         };
         self.save(&entry.image, &rgb8_from_crop(&face.pixels))?;
@@ -176,6 +184,8 @@ pub struct FaceSet {
     pub header: FaceSetHeader,
     /// The faces.
     pub entries: Vec<FaceEntry>,
+    /// Those that are left out.
+    pub excluded: Vec<FaceEntry>,
 }
 
 impl FaceSet {
@@ -201,14 +211,40 @@ impl FaceSet {
                 format!("schema {}, this version reads {SCHEMA}", header.schema),
             ));
         }
-        let mut entries = Vec::new();
+        let (mut entries, mut excluded) = (Vec::new(), Vec::new());
         for (i, line) in lines.enumerate() {
             let line = line.map_err(Error::io(&path))?;
-            let entry = serde_json::from_str(&line)
+            let entry: FaceEntry = serde_json::from_str(&line)
                 .map_err(|e| Error::input(&path, format!("line {}: {e}", i + 2)))?;
-            entries.push(entry);
+            if entry.excluded.is_some() { excluded.push(entry) } else { entries.push(entry) }
         }
-        Ok(Self { dir: dir.into(), header, entries })
+        Ok(Self { dir: dir.into(), header, entries, excluded })
+    }
+
+    /// Writes the sidecar anew, the faces first, those that are left out last; the one before it stays as
+    /// `faces.jsonl.bak`. No picture is touched.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it can't be written; the sidecar is then as it was.
+    pub fn rewrite(&self) -> Result<()> {
+        let (path, temporary) = (self.dir.join(SIDECAR), self.dir.join(".faces.jsonl.partial"));
+        let line = |value: serde_json::Result<String>| value.map_err(|e| Error::input(&path, e.to_string()));
+        let mut text = line(serde_json::to_string(&self.header))? + "\n";
+        for entry in self.entries.iter().chain(&self.excluded) {
+            text += &line(serde_json::to_string(entry))?;
+            text.push('\n');
+        }
+        let written = File::create(&temporary).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        if let Err(e) = written {
+            let _ = fs::remove_file(&temporary);
+            return Err(Error::io(&temporary)(e));
+        }
+        let backup = self.dir.join("faces.jsonl.bak");
+        fs::copy(&path, &backup).map_err(Error::io(&backup))?;
+        fs::rename(&temporary, &path).map_err(Error::io(&path))
     }
 
     /// A picture of the set in RGB, 8 bits.

@@ -122,6 +122,8 @@ pub struct Found {
     pub frame: Frame,
     /// Its faces, the largest first; `None` in a frame that nobody searched, see [`crate::face::DetectEvery`].
     pub faces: Option<Vec<FoundFace>>,
+    /// Whether the search was such that a face of a later frame that isn't among them wasn't to be seen here.
+    pub is_thorough: bool,
 }
 
 /// How the points of a face came about.
@@ -153,6 +155,11 @@ pub struct Face {
 }
 
 impl Face {
+    /// What there is to tell of it once it is replaced.
+    pub fn replaced(&self) -> Replaced {
+        Replaced { role: self.role, track: self.track }
+    }
+
     /// A face of the first role that was found as it is.
     pub fn new(track: u32, points: Vec<FramePx>, presence: f32) -> Self {
         Self { track, role: 0, measured: points.clone(), points, origin: Origin::Found, presence }
@@ -190,13 +197,22 @@ pub struct NewFace {
     pub grade: Option<Grade>,
 }
 
+/// A face that was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// Which of the cast's roles it played.
+    pub role: usize,
+    /// Number of the person within the clip.
+    pub track: u32,
+}
+
 /// A frame with its new faces in it, ready for the encoder.
 #[derive(Debug, Clone)]
 pub struct Blended {
     /// The finished frame.
     pub frame: Frame,
-    /// How many faces are new in it.
-    pub n_faces: usize,
+    /// The faces that are new in it.
+    pub replaced: Vec<Replaced>,
     /// As in [`Tracked`].
     pub memory: Option<Box<Memory>>,
 }

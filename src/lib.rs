@@ -17,6 +17,7 @@
 //! | [`blend`] | the new face into the picture |
 //! | [`measure`] | truth, identity, jitter, flicker: functions of images |
 //! | [`eval`] | a swapped video against the truth |
+//! | [`compare`] | two videos shown to a person, blind |
 //! | [`batch`] | files and folders |
 //! | [`report`] | what happened to one file |
 //! | [`mod@bench`] | frames and megapixels per second |
@@ -24,12 +25,15 @@
 //! | [`extract`] | footage into sets of faces |
 //! | [`face_set`] | the files of a set of faces |
 //! | [`train`] | comb autoencoder, growth, export (feature `train`) |
+//! | [`sandbox`] | what a run may reach, and nothing else |
 //! | [`doctor`] | what is installed and what is missing |
 //! | [`progress`] | how far a run has come |
 //! | [`settings`] | what was meant, checked |
 //! | [`cli`] | what may be typed |
 //! | [`run`] | from one to the other |
 //! | [`digest`] | SHA-256 sums |
+//! | [`mod@dispatch`] | loops that use what the processor has |
+//! | `page` | pages that need nothing but themselves |
 //! | [`error`] | what can go wrong, by what the caller does about it |
 //!
 //! # The life of a frame
@@ -65,6 +69,7 @@ pub mod swap;
 pub mod blend;
 pub mod measure;
 pub mod eval;
+pub mod compare;
 pub mod batch;
 pub mod report;
 pub mod bench;
@@ -73,12 +78,15 @@ pub mod extract;
 pub mod face_set;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod sandbox;
 pub mod doctor;
 pub mod progress;
 pub mod settings;
 pub mod cli;
 pub mod run;
 pub mod digest;
+mod dispatch;
+mod page;
 pub mod error;
 
 pub use batch::Outcome;

@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     keep_freed_memory();
     // SAFETY: no handler is installed. Writing beyond the limit of a file's size gives an error then, as a full disk does.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let told: extern "C" fn(libc::c_int) = tell_abort;
+    // SAFETY: the handler calls nothing but what signal handlers may call.
+    unsafe { libc::signal(libc::SIGABRT, told as libc::sighandler_t) };
     let cli = Cli::parse();
     let listening = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
@@ -28,13 +31,28 @@ fn main() -> ExitCode {
     if let Err(e) = listening {
         eprintln!("warning: Ctrl-C will not end cleanly: {e}");
     }
-    match run(cli, &STOP) {
-        Ok(Outcome::Whole) => ExitCode::SUCCESS,
-        Ok(Outcome::Damaged) => ExitCode::from(3),
-        Err(e) => {
+    match std::panic::catch_unwind(|| run(cli, &STOP)) {
+        Ok(Ok(Outcome::Whole)) => ExitCode::SUCCESS,
+        Ok(Ok(Outcome::Damaged)) => ExitCode::from(3),
+        Ok(Ok(Outcome::Exceeded)) => ExitCode::from(5),
+        Ok(Err(e)) => {
             eprintln!("error: {e}");
             exit_code(&e)
         }
+        // What it was about is on the terminal already.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Where memory ends, the allocator aborts the process. Segments that are whole and the journal are on the disk.
+extern "C" fn tell_abort(_signal: libc::c_int) {
+    const TOLD: &[u8] =
+        b"error: no memory is left, or a library gave up; what is done is kept, and the same command \
+        goes on from there\n";
+    // SAFETY: writes constant bytes and ends the process; both may be done in a handler.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, TOLD.as_ptr().cast(), TOLD.len());
+        libc::_exit(1);
     }
 }
 

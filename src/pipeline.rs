@@ -18,7 +18,7 @@ use crate::{
     Error, Result,
     blend::{Grader, blend},
     cast::Cast,
-    face::{Analysis, Masker},
+    face::{Analysis, MaskType, Masker, Steadier},
     frame::{Blended, Frame, Swapped},
     line::{self, Line, Meter, Receiver},
     nn::Runtime,
@@ -73,16 +73,19 @@ pub fn swap_video(
         file.begin(&first.picture)?;
         let Some(stretch) = file.next_stretch()? else { break };
         let (begin, end) = (stretch.start, stretch.end);
+        if file.is_sure() {
+            source.skip_to(begin)?;
+        }
         let stages = swap
             .map(|swap| swap_stages(swap, settings, probe.quarter_turns, file.seams(), stretch))
             .transpose()?;
         let (mut n_decoded, mut is_interrupted) = (0, false);
         meters = line::run(|mut line| {
             let frames = once(Ok(first)).chain(&mut source);
-            let frames = line.source("decode", starting_at(begin, frames, &mut n_decoded, watch.stop))?;
+            let frames = starting_at(begin, frames, &mut n_decoded, watch.stop);
             let finished = finish(stages, &mut line, frames, settings)?;
             line.drain_while("encode", finished, |blended: Blended| {
-                let (idx, n_faces) = (blended.frame.idx, blended.n_faces);
+                let (idx, n_faces) = (blended.frame.idx, blended.replaced.len());
                 let place = file.add(blended)?;
                 watch.frame(idx + 1, n_faces);
                 if place == Place::Within && watch.is_stopped() {
@@ -97,7 +100,10 @@ pub fn swap_video(
         }
         if end.is_none() {
             let (damage, notes) = (source.damage().to_vec(), source.notes().to_vec());
-            file.end(n_decoded, End { damage, notes, cut: source.cut(), ..End::default() })?;
+            file.end(
+                n_decoded + source.n_skipped(),
+                End { damage, notes, cut: source.cut(), ..End::default() },
+            )?;
         }
     }
 
@@ -114,6 +120,7 @@ pub fn swap_video(
             without_face: written.frames - written.swapped,
             resumed: n_kept,
         },
+        people: written.tally.people(swap.map(|swap| swap.cast)),
         pts: written.times,
         sync: Sync { max_skew_ms: video::max_skew_ms(output, &written.tracks, &written.times)? },
         tracks: written.tracks,
@@ -154,28 +161,27 @@ fn swap_stages(
     })
 }
 
-/// From a decoded frame to one that is ready for the encoder.
-fn finish(
+/// From the frames of a source to those that are ready for the encoder.
+fn finish<'scope>(
     stages: Option<Stages>,
-    line: &mut Line<'_, '_>,
-    frames: Receiver<Frame>,
+    line: &mut Line<'scope, '_>,
+    frames: impl Iterator<Item = Result<Frame>> + Send + 'scope,
     settings: &SwapSettings,
 ) -> Result<Receiver<Blended>> {
     let Some(Stages { analysis, swapper, maskers }) = stages else {
-        return line.parallel("pass", frames, vec![pass]);
+        let untouched = |frame| Blended { frame, replaced: Vec::new(), memory: None };
+        return line.source("decode", frames.map(move |frame| frame.map(untouched)));
     };
+    let frames = line.source("decode", frames)?;
     let tracked = analysis.into_line(line, frames)?;
     let swapped = line.stage("swap", tracked, swapper)?;
     let maskers = maskers.into_iter().map(Masker::into_worker).collect();
-    let masked = line.parallel("mask", swapped, maskers)?;
+    let mut masked = line.parallel("mask", swapped, maskers)?;
+    if settings.mask_types.iter().any(|kind| *kind != MaskType::Hull) {
+        masked = line.stage("steady", masked, Steadier::default())?;
+    }
     let graded = line.stage("grade", masked, Grader::new(&settings.grade))?;
     line.parallel("blend", graded, blenders(settings))
-}
-
-/// The worker of a line that changes nothing.
-#[expect(clippy::unnecessary_wraps, reason = "workers return results")]
-fn pass(frame: Frame) -> Result<Blended> {
-    Ok(Blended { frame, n_faces: 0, memory: None })
 }
 
 /// Leaves out what lies before frame `start`, and counts all. A wish to stop is heard here only as long as nothing
@@ -208,8 +214,9 @@ fn blenders(settings: &SwapSettings) -> Vec<impl FnMut(Swapped) -> Result<Blende
     let blend_settings = settings.blend.clone();
     vec![
         move |mut swapped: Swapped| {
-            let (n_faces, memory) = (swapped.faces.len(), swapped.memory.take());
-            Ok(Blended { frame: blend(swapped, &blend_settings)?, n_faces, memory })
+            let replaced = swapped.faces.iter().map(|new| new.face.replaced()).collect();
+            let memory = swapped.memory.take();
+            Ok(Blended { frame: blend(swapped, &blend_settings)?, replaced, memory })
         };
         settings.n_workers
     ]

@@ -183,6 +183,14 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Tells an event: a program gets it as JSON, a person in words.
+    pub fn event(&self, event: &(impl serde::Serialize + std::fmt::Display)) {
+        match self.style {
+            Style::Json => emit(&json!(event)),
+            _ => self.line(&event.to_string()),
+        }
+    }
+
     /// Takes the bar away, so that what is printed next stands on a line of its own.
     pub fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {

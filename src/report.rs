@@ -1,7 +1,9 @@
 //! What happened to one file: the record that `--report` writes, and its short form on the terminal.
 
+mod people;
 mod record;
 
+pub use people::{Person, Tally};
 pub use record::Record;
 
 use std::{collections::BTreeMap, fmt, path::Path};
@@ -12,6 +14,7 @@ use crate::{
     Error, Result,
     cast::Cast,
     digest::{sha256, sha256_file},
+    face::{self, MaskType},
     swap::manifest,
     video::{DamagedFrames, Tracks},
 };
@@ -28,6 +31,8 @@ pub struct Report {
     pub version: &'static str,
     /// Frames, counted at both ends of the line.
     pub frames: FrameCounts,
+    /// Who was replaced by whom, in the order in which they were given.
+    pub people: Vec<Person>,
     /// Presentation times of the output's first and last frame.
     pub pts: Times,
     /// How well sound and picture of the output lie together, compared with the input.
@@ -109,7 +114,7 @@ impl Report {
     }
 }
 
-/// What the terminal shows: sync in one line, damage in one line.
+/// What the terminal shows: sync in one line, each of several people in one, damage in one.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tracks { copied, converted, dropped } = &self.tracks;
@@ -123,6 +128,9 @@ impl fmt::Display for Report {
                     if tracks.len() == 1 { "track" } else { "tracks" }
                 )?;
             }
+        }
+        if self.people.len() > 1 {
+            self.people.iter().try_for_each(|person| write!(f, "\n{person}"))?;
         }
         if self.damage.is_empty() {
             return Ok(());
@@ -151,11 +159,11 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Reads both files once.
+    /// Reads both files once. `types` are the masks of the swap.
     ///
     /// # Errors
     /// [`Error::Io`] when one can't be read.
-    pub fn of(input: &Path, output: &Path, cast: Option<&Cast>) -> Result<Self> {
+    pub fn of(input: &Path, output: &Path, cast: Option<&Cast>, types: &[MaskType]) -> Result<Self> {
         let file = |path: &Path| sha256_file(path).map_err(Error::io(path));
         let sum = |path: &Path| path.is_file().then(|| file(path)).transpose();
         let (mut bundles, mut networks) = (BTreeMap::new(), BTreeMap::new());
@@ -166,8 +174,7 @@ impl Sums {
             bundles.insert(name.clone(), file(&role.bundle.dir.join(manifest::FILE_NAME))?);
         }
         if cast.is_some() {
-            networks
-                .extend(crate::face::NETWORKS.iter().map(|(name, bytes)| ((*name).into(), sha256(bytes))));
+            networks.extend(face::networks(types).map(|(name, bytes)| (name.into(), sha256(bytes))));
         }
         Ok(Self { input: sum(input)?, output: sum(output)?, bundle: bundles, networks })
     }

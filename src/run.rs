@@ -1,8 +1,15 @@
 //! From what was typed to what is done: one function for each job of the command line.
 
+mod blend;
+mod compare;
+mod face_sets;
+mod inspect;
 #[cfg(feature = "train")]
 mod distill;
 mod part;
+mod shelter;
+#[cfg(feature = "train")]
+mod train;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,10 +20,9 @@ use crate::{
     Error, Outcome, Result,
     batch::Job,
     bench,
-    blend::{BlendMode, ColorTransfer},
     cast::{Cast, Role},
     cli, doctor, eval, extract,
-    face::{AnalysisSettings, DetectEvery, MaskType, Pick, Reference},
+    face::{AnalysisSettings, Angles, DetectEvery, Pick, Reference, SmallFaces},
     nn::{Provider, Runtime, RuntimeSettings},
     pipeline::Swap,
     progress::{Style, Watch},
@@ -25,7 +31,7 @@ use crate::{
     settings::{SwapSettings, checked, checked_f64, free_output, model_dirs, n_hardware_threads},
     survey::{self, Survey},
     swap::{Bundle, find, installed},
-    video::{OnDamage, OnUnsupported, Pattern, Scale},
+    video::{self, Pattern, Scale},
 };
 
 /// Does what the command line asks for. `stop` ends it cleanly once it is set.
@@ -35,19 +41,23 @@ use crate::{
 pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
     use cli::Command;
     match cli.command {
-        None => swap(cli.swap, stop),
+        None => swap(&cli.swap, stop),
         Some(Command::Extract(args)) => extract(&args, stop),
         #[cfg(feature = "train")]
-        Some(Command::Train(args)) => train(args, stop),
+        Some(Command::Train(args)) => train::train(args, stop),
         #[cfg(feature = "train")]
         Some(Command::TrainLabels(args)) => train_labels(args, stop),
         #[cfg(feature = "train")]
-        Some(Command::Export(args)) => export(args),
+        Some(Command::Export(args)) => train::export(args),
         #[cfg(feature = "train")]
         Some(Command::Distill(args)) => distill::distill(args, stop),
+        Some(Command::Faces(cli::FacesArgs { command: Some(command), .. })) => face_sets::run(command),
         Some(Command::Faces(args)) => faces(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),
+        Some(Command::Measure(cli::MeasureCommand::Mask(args))) => inspect::mask(&args, stop),
+        Some(Command::Audit(args)) => inspect::audit(&args, stop),
         Some(Command::Eval(args)) => eval(args),
+        Some(Command::Compare(args)) => compare::compare(args, stop),
         Some(Command::Bench(args)) => bench(&args, stop),
         Some(Command::Identities(args)) => identities(&args),
         Some(Command::Doctor(args)) => {
@@ -57,12 +67,13 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
     }
 }
 
-fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
-    let Some(input) = args.input else {
+fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let Some(input) = args.input.clone() else {
         return Err(Error::setting("INPUT", "", "give a file or folder, and --identity"));
     };
     if !input.exists() && Pattern::parse(&input).is_none() {
-        return Err(Error::input(&input, "no such file or folder"));
+        let reason = video::unsupported_pictures(&input);
+        return Err(Error::input(&input, reason.unwrap_or_else(|| "no such file or folder".into())));
     }
     let mut settings = SwapSettings::for_threads(n_hardware_threads());
     settings.batch = checked("--batch", args.batch, 1..=64)?;
@@ -71,51 +82,39 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     settings.segment_frames = checked("--segment-frames", args.segment_frames, 8..=1_000_000)? as u64;
     settings.resume = if args.no_resume { Resume::Anew } else { Resume::GoOn };
     settings.faces = analysis_settings(&args.analysis)?;
-    if !args.blend.face_mask_types.is_empty() {
-        let types = args.blend.face_mask_types.iter().map(|name| MaskType::parse(name));
-        settings.mask_types = types.collect::<Result<_>>()?;
-    }
-    if let Some(blur) = args.blend.face_mask_blur {
-        settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;
-    }
-    if let Some(n) = args.blend.target_bands {
-        settings.blend.small_bands_from_target = checked("--target-bands", n, 0..=4)?;
-    }
+    blend::settle(&args.blend, &mut settings)?;
     settings.decode.max_pixels = checked("--max-pixels", args.max_pixels, 1..=usize::MAX >> 8)?;
-    settings.decode.on_damage = args.on_damage.map(|choice| match choice {
-        cli::DamageChoice::Repeat => OnDamage::Repeat,
-        cli::DamageChoice::Skip => OnDamage::Skip,
-        cli::DamageChoice::Stop => OnDamage::Stop,
-    });
-    settings.blend.mode = blend_mode(args.blend.blend);
-    settings.blend.match_detail = args.blend.match_detail == cli::Switch::On;
-    settings.grade.transfer = color_transfer(args.blend.color_transfer);
-    settings.grade.match_contrast = args.blend.match_contrast == cli::Switch::On;
+    settings.decode.on_damage = args.on_damage.map(part::on_damage);
     settings.source = part::source_settings(&args.part)?;
     settings.encode.scale =
-        args.output_video_scale.map(|text| Scale::parse("--output-video-scale", &text)).transpose()?;
-    settings.encode.on_unsupported = args.on_unsupported.map(|choice| match choice {
-        cli::UnsupportedChoice::Drop => OnUnsupported::Drop,
-        cli::UnsupportedChoice::Convert => OnUnsupported::Convert,
-        cli::UnsupportedChoice::Fail => OnUnsupported::Fail,
-    });
-    settings.encode.encoder = args.output_video_encoder;
-    settings.encode.preset = args.output_video_preset;
+        args.output_video_scale.as_deref().map(|t| Scale::parse("--output-video-scale", t)).transpose()?;
+    settings.encode.on_unsupported = args.on_unsupported.map(part::on_unsupported);
+    settings.encode.encoder.clone_from(&args.output_video_encoder);
+    settings.encode.preset.clone_from(&args.output_video_preset);
     settings.encode.quality = args
         .output_video_quality
         .map(|q| checked("--output-video-quality", q.into(), 0..=100))
         .transpose()?
         .map(|q| q as u8);
-    let networks = if args.identity.as_deref() == Some(cli::NO_IDENTITY) {
-        None
-    } else {
-        let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let swaps = args.identity.as_deref() != Some(cli::NO_IDENTITY);
+    let runtime = swaps.then(|| Runtime::load(&runtime_settings(&args.runtime)?)).transpose()?;
+    // Everything up to here was read from the command line or is our own.
+    shelter::enter_for_swap(args, &input, runtime.as_ref())?;
+    let networks = if let Some(runtime) = runtime {
         let cast = cast(args.identity.as_deref(), &args.who, args.models.models.as_deref(), &runtime)?;
         settings.encode.label = Some(label(&cast));
         Some((cast, runtime))
+    } else {
+        None
     };
     let swap = networks.as_ref().map(|(cast, runtime)| Swap { cast, runtime });
-    let job = Job { swap, settings: &settings, overwrite: args.overwrite, n_jobs };
+    let job = Job {
+        swap,
+        settings: &settings,
+        overwrite: args.overwrite,
+        follow_symlinks: args.follow_symlinks,
+        n_jobs,
+    };
     let mut watch = Watch::new(style(&args.progress), stop);
     let overlay = args.debug_overlay.as_deref();
     if let Some(path) = overlay {
@@ -136,25 +135,6 @@ fn swap(args: cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         survey::overlay::overlay(&input, path, &settings.encode, &settings.mask_types, &survey, &mut watch)?;
     }
     outcome
-}
-
-fn blend_mode(how: cli::BlendHow) -> BlendMode {
-    match how {
-        cli::BlendHow::Paste => BlendMode::Paste,
-        cli::BlendHow::Feather => BlendMode::Feather,
-        cli::BlendHow::Poisson => BlendMode::Poisson,
-        cli::BlendHow::Multiband => BlendMode::MultiBand,
-    }
-}
-
-fn color_transfer(how: cli::ColorTransferHow) -> ColorTransfer {
-    match how {
-        cli::ColorTransferHow::None => ColorTransfer::None,
-        cli::ColorTransferHow::Mean => ColorTransfer::Mean,
-        cli::ColorTransferHow::Reinhard => ColorTransfer::Reinhard,
-        cli::ColorTransferHow::Mkl => ColorTransfer::Mkl,
-        cli::ColorTransferHow::Sot => ColorTransfer::Sot,
-    }
 }
 
 /// What the output says of itself in its metadata: that it is a fake, and of whom.
@@ -203,6 +183,8 @@ fn analysis_settings(args: &cli::AnalysisArgs) -> Result<AnalysisSettings> {
     let mut settings = AnalysisSettings::default();
     settings.finder.landmarks.samples = checked("--landmark-samples", args.landmark_samples, 1..=16)?;
     settings.detect_every = DetectEvery::parse(&args.detect_every)?;
+    settings.finder.angles = Angles::parse(&args.face_detector_angles)?;
+    settings.finder.small_faces = SmallFaces::parse(&args.small_faces)?;
     Ok(settings)
 }
 
@@ -225,6 +207,7 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
         n_workers: n_hardware_threads().div_ceil(2).clamp(1, 8),
     };
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    shelter::enter_for(args.footage.iter().chain(&args.truth), [&args.output], &args.runtime, &runtime)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let n_faces = extract::extract(&settings, &runtime, &mut watch)?;
     watch.clear();
@@ -233,10 +216,13 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
 }
 
 fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let Some(input) = &args.input else {
+        return Err(Error::setting("CLIP", "", "give a video or a picture"));
+    };
     let sheet_path = args.output.clone().unwrap_or_else(|| {
-        let mut name = args.input.file_stem().unwrap_or_default().to_os_string();
+        let mut name = input.file_stem().unwrap_or_default().to_os_string();
         name.push("_faces.png");
-        args.input.with_file_name(name)
+        input.with_file_name(name)
     });
     let json_path = sheet_path.with_extension("json");
     if sheet_path.extension().is_none_or(|end| end != "png") {
@@ -245,9 +231,10 @@ fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
     free_output(&sheet_path, args.overwrite)?;
     free_output(&json_path, args.overwrite)?;
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    shelter::enter_for([input], [&sheet_path], &args.runtime, &runtime)?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
-    let (people, sheet) = survey::people::people(&args.input, &everybody(&runtime, &settings), &mut watch)?;
+    let (people, sheet) = survey::people::people(input, &everybody(&runtime, &settings), &mut watch)?;
     sheet
         .save(&sheet_path)
         .map_err(|e| Error::Io { path: sheet_path.clone(), source: std::io::Error::other(e) })?;
@@ -262,8 +249,9 @@ fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
 }
 
 fn jitter(args: &cli::JitterArgs, stop: &AtomicBool) -> Result<Outcome> {
-    let truth = args.truth.as_deref().map(survey::truth::Truth::read).transpose()?;
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    shelter::enter_for([&args.input].into_iter().chain(&args.truth), &args.plot, &args.runtime, &runtime)?;
+    let truth = args.truth.as_deref().map(survey::truth::Truth::read).transpose()?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let survey = everybody(&runtime, &settings);
@@ -310,7 +298,11 @@ fn bench(args: &cli::BenchArgs, stop: &AtomicBool) -> Result<Outcome> {
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
     let n_frames = checked("--frames", args.frames as usize, 1..=1_000_000)? as u64;
     let mut watch = Watch::new(Style::Quiet, stop);
-    let report = bench::bench(args.clip.as_deref(), n_frames, &bundle, &runtime, &mut watch)?;
+    let settings = SwapSettings {
+        faces: analysis_settings(&args.analysis)?,
+        ..SwapSettings::for_threads(n_hardware_threads())
+    };
+    let report = bench::bench(args.clip.as_deref(), n_frames, &bundle, &runtime, &settings, &mut watch)?;
     if args.json {
         emit(&json(&report));
     } else {
@@ -338,44 +330,6 @@ fn identities(args: &cli::ModelArgs) -> Result<Outcome> {
 }
 
 #[cfg(feature = "train")]
-fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> {
-    use crate::train::{self, Augmentation, Device, TrainSettings};
-    let mut faces = Vec::new();
-    for pair in &args.faces {
-        let (name, dir) = pair
-            .split_once('=')
-            .filter(|(name, dir)| !name.is_empty() && !dir.is_empty())
-            .ok_or_else(|| Error::setting("--faces", pair, "must be NAME=FOLDER, e.g. A=faces/A"))?;
-        faces.push((name.to_owned(), PathBuf::from(dir)));
-    }
-    let settings = TrainSettings {
-        faces,
-        out: args.output,
-        side_px: args.side,
-        start_side_px: args.start_side,
-        levels: args.levels.iter().map(|text| text.parse()).collect::<Result<_>>()?,
-        init: args.init,
-        batch_per_identity: checked("--batch", args.batch, 1..=256)?,
-        max_steps: args.steps,
-        max_minutes: args.minutes,
-        learning_rate: checked_f64("--learning-rate", args.learning_rate, 1e-7..=1.0)?,
-        encoder_rate: checked_f64("--encoder-rate", args.encoder_rate, 0.0..=1.0)?,
-        augmentation: Augmentation {
-            flip: checked_f64("--flip", args.flip, 0.0..=1.0)?,
-            warp: checked_f64("--warp", args.warp, 0.0..=0.1)?,
-            ..Augmentation::default()
-        },
-        seed: args.seed,
-        device: Device::by_name(&args.device)?,
-        preview: args.preview,
-        ..TrainSettings::default()
-    };
-    let watch = Watch::new(style(&args.progress), stop);
-    train::train(&settings, &mut |progress| watch.line(&progress.to_string()), stop)?;
-    Ok(Outcome::Whole)
-}
-
-#[cfg(feature = "train")]
 fn train_labels(args: cli::TrainLabelsArgs, stop: &AtomicBool) -> Result<Outcome> {
     use crate::train::{self, Device, LabelSettings};
     let settings = LabelSettings {
@@ -391,24 +345,6 @@ fn train_labels(args: cli::TrainLabelsArgs, stop: &AtomicBool) -> Result<Outcome
     };
     let watch = Watch::new(style(&args.progress), stop);
     train::train_labels(&settings, &mut |progress| watch.line(&progress.to_string()), stop)?;
-    Ok(Outcome::Whole)
-}
-
-#[cfg(feature = "train")]
-fn export(args: cli::ExportArgs) -> Result<Outcome> {
-    use crate::train::{self, ExportSettings};
-    let bundle = train::export(&ExportSettings {
-        training: args.training,
-        identity: args.identity,
-        out: args.output,
-        subject: args.subject,
-        basis: args.consent,
-        date: args.date,
-        licence: args.licence,
-        half: !args.full_precision,
-        overwrite: args.overwrite,
-    })?;
-    emit(&bundle.to_string());
     Ok(Outcome::Whole)
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{Job, Outcome, ledger::Ledger, media_files};
+use super::{Job, MediaFiles, Outcome, ledger::Ledger, media_files};
 use crate::{
     Error, Result, line,
     progress::Watch,
@@ -41,19 +41,22 @@ impl Job<'_> {
         watch: &mut Watch<'_>,
         record: &mut Record,
     ) -> Result<Outcome> {
-        let files = media_files(input)?;
+        let MediaFiles { files, n_links } = media_files(input, self.follow_symlinks)?;
+        if n_links > 0 {
+            watch.line(&format!("{n_links} symbolic links are left out (--follow-symlinks takes them)"));
+        }
         if files.is_empty() {
             return Err(Error::input(input, "no video and no picture in this folder"));
         }
         let out_dir = self.out_dir(input, output)?;
         let ledger = Mutex::new(Ledger::open(&out_dir, self.settings.resume)?);
-        let mut fates = Vec::new();
+        let (mut fates, types) = (Vec::new(), &self.settings.mask_types[..]);
         let mut take = |file: PathBuf, fate: Result<Fate>| {
             let output = output_of(&file, &out_dir);
             match &fate {
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
-                Err(e) => record.add(&file, &output, self.cast(), Err(e))?,
-                Ok(Fate::Made(report)) => record.add(&file, &output, self.cast(), Ok(report))?,
+                Err(e) => record.add(&file, &output, self.cast(), types, Err(e))?,
+                Ok(Fate::Made(report)) => record.add(&file, &output, self.cast(), types, Ok(report))?,
                 Ok(Fate::LeftAlone { .. }) => {}
             }
             fates.push((file, fate));

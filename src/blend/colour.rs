@@ -3,7 +3,10 @@
 //! Whatever the method, its result is a table of displacements over the RGB cube, so that one look-up carries out all of
 //! them and tables of neighbouring frames can be averaged.
 
+use wide::f32x4;
+
 use super::lab;
+use crate::dispatch::dispatched;
 
 /// How the colours of the new face are brought to the target's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -99,7 +102,7 @@ impl Table {
         })
     }
 
-    /// Moves the colours of three planes of `n` pixels.
+    /// Moves the colours of three planes of `n` pixels: the plain form of [`Nodes::apply`].
     pub fn apply(&self, planes: &mut [f32], n: usize) {
         let (red, rest) = planes.split_at_mut(n);
         let (green, blue) = rest.split_at_mut(n);
@@ -126,6 +129,46 @@ impl Table {
             }
         }
         sum
+    }
+}
+
+/// A table made ready to be looked up for many pixels.
+#[derive(Debug, Clone)]
+pub(super) struct Nodes(Vec<[f32; 4]>);
+
+impl Nodes {
+    /// `None` for a table that moves nothing.
+    pub(super) fn of(table: &Table) -> Option<Self> {
+        let moves = table.0.iter().any(|v| *v != 0.0);
+        moves.then(|| Self(table.0.chunks_exact(3).map(|n| [n[0], n[1], n[2], 0.0]).collect()))
+    }
+
+    /// Moves the colours of pixels: red, green, blue and whatever else.
+    pub(super) fn apply(&self, pixels: &mut [[f32; 4]]) {
+        moved(&self.0, pixels);
+    }
+}
+
+/// From a node to the one that is next to it in all three directions, both counted.
+const CELL: usize = N_NODES * N_NODES + N_NODES + 2;
+
+dispatched! {
+    /// Linear between the eight nodes around.
+    fn moved as moved_plain(nodes: &[[f32; 4]], pixels: &mut [[f32; 4]]) {
+        let (zero, one, last) = (f32x4::splat(0.0), f32x4::splat(1.0), f32x4::splat((N_NODES - 1) as f32));
+        for pixel in pixels {
+            let colour = f32x4::new(*pixel);
+            let place = colour.fast_max(zero).fast_min(one) * last;
+            let low = place.trunc_int().to_array().map(|p| p.min(N_NODES as i32 - 2));
+            let part = (place - f32x4::new(low.map(|p| p as f32))).to_array().map(f32x4::splat);
+            let first = (low[2] as usize * N_NODES + low[1] as usize) * N_NODES + low[0] as usize;
+            let cell: &[[f32; 4]; CELL] = nodes[first..].first_chunk().expect("a node of the table");
+            let mix = |a: f32x4, b: f32x4, t: f32x4| a + t * (b - a);
+            let red = |i: usize| mix(f32x4::new(cell[i]), f32x4::new(cell[i + 1]), part[0]);
+            let green = |i: usize| mix(red(i), red(i + N_NODES), part[1]);
+            let shift = mix(green(0), green(N_NODES * N_NODES), part[2]);
+            *pixel = (colour + shift).to_array();
+        }
     }
 }
 
@@ -312,6 +355,27 @@ mod tests {
             assert!(table.0.iter().all(|v| v.abs() < 1e-5), "{transfer:?}");
         }
         assert_eq!(Table::between(&[], &[], ColorTransfer::Sot), Table::still());
+    }
+
+    #[test]
+    fn quads_are_moved_as_planes_are_and_alike_on_every_machine() {
+        let (new, target) =
+            (cloud([70.0, 8.0, 12.0], [9.0; 3], 0.2), cloud([40.0, 14.0, 20.0], [5.0; 3], 0.7));
+        let table = Table::between(&new, &target, ColorTransfer::Mkl);
+        let colours: Vec<[f32; 4]> =
+            (0..1331).map(|i| [i % 11, i / 11 % 11, i / 121, 3].map(|v| v as f32 * 0.113 - 0.07)).collect();
+        let mut planes: Vec<f32> = (0..3).flat_map(|c| colours.iter().map(move |v| v[c])).collect();
+        table.apply(&mut planes, colours.len());
+        let nodes = Nodes::of(&table).expect("it moves something");
+        let (mut quads, mut plain) = (colours.clone(), colours);
+        nodes.apply(&mut quads);
+        moved_plain(&nodes.0, &mut plain);
+        for (i, quad) in quads.iter().enumerate() {
+            let off = (0..3).map(|c| (quad[c] - planes[c * quads.len() + i]).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-5, "colour {i}: {off}");
+        }
+        assert_eq!(quads, plain);
+        assert!(Nodes::of(&Table::still()).is_none());
     }
 
     #[test]

@@ -15,7 +15,7 @@ const RATIO: (f32, f32) = (0.7, 1.4);
 const N_STEPS: usize = 1024;
 
 /// Contrast of `target` over that of `new` inside the mask, clipped to 0.7..=1.4; 1 when one of them has none.
-pub(super) fn ratio(new: &[f32], target: &[f32], mask: &[f32], side: usize) -> f32 {
+pub fn ratio(new: &[f32], target: &[f32], mask: &[f32], side: usize) -> f32 {
     let lut: Vec<f32> = (0..=N_STEPS).map(|i| (i as f32 / N_STEPS as f32).powf(2.2)).collect();
     let (wanted, had) = (contrast(target, mask, side, &lut), contrast(new, mask, side, &lut));
     if wanted < 1e-3 || had < 1e-3 { 1.0 } else { (wanted / had).clamp(RATIO.0, RATIO.1) }

@@ -18,6 +18,7 @@ use super::{
     pyramid::Floors,
     resample::{Filter, Taps, resampled},
 };
+use crate::dispatch::dispatched;
 
 /// Bands that are looked at; the coarsest of them has cells of 1/64 of the crop's side or more.
 const N_BANDS: usize = 5;
@@ -41,7 +42,7 @@ const MOST: f32 = 1.7;
 /// What is to be added to each of the finest bands of all three channels of the difference `new - target`.
 ///
 /// `network_px` is how many pixels of the frame one of the network's is wide.
-pub(super) fn matched(
+pub fn matched(
     difference: &[f32],
     target: &[f32],
     mask: &[f32],
@@ -55,7 +56,7 @@ pub(super) fn matched(
     let masks = floors.gaussian(mask, n_bands.saturating_sub(1));
     let mut details = Vec::with_capacity(n_bands);
     for (k, (mut old, mut new)) in target.into_iter().zip(change).enumerate() {
-        new.iter_mut().zip(&old).for_each(|(new, old)| *new += old);
+        add(&mut new, &old);
         let (mask, width) = (if k == 0 { mask } else { &masks[k - 1] }, floors.width(k));
         let (of_target, of_new) = (Blocks::of(&old, width), Blocks::of(&new, width));
         if floors.cell_px(k) < FINEST_PX * network_px {
@@ -64,22 +65,70 @@ pub(super) fn matched(
                 let gain = (1.0 - (had / wanted).powi(2)).sqrt();
                 let (share, limit) =
                     (of_target.share_of_grain(wanted, old.len() / width, width), CUT * wanted);
-                old.iter_mut().zip(&share).for_each(|(v, s)| *v = gain * s * v.clamp(-limit, limit));
+                cut(&mut old, &share, gain, limit);
                 details.push(old);
                 continue;
             }
         }
         let (wanted, had) = (of_target.mean(mask, width), of_new.mean(mask, width));
         let strength = if had > 0.0 { (wanted / had).clamp(LEAST, MOST) - 1.0 } else { 0.0 };
-        new.iter_mut().for_each(|v| *v *= strength);
+        scale(&mut new, strength);
         details.push(new);
     }
     details
 }
 
 fn lightness(planes: &[f32], n: usize) -> Vec<f32> {
-    let (red, green, blue) = (&planes[..n], &planes[n..2 * n], &planes[2 * n..]);
-    red.iter().zip(green).zip(blue).map(|((r, g), b)| 0.2126 * r + 0.7152 * g + 0.0722 * b).collect()
+    let mut out = vec![0.0; n];
+    weighed(&planes[..n], &planes[n..2 * n], &planes[2 * n..], &mut out);
+    out
+}
+
+dispatched! {
+    /// Lightness of red, green and blue.
+    fn weighed as weighed_plain(red: &[f32], green: &[f32], blue: &[f32], out: &mut [f32]) {
+        for (((out, r), g), b) in out.iter_mut().zip(red).zip(green).zip(blue) {
+            *out = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        }
+    }
+}
+
+dispatched! {
+    /// Adds `other` to `values`.
+    fn add as add_plain(values: &mut [f32], other: &[f32]) {
+        values.iter_mut().zip(other).for_each(|(v, o)| *v += o);
+    }
+}
+
+dispatched! {
+    /// Scales values.
+    fn scale as scale_plain(values: &mut [f32], factor: f32) {
+        values.iter_mut().for_each(|v| *v *= factor);
+    }
+}
+
+dispatched! {
+    /// Of each value what is within the limit, times its own share.
+    fn cut as cut_plain(values: &mut [f32], shares: &[f32], gain: f32, limit: f32) {
+        for (v, share) in values.iter_mut().zip(shares) {
+            *v = gain * share * v.max(-limit).min(limit);
+        }
+    }
+}
+
+dispatched! {
+    /// Adds up absolute values in blocks of `width` along a row.
+    fn add_blocks as add_blocks_plain(row: &[f32], width: usize, part: f32, sums: &mut [f32]) {
+        if width == BLOCK {
+            for (sum, block) in sums.iter_mut().zip(row.as_chunks::<BLOCK>().0) {
+                *sum += part * block.iter().map(|v| v.abs()).sum::<f32>();
+            }
+        } else {
+            for (sum, block) in sums.iter_mut().zip(row.chunks(width)) {
+                *sum += part * block.iter().map(|v| v.abs()).sum::<f32>();
+            }
+        }
+    }
 }
 
 /// The finest bands of a plane.
@@ -112,9 +161,7 @@ impl Blocks {
         let part = 1.0 / (block_width * block_height) as f32;
         for (means, lines) in means.chunks_exact_mut(columns).zip(band.chunks(width * block_height)) {
             for line in lines.chunks_exact(width) {
-                for (mean, block) in means.iter_mut().zip(line.chunks(block_width)) {
-                    *mean += part * block.iter().map(|v| v.abs()).sum::<f32>();
-                }
+                add_blocks(line, block_width, part, means);
             }
         }
         Self { means, columns }

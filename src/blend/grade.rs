@@ -8,14 +8,17 @@
 
 use std::collections::VecDeque;
 
+use wide::f32x4;
+
 use super::{
-    colour::{ColorTransfer, Table, mean},
+    colour::{ColorTransfer, Nodes, Table, mean},
     contrast, lab,
     mask::outline,
     resample::{Filter, resize},
 };
 use crate::{
     Result,
+    dispatch::dispatched,
     frame::{NewFace, Swapped},
     line::Stage,
 };
@@ -70,7 +73,7 @@ pub struct Grade {
 }
 
 impl Grade {
-    /// Corrects three planes of `n` pixels.
+    /// Corrects three planes of `n` pixels: the plain form of [`Correction::apply`].
     pub fn apply(&self, planes: &mut [f32], n: usize) {
         if self.colours.0.iter().any(|v| *v != 0.0) {
             self.colours.apply(planes, n);
@@ -85,6 +88,41 @@ impl Grade {
     /// How many times stronger the contrast gets.
     pub fn contrast(&self) -> f32 {
         self.contrast
+    }
+
+    /// The same, ready for many pixels.
+    pub(super) fn correction(&self) -> Correction {
+        let [r, g, b] = self.mean;
+        Correction { nodes: Nodes::of(&self.colours), mean: [r, g, b, 0.0], contrast: self.contrast }
+    }
+}
+
+/// A [`Grade`] made ready to be carried out.
+pub(super) struct Correction {
+    nodes: Option<Nodes>,
+    mean: [f32; 4],
+    contrast: f32,
+}
+
+impl Correction {
+    /// Corrects pixels: red, green, blue and nothing.
+    pub(super) fn apply(&self, pixels: &mut [[f32; 4]]) {
+        if let Some(nodes) = &self.nodes {
+            nodes.apply(pixels);
+        }
+        if self.contrast != 1.0 {
+            spread(pixels, self.mean, self.contrast);
+        }
+    }
+}
+
+dispatched! {
+    /// Deviations from `mean`, scaled.
+    fn spread as spread_plain(pixels: &mut [[f32; 4]], mean: [f32; 4], scale: f32) {
+        let (mean, scale) = (f32x4::new(mean), f32x4::splat(scale));
+        for pixel in pixels {
+            *pixel = (mean + scale * (f32x4::new(*pixel) - mean)).to_array();
+        }
     }
 }
 

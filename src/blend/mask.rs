@@ -17,14 +17,60 @@ pub(super) fn outline(face: &NewFace, side: usize) -> Vec<f32> {
     outline
 }
 
-/// Where a new face goes: its contour, softened over `feather` as by [`feathered`], without what is in front of it.
+/// How much of the contour's height and width is left to the target on each side, shares 0..=1.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+pub struct Padding {
+    /// Above.
+    pub top: f64,
+    /// On the right side of an upright face in the picture.
+    pub right: f64,
+    /// Below.
+    pub bottom: f64,
+    /// On the left side.
+    pub left: f64,
+}
+
+/// Where a new face goes: its contour without the `padding`, softened over `feather` as by [`feathered`], without what
+/// is in front of it.
 ///
 /// Unlike the face's own edge, that of a hand is where it is seen: softened inwards, it would leave a rim of the old
 /// face around the hand.
-pub(super) fn placed(face: &NewFace, side: usize, feather: f64) -> Vec<f32> {
-    let mut mask = feathered(&contour(face, side), side, feather);
+pub(super) fn placed(face: &NewFace, side: usize, feather: f64, padding: &Padding) -> Vec<f32> {
+    let mut contour = contour(face, side);
+    padding.cut(&mut contour, side);
+    let mut mask = feathered(&contour, side, feather);
     multiply(&mut mask, side, face.visible.as_ref());
     mask
+}
+
+impl Padding {
+    /// Takes the padding off a mask of `side`, with antialiased edges.
+    fn cut(&self, mask: &mut [f32], side: usize) {
+        if *self == Self::default() {
+            return;
+        }
+        let is_inside = |at: &usize| mask[*at] > 0.5;
+        let span = |place: fn(usize, usize) -> usize| {
+            let inside = || (0..mask.len()).filter(is_inside).map(|at| place(at, side));
+            inside().min().zip(inside().max()).map(|(first, last)| (first as f64, (last + 1) as f64))
+        };
+        let (Some((x0, x1)), Some((y0, y1))) = (span(|at, side| at % side), span(|at, side| at / side))
+        else {
+            return;
+        };
+        let left = x0 + self.left * (x1 - x0);
+        let right = x1 - self.right * (x1 - x0);
+        let top = y0 + self.top * (y1 - y0);
+        let bottom = y1 - self.bottom * (y1 - y0);
+        // How much of the pixel that begins at `at` lies between two edges.
+        let part = |at: usize, from: f64, to: f64| {
+            let at = at as f64;
+            (to.min(at + 1.0) - from.max(at)).clamp(0.0, 1.0) as f32
+        };
+        for (at, m) in mask.iter_mut().enumerate() {
+            *m *= part(at % side, left, right) * part(at / side, top, bottom);
+        }
+    }
 }
 
 /// Where a face's points lie and the network sees it.
@@ -220,6 +266,25 @@ mod tests {
             let half = middle.iter().position(|v| *v > 0.5).unwrap_or(0) as f64 / side as f64;
             assert!((half - 0.15 - 0.05).abs() < 0.012, "{side}: half way at {half}");
         }
+    }
+
+    #[test]
+    fn padding_is_measured_on_the_face_and_not_on_the_crop() {
+        // A face of 40 x 60 pixels from (10, 20) on.
+        let side = 100;
+        let is_face = |at: usize| (10..50).contains(&(at % side)) && (20..80).contains(&(at / side));
+        let face: Vec<f32> = (0..side * side).map(|at| f32::from(u8::from(is_face(at)))).collect();
+        let mut cut = face.clone();
+        Padding { top: 0.1, right: 0.25, bottom: 0.5, left: 0.05 }.cut(&mut cut, side);
+        for (at, m) in cut.iter().enumerate() {
+            let is_left = (12..40).contains(&(at % side)) && (26..50).contains(&(at / side));
+            assert!((m - f32::from(u8::from(is_left))).abs() < 1e-5, "({}, {})", at % side, at / side);
+        }
+        let mut whole = face.clone();
+        Padding::default().cut(&mut whole, side);
+        assert_eq!(whole, face);
+        Padding { top: 0.6, bottom: 0.6, ..Padding::default() }.cut(&mut whole, side);
+        assert!(whole.iter().all(|m| *m == 0.0), "nothing is left");
     }
 
     #[test]

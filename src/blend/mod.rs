@@ -12,7 +12,7 @@ pub mod paste;
 
 pub mod colour;
 pub mod contrast;
-mod detail;
+pub mod detail;
 pub mod lab;
 pub mod mask;
 mod poisson;
@@ -22,4 +22,5 @@ pub mod warp;
 
 pub use colour::ColorTransfer;
 pub use grade::{Grade, GradeSettings, Grader};
+pub use mask::Padding;
 pub use paste::{BlendMode, BlendSettings, alpha, blend};

@@ -6,13 +6,14 @@ use ndarray::{Array2, Array3};
 
 use super::{
     detail,
-    mask::placed,
+    mask::{Padding, placed},
     poisson,
     pyramid::{Floors, multi_band},
-    warp::{Quads, mask_to_frame, reach},
+    warp::{Quads, mask_to_frame, reach, shown},
 };
 use crate::{
     Error, Result,
+    dispatch::dispatched,
     frame::{CropPx, Frame, FramePx, NewFace, Rect, Swapped},
     video::Picture,
 };
@@ -21,8 +22,10 @@ use crate::{
 const SIDE_STEP: usize = 16;
 /// ..at least this..
 const MIN_SIDE: usize = 64;
-/// ..and at most this: they are smooth.
-const MAX_SIDE: usize = 512;
+/// ..and at most this when they are hard..
+const MAX_HARD_SIDE: usize = 512;
+/// ..or this when they are soft: that is how finely [`super::mask`] measures distances.
+const MAX_SOFT_SIDE: usize = 256;
 
 /// The pyramid looks this far beyond the mask, share of the crop's side, so that the target's surroundings count in the
 /// coarse bands as well.
@@ -49,6 +52,8 @@ pub struct BlendSettings {
     pub mode: BlendMode,
     /// Width of the mask's soft inner edge, share of the crop's side, 0..=0.5.
     pub feather: f64,
+    /// What of the face's outline is left to the target.
+    pub padding: Padding,
     /// How many of the coarsest bands keep the target's content everywhere, see [`super::pyramid`]. 2, as in the paper, is
     /// structures of 1/8 of the crop's side and more. That also keeps the target's dark sockets, beard and
     /// shadows under a new face that has none; where [`super::grade`] brings skin tone and light, 0 looks better.
@@ -59,7 +64,13 @@ pub struct BlendSettings {
 
 impl Default for BlendSettings {
     fn default() -> Self {
-        Self { mode: BlendMode::MultiBand, feather: 0.05, small_bands_from_target: 0, match_detail: true }
+        Self {
+            mode: BlendMode::MultiBand,
+            feather: 0.05,
+            padding: Padding::default(),
+            small_bands_from_target: 0,
+            match_detail: true,
+        }
     }
 }
 
@@ -109,7 +120,9 @@ pub(super) fn check(face: &NewFace) -> Result<()> {
 struct Place {
     /// Pixels of the frame, beyond its right and bottom edge perhaps.
     rect: Rect,
-    /// How much of each is the new face's.
+    /// The part of it that the mask reaches, within the frame.
+    reached: Rect,
+    /// How much of each of the rectangle's pixels is the new face's.
     mask: Vec<f32>,
     /// The middle of the crop, and its side, pixels of the frame.
     centre: FramePx,
@@ -124,17 +137,19 @@ impl Place {
             return None; // A face without extent.
         }
         let crop_px = from / scale;
-        let side = ((crop_px / SIDE_STEP as f64).ceil() as usize * SIDE_STEP).clamp(MIN_SIDE, MAX_SIDE);
-        let alignment = face.alignment.scaled(side as f64 / from);
         let feather = if settings.mode == BlendMode::Paste { 0.0 } else { settings.feather };
-        let mask = placed(face, side, feather);
-        let inner = reach(&mask, side, &alignment, size_px)?;
+        let max_side = if feather > 0.0 { MAX_SOFT_SIDE } else { MAX_HARD_SIDE };
+        let side = ((crop_px / SIDE_STEP as f64).ceil() as usize * SIDE_STEP).clamp(MIN_SIDE, max_side);
+        let alignment = face.alignment.scaled(side as f64 / from);
+        let mask = placed(face, side, feather, &settings.padding);
+        let reached = reach(&mask, side, &alignment, size_px)?;
         let rect = match settings.mode {
-            BlendMode::MultiBand => widened(inner, (ROOM * crop_px) as usize, Floors::step(crop_px)),
-            _ => inner,
+            BlendMode::MultiBand => widened(reached, (ROOM * crop_px) as usize, Floors::step(crop_px)),
+            _ => reached,
         };
         Some(Self {
-            mask: mask_to_frame(&mask, side, &alignment, rect),
+            mask: mask_to_frame(&mask, side, &alignment, rect, reached),
+            reached,
             rect,
             centre: face.alignment.to_frame(CropPx { x: 0.5 * from, y: 0.5 * from }),
             crop_px,
@@ -152,66 +167,84 @@ fn widened(rect: Rect, room: usize, step: usize) -> Rect {
 /// Puts one face into the picture.
 fn paste(picture: &mut Picture, face: &NewFace, settings: &BlendSettings) -> Result<()> {
     let Some(place) = Place::of(face, settings, picture.size_px()) else { return Ok(()) };
-    let target = picture.rgb_rect(place.rect);
+    let Place { rect, reached, mut mask, centre, crop_px } = place;
+    let target = picture.rgb_rect(rect);
     let target = flat(&target);
-    let mut change = in_frame(face, place.rect, &target);
-    change.iter_mut().zip(&*target).for_each(|(y, x)| *y -= x);
-    let n = place.mask.len();
+    let mut change = difference(face, rect, &target);
     match settings.mode {
-        BlendMode::Paste | BlendMode::Feather => weigh(&mut change, &place.mask, |m| m),
+        BlendMode::Paste | BlendMode::Feather => {}
         BlendMode::Poisson => {
             let new: Vec<f32> = change.iter().zip(&*target).map(|(d, x)| d + x).collect();
-            change = poisson::cloned(&new, &target, &place.mask, place.rect.width())?;
+            change = poisson::cloned(&new, &target, &mask, rect.width())?;
             // OpenCV knows 8 bits: what it left alone is what it was given.
             change
                 .iter_mut()
                 .zip(&*target)
                 .for_each(|(v, x)| *v -= (x * 255.0).round().clamp(0.0, 255.0) / 255.0);
-            weigh(&mut change, &place.mask, |m| if m > 0.0 { 1.0 } else { 0.0 });
+            mask.iter_mut().for_each(|m| *m = if *m > 0.0 { 1.0 } else { 0.0 });
         }
         BlendMode::MultiBand => {
-            let floors = Floors::new(place.rect, place.centre, place.crop_px);
+            let floors = Floors::new(rect, centre, crop_px);
             let detail = if settings.match_detail {
-                let network_px = place.crop_px / face.pixels.dim().1 as f64;
-                detail::matched(&change, &target, &place.mask, &floors, network_px)
+                let network_px = crop_px / face.pixels.dim().1 as f64;
+                detail::matched(&change, &target, &mask, &floors, network_px)
             } else {
                 Vec::new()
             };
-            multi_band(&mut change, &place.mask, &floors, settings.small_bands_from_target, &detail);
+            multi_band(&mut change, &mask, &floors, settings.small_bands_from_target, &detail);
             // The bands are wider than the mask, the coarser the wider; this ends them before the mask's edge.
-            weigh(&mut change, &place.mask, |m| 1.0 - (1.0 - m).powi(3));
+            end_with(&mut mask);
         }
     }
-    for (plane, target) in change.chunks_exact_mut(n).zip(target.chunks_exact(n)) {
-        for (d, old) in plane.iter_mut().zip(target) {
-            // No colour leaves 0..=1, or goes further out.
-            *d = (old + *d).clamp(old.min(0.0), old.max(1.0)) - old;
-        }
-    }
-    let shape = (3, place.rect.height(), place.rect.width());
-    let change = Array3::from_shape_vec(shape, change).map_err(|e| Error::Device(e.to_string()))?;
-    picture.add_rgb(place.rect, &change);
+    picture.add_rgb(reached, &settled(&change, &target, &mask, rect, reached));
     Ok(())
 }
 
-fn weigh(planes: &mut [f32], mask: &[f32], weight: impl Fn(f32) -> f32) {
-    for plane in planes.chunks_exact_mut(mask.len()) {
-        plane.iter_mut().zip(mask).for_each(|(d, m)| *d *= weight(*m));
+/// The changes of the pixels of `rect` that are `reached`, weighed, and cut so that no colour leaves 0..=1, or goes
+/// further out.
+fn settled(change: &[f32], target: &[f32], weights: &[f32], rect: Rect, reached: Rect) -> Array3<f32> {
+    let (n, width) = (weights.len(), rect.width());
+    let mut out = Array3::zeros((3, reached.height(), reached.width()));
+    for ((mut plane, change), target) in
+        out.outer_iter_mut().zip(change.chunks_exact(n)).zip(target.chunks_exact(n))
+    {
+        for (y, mut row) in (reached.y0..).zip(plane.outer_iter_mut()) {
+            let start = (y - rect.y0) * width + reached.x0 - rect.x0;
+            let at = start..start + reached.width();
+            if let Some(row) = row.as_slice_mut() {
+                settle(&change[at.clone()], &target[at.clone()], &weights[at], row);
+            }
+        }
+    }
+    out
+}
+
+dispatched! {
+    /// From a mask to what its pixels keep of a sum of bands: nearly all, but nothing where the mask ends.
+    fn end_with as end_with_plain(mask: &mut [f32]) {
+        for m in mask {
+            let rest = 1.0 - *m;
+            *m = 1.0 - rest * rest * rest;
+        }
     }
 }
 
-/// The new face, graded, on the pixels of the frame; where its crop shows nothing, the target.
-fn in_frame(face: &NewFace, rect: Rect, target: &[f32]) -> Vec<f32> {
-    let side = face.pixels.dim().1;
-    let mut pixels = flat(&face.pixels).into_owned();
-    if let Some(grade) = &face.grade {
-        grade.apply(&mut pixels, side * side);
+dispatched! {
+    /// A row of [`settled`].
+    fn settle as settle_plain(change: &[f32], target: &[f32], weights: &[f32], out: &mut [f32]) {
+        for (((out, d), old), weight) in out.iter_mut().zip(change).zip(target).zip(weights) {
+            *out = (old + d * weight).max(old.min(0.0)).min(old.max(1.0)) - old;
+        }
     }
-    let mut quads = Quads::from_planes(&pixels, side);
+}
+
+/// The new face, graded, on the pixels of the frame, less the target; 0 where its crop shows nothing.
+fn difference(face: &NewFace, rect: Rect, target: &[f32]) -> Vec<f32> {
+    let side = face.pixels.dim().1;
+    let part = shown(&face.alignment, rect, side);
+    let mut quads = Quads::graded(&flat(&face.pixels), side, part, face.grade.as_ref());
     quads.blur_for(face.alignment.scale());
-    let mut new = target.to_vec();
-    quads.to_frame(&face.alignment, rect, &mut new);
-    new
+    quads.difference(&face.alignment, rect, target)
 }
 
 fn flat(picture: &Array3<f32>) -> Cow<'_, [f32]> {

@@ -23,8 +23,16 @@
 //! x plus the sum of `M_k L_k(y - x)`. So one pyramid of the difference is enough, and what must be exact is exact:
 //! y = x and M = 0 give x to the bit.
 
-use super::resample::{Filter, Taps, resampled};
-use crate::frame::{FramePx, Rect};
+use std::borrow::Cow;
+
+use super::{
+    resample::{Filter, Taps, resampled},
+    warp::subtract,
+};
+use crate::{
+    dispatch::dispatched,
+    frame::{FramePx, Rect},
+};
 
 /// Sides of the grids that are the same for every face, over a square of 1.5 sides of the crop, which holds the face
 /// however it is turned. The last is the residual's.
@@ -107,48 +115,45 @@ impl Floors {
 
     /// Takes the enlarged floor below from a plane on floor `k`: what is left is the band.
     pub(super) fn take(&self, plane: &mut [f32], below: &[f32], k: usize) {
-        self.collapse(plane, below, &vec![0.0; below.len()], None, None, k);
+        let width = self.width(k);
+        let mut low = self.enlarging(below, k);
+        for (y, row) in plane.chunks_exact_mut(width).enumerate() {
+            subtract(row, low.row(y));
+        }
     }
 
     /// `floor` becomes `mask * (floor + detail - enlarged below) + enlarged kept`.
     fn collapse(
         &self,
         floor: &mut [f32],
-        below: &[f32],
-        kept: &[f32],
+        (below, kept): (&[f32], &[f32]),
         detail: Option<&[f32]>,
-        mask: Option<&[f32]>,
+        mask: &[f32],
         k: usize,
     ) {
         let width = self.width(k);
-        let (mut low, mut add) = (vec![0.0; width], vec![0.0; width]);
-        let resized = (k + 1 == self.fine.len()).then(|| {
-            let up = |plane: &[f32]| resampled(plane, COMMON[0], (&self.up[0], &self.up[1]));
-            (up(below), up(kept))
-        });
-        let mut scratch = vec![0.0; width / 2];
+        let (mut low, mut add) = (self.enlarging(below, k), self.enlarging(kept, k));
+        let mut band = vec![0.0; width];
         for (y, row) in floor.chunks_exact_mut(width).enumerate() {
             let at = y * width..(y + 1) * width;
-            let mask = mask.map(|mask| &mask[at.clone()]);
-            if let Some((below, kept)) = &resized {
-                low.copy_from_slice(&below[at.clone()]);
-                add.copy_from_slice(&kept[at.clone()]);
-            } else {
-                doubled_row(below, y, &mut scratch, &mut low);
-                doubled_row(kept, y, &mut scratch, &mut add);
-            }
             if let Some(detail) = detail {
-                low.iter_mut().zip(&detail[at]).for_each(|(low, d)| *low -= d);
-            }
-            match mask {
-                Some(mask) => {
-                    for (((v, m), l), a) in row.iter_mut().zip(mask).zip(&low).zip(&add) {
-                        *v = m * (*v - l) + a;
-                    }
-                }
-                None => row.iter_mut().zip(&low).for_each(|(v, l)| *v -= l),
+                band.copy_from_slice(low.row(y));
+                subtract(&mut band, &detail[at.clone()]);
+                keep(row, &mask[at], &band, add.row(y));
+            } else {
+                keep(row, &mask[at], low.row(y), add.row(y));
             }
         }
+    }
+
+    /// A plane on the floor below floor `k`, enlarged to that row by row.
+    fn enlarging<'a>(&self, plane: &'a [f32], k: usize) -> Enlarging<'a> {
+        let width = self.width(k);
+        if k + 1 == self.fine.len() {
+            let whole = resampled(plane, COMMON[0], (&self.up[0], &self.up[1]));
+            return Enlarging { plane: Cow::Owned(whole), tall: Vec::new(), row: vec![0.0; width] };
+        }
+        Enlarging { plane: Cow::Borrowed(plane), tall: vec![0.0; width / 2], row: vec![0.0; width] }
     }
 
     /// The first `n` floors below a plane on floor 0.
@@ -201,10 +206,10 @@ pub fn multi_band(
         for k in (1..n_below).rev() {
             let mut floor = below[k - 1].clone();
             let detail = detail.get(k).map(|d| &d[..]);
-            floors.collapse(&mut floor, &below[k], &kept, detail, Some(mask_of(k)), k);
+            floors.collapse(&mut floor, (&below[k], &kept), detail, mask_of(k), k);
             kept = floor;
         }
-        floors.collapse(plane, &below[0], &kept, detail.first().map(|d| &d[..]), Some(mask), 0);
+        floors.collapse(plane, (&below[0], &kept), detail.first().map(|d| &d[..]), mask, 0);
     }
 }
 
@@ -214,22 +219,57 @@ fn inner(m: f32) -> f32 {
     (2.0 * m - 1.0).max(0.0)
 }
 
-/// Row `y` of a plane enlarged to twice its width and height. `scratch` is as wide as the plane.
-fn doubled_row(plane: &[f32], y: usize, scratch: &mut [f32], out: &mut [f32]) {
-    let half = scratch.len();
+/// The rows of a plane on its way to the floor above.
+struct Enlarging<'a> {
+    /// Twice as wide and high in the end, or already as large.
+    plane: Cow<'a, [f32]>,
+    /// A row of the plane between two of its own; empty when it is as large already.
+    tall: Vec<f32>,
+    row: Vec<f32>,
+}
+
+impl Enlarging<'_> {
+    /// Row `y` of the floor above.
+    fn row(&mut self, y: usize) -> &[f32] {
+        if self.tall.is_empty() {
+            return &self.plane[y * self.row.len()..][..self.row.len()];
+        }
+        doubled_row(&self.plane, y, &mut self.tall, &mut self.row);
+        &self.row
+    }
+}
+
+dispatched! {
+    /// `row` becomes `mask * (row - low) + add`.
+    fn keep as keep_plain(row: &mut [f32], mask: &[f32], low: &[f32], add: &[f32]) {
+        for (((v, m), l), a) in row.iter_mut().zip(mask).zip(low).zip(add) {
+            *v = m * (*v - l) + a;
+        }
+    }
+}
+
+/// Row `y` of a plane enlarged to twice its width and height. `tall` is as wide as the plane.
+fn doubled_row(plane: &[f32], y: usize, tall: &mut [f32], out: &mut [f32]) {
+    let half = tall.len();
     let height = plane.len() / half;
     let near = y / 2;
     let far = if y.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(height - 1) };
-    let (near, far) = (&plane[near * half..][..half], &plane[far * half..][..half]);
-    for ((s, n), f) in scratch.iter_mut().zip(near).zip(far) {
-        *s = 0.75 * n + 0.25 * f;
-    }
-    let n = half - 1;
-    out[0] = scratch[0];
-    out[2 * n + 1] = scratch[n];
-    for (pair, s) in out[1..=2 * n].chunks_exact_mut(2).zip(scratch.windows(2)) {
-        pair[0] = 0.75 * s[0] + 0.25 * s[1];
-        pair[1] = 0.25 * s[0] + 0.75 * s[1];
+    doubled(&plane[near * half..][..half], &plane[far * half..][..half], tall, out);
+}
+
+dispatched! {
+    /// The row between a near and a far one, twice as wide.
+    fn doubled as doubled_plain(near: &[f32], far: &[f32], tall: &mut [f32], out: &mut [f32]) {
+        for ((s, n), f) in tall.iter_mut().zip(near).zip(far) {
+            *s = 0.75 * n + 0.25 * f;
+        }
+        let n = tall.len() - 1;
+        out[0] = tall[0];
+        out[2 * n + 1] = tall[n];
+        let pairs = out[1..=2 * n].as_chunks_mut::<2>().0;
+        for ((pair, left), right) in pairs.iter_mut().zip(&tall[..n]).zip(&tall[1..]) {
+            *pair = [0.75 * left + 0.25 * right, 0.25 * left + 0.75 * right];
+        }
     }
 }
 
@@ -240,24 +280,33 @@ fn halved(plane: &[f32], width: usize) -> Vec<f32> {
     let mut tall = vec![0.0; width];
     for (y, out) in out.chunks_exact_mut(half).enumerate() {
         let row = |y: usize| &plane[y * width..][..width];
-        let outer = (row((2 * y).saturating_sub(1)), row((2 * y + 2).min(height - 1)));
-        let inner = (row(2 * y), row(2 * y + 1));
-        let rows = outer.0.iter().zip(inner.0).zip(inner.1.iter().zip(outer.1));
-        for (t, ((a, b), (c, d))) in tall.iter_mut().zip(rows) {
+        let rows =
+            [row((2 * y).saturating_sub(1)), row(2 * y), row(2 * y + 1), row((2 * y + 2).min(height - 1))];
+        halved_row(rows, &mut tall, out);
+    }
+    out
+}
+
+dispatched! {
+    /// The row between the inner two of four, half as wide. `tall` is as wide as they are.
+    fn halved_row as halved_row_plain(rows: [&[f32]; 4], tall: &mut [f32], out: &mut [f32]) {
+        let quads = rows[0].iter().zip(rows[1]).zip(rows[2].iter().zip(rows[3]));
+        for (t, ((a, b), (c, d))) in tall.iter_mut().zip(quads) {
             *t = 0.125 * (a + d) + 0.375 * (b + c);
         }
+        let (width, half) = (tall.len(), out.len());
         let at = |i: usize| tall[i];
         out[0] = 0.125 * (at(0) + at(2.min(width - 1))) + 0.375 * (at(0) + at(1));
         out[half - 1] =
             0.125 * (at(width.saturating_sub(3)) + at(width - 1)) + 0.375 * (at(width - 2) + at(width - 1));
         if half > 2 {
-            let right = tall[3..].chunks_exact(2);
-            for ((o, l), r) in out[1..half - 1].iter_mut().zip(tall[1..].chunks_exact(2)).zip(right) {
+            let left = tall[1..].as_chunks::<2>().0;
+            let right = tall[3..].as_chunks::<2>().0;
+            for ((o, l), r) in out[1..half - 1].iter_mut().zip(left).zip(right) {
                 *o = 0.125 * (l[0] + r[1]) + 0.375 * (l[1] + r[0]);
             }
         }
     }
-    out
 }
 
 #[cfg(test)]

@@ -1,15 +1,27 @@
 //! From the crop into the frame.
 
-use crate::frame::{CropPx, FramePx, Rect, Similarity};
+use std::ops::Range;
 
-/// Border pixels around the crop that repeat its edge, so that the filter never leaves the memory: two for its taps, one
-/// for rounding.
+use wide::f32x4;
+
+use super::grade::Grade;
+use crate::{
+    dispatch::dispatched,
+    frame::{CropPx, FramePx, Rect, Similarity},
+};
+
+/// Border pixels around the pixels that are kept, which repeat their edge, so that the filter never leaves the memory:
+/// two for its taps, one for rounding.
 const PAD: usize = 3;
 
-/// A square picture of four values a pixel, so that all are computed at once: red, green, blue and nothing.
+/// A picture of four values a pixel, so that all are computed at once: red, green, blue and nothing. Of a square crop it
+/// keeps the part that is looked at.
 #[derive(Debug, Clone)]
 pub struct Quads {
     pixels: Vec<[f32; 4]>,
+    /// The part of the crop, pixels of it.
+    part: Rect,
+    /// Of the crop.
     side: usize,
 }
 
@@ -19,29 +31,45 @@ impl Quads {
     /// # Panics
     /// If there are fewer values than that.
     pub fn from_planes(planes: &[f32], side: usize) -> Self {
-        let (n, stride) = (side * side, side + 2 * PAD);
-        let mut quads = Self { pixels: vec![[0.0; 4]; stride * stride], side };
-        for y in 0..side {
-            let row = &mut quads.pixels[(y + PAD) * stride + PAD..][..side];
-            for (c, plane) in planes[..3 * n].chunks_exact(n).enumerate() {
-                row.iter_mut().zip(&plane[y * side..]).for_each(|(out, v)| out[c] = *v);
+        Self::graded(planes, side, Rect { x0: 0, y0: 0, x1: side, y1: side }, None)
+    }
+
+    /// The `part` of three planes of `side`, with its colours corrected.
+    ///
+    /// # Panics
+    /// If there are fewer values than that, or the part isn't inside.
+    pub fn graded(planes: &[f32], side: usize, part: Rect, grade: Option<&Grade>) -> Self {
+        let (n, stride) = (side * side, part.width() + 2 * PAD);
+        let (red, green, blue) = (&planes[..n], &planes[n..2 * n], &planes[2 * n..3 * n]);
+        let mut quads = Self { pixels: vec![[0.0; 4]; stride * (part.height() + 2 * PAD)], part, side };
+        let correction = grade.map(Grade::correction);
+        for y in part.y0..part.y1 {
+            let row = &mut quads.pixels[(y - part.y0 + PAD) * stride + PAD..][..part.width()];
+            let at = y * side + part.x0..y * side + part.x1;
+            interleave(&red[at.clone()], &green[at.clone()], &blue[at], row);
+            if let Some(correction) = &correction {
+                correction.apply(row);
             }
         }
         quads.repeat_edges();
         quads
     }
 
+    fn stride(&self) -> usize {
+        self.part.width() + 2 * PAD
+    }
+
     fn repeat_edges(&mut self) {
-        let stride = self.side + 2 * PAD;
-        for row in self.pixels.chunks_exact_mut(stride).skip(PAD).take(self.side) {
-            let (first, last) = (row[PAD], row[PAD + self.side - 1]);
+        let (stride, (width, height)) = (self.stride(), (self.part.width(), self.part.height()));
+        for row in self.pixels.chunks_exact_mut(stride).skip(PAD).take(height) {
+            let (first, last) = (row[PAD], row[PAD + width - 1]);
             row[..PAD].fill(first);
-            row[PAD + self.side..].fill(last);
+            row[PAD + width..].fill(last);
         }
         for y in 0..PAD {
             self.pixels.copy_within(PAD * stride..(PAD + 1) * stride, y * stride);
-            let last = (PAD + self.side - 1) * stride;
-            self.pixels.copy_within(last..last + stride, (PAD + self.side + y) * stride);
+            let last = (PAD + height - 1) * stride;
+            self.pixels.copy_within(last..last + stride, (PAD + height + y) * stride);
         }
     }
 
@@ -49,9 +77,9 @@ impl Quads {
     ///
     /// Half a pixel's Gaussian is what sampling allows for; repeated passes of `a 1-2a a` add the missing variance.
     pub fn blur_for(&mut self, reduction: f64) {
-        let mut variance = 0.25 * (reduction * reduction - 1.0);
+        let mut variance = missing_variance(reduction);
         while variance > 0.02 {
-            let part = variance.min(0.5);
+            let part = variance.min(PASS_VARIANCE);
             self.blur((part / 2.0) as f32);
             self.repeat_edges();
             variance -= part;
@@ -59,19 +87,19 @@ impl Quads {
     }
 
     fn blur(&mut self, a: f32) {
-        let stride = self.side + 2 * PAD;
+        let (stride, (width, height)) = (self.stride(), (self.part.width(), self.part.height()));
         let b = 1.0 - 2.0 * a;
         let mix =
             |p: &[f32; 4], q: &[f32; 4], r: &[f32; 4]| [0, 1, 2, 3].map(|c| a * (p[c] + r[c]) + b * q[c]);
         let mut before = vec![[0.0; 4]; stride];
         for row in self.pixels.chunks_exact_mut(stride) {
             before.copy_from_slice(row);
-            for (out, w) in row[PAD..PAD + self.side].iter_mut().zip(before[PAD - 1..].windows(3)) {
+            for (out, w) in row[PAD..PAD + width].iter_mut().zip(before[PAD - 1..].windows(3)) {
                 *out = mix(&w[0], &w[1], &w[2]);
             }
         }
-        before.copy_from_slice(&self.pixels[..stride]);
-        for y in PAD..PAD + self.side {
+        before.copy_from_slice(&self.pixels[(PAD - 1) * stride..PAD * stride]);
+        for y in PAD..PAD + height {
             let (head, below) = self.pixels.split_at_mut((y + 1) * stride);
             let row = &mut head[y * stride..];
             for ((row, above), below) in row.iter_mut().zip(&mut before).zip(&below[..stride]) {
@@ -86,41 +114,176 @@ impl Quads {
     /// pixels. Pixels that the crop doesn't show are left as they are.
     ///
     /// # Panics
-    /// If the planes haven't the rectangle's size.
+    /// If the planes haven't the rectangle's size, or the rectangle shows more of the crop than was kept.
     pub fn to_frame(&self, alignment: &Similarity, rect: Rect, planes: &mut [f32]) {
-        let (n, stride) = (rect.width() * rect.height(), self.side + 2 * PAD);
+        let n = rect.width() * rect.height();
         assert_eq!(planes.len(), 3 * n, "three planes of the rectangle's size");
         let (red, rest) = planes.split_at_mut(n);
         let (green, blue) = rest.split_at_mut(n);
         for y in 0..rect.height() {
-            let Some((first, last)) = seen(alignment, rect, y, self.side) else { continue };
-            let start = alignment.to_crop(FramePx { x: rect.x0 as f64 + 0.5, y: (rect.y0 + y) as f64 + 0.5 });
-            let (u0, v0) = (start.x - 0.5 + PAD as f64, start.y - 0.5 + PAD as f64);
-            let row = y * rect.width() + first..y * rect.width() + last;
-            let pixels = red[row.clone()].iter_mut().zip(&mut green[row.clone()]).zip(&mut blue[row]);
-            for (x, ((r, g), b)) in (first..).zip(pixels) {
-                let u = (u0 + alignment.a * x as f64) as f32;
-                let v = (v0 + alignment.b * x as f64) as f32;
-                [*r, *g, *b, _] = self.at(u, v, stride);
-            }
+            let Some((row, way)) = self.way(alignment, rect, y) else { continue };
+            let out = [&mut red[row.clone()], &mut green[row.clone()], &mut blue[row]];
+            along(&self.pixels, self.stride(), way, out);
         }
     }
 
-    /// Catmull-Rom at a position of the padded square, in pixels from its first centre.
-    #[inline]
-    fn at(&self, u: f32, v: f32, stride: usize) -> [f32; 4] {
-        let (left, top) = (u as usize, v as usize);
-        let (wx, wy) = (weights(u - left as f32), weights(v - top as f32));
-        let mut sum = [0.0; 4];
-        for (i, wy) in wy.iter().enumerate() {
-            let taps = &self.pixels[(top + i - 1) * stride + left - 1..][..4];
-            for c in 0..4 {
-                let row =
-                    (wx[0] * taps[0][c] + wx[1] * taps[1][c]) + (wx[2] * taps[2][c] + wx[3] * taps[3][c]);
-                sum[c] += wy * row;
+    /// As [`Quads::to_frame`] does, less what three planes of the frame show in their place, and 0 where the crop
+    /// shows nothing.
+    ///
+    /// # Panics
+    /// As [`Quads::to_frame`].
+    pub fn difference(&self, alignment: &Similarity, rect: Rect, target: &[f32]) -> Vec<f32> {
+        let n = rect.width() * rect.height();
+        assert_eq!(target.len(), 3 * n, "three planes of the rectangle's size");
+        let mut planes = vec![0.0; 3 * n];
+        let (red, rest) = planes.split_at_mut(n);
+        let (green, blue) = rest.split_at_mut(n);
+        for y in 0..rect.height() {
+            let Some((row, way)) = self.way(alignment, rect, y) else { continue };
+            let mut out = [&mut red[row.clone()], &mut green[row.clone()], &mut blue[row.clone()]];
+            along(&self.pixels, self.stride(), way, out.each_mut().map(|plane| &mut **plane));
+            for (plane, target) in out.into_iter().zip(target.chunks_exact(n)) {
+                subtract(plane, &target[row.clone()]);
             }
         }
-        sum
+        planes
+    }
+
+    /// The pixels of row `y` of `rect` that the crop shows, as places in a plane, and their way through the crop.
+    fn way(&self, alignment: &Similarity, rect: Rect, y: usize) -> Option<(Range<usize>, Way)> {
+        let (first, last) = seen(alignment, rect, y, self.side)?;
+        let x = (rect.x0 + first) as f64 + 0.5;
+        let start = alignment.to_crop(FramePx { x, y: (rect.y0 + y) as f64 + 0.5 });
+        let place = |at: f64, origin: usize| at - 0.5 + PAD as f64 - origin as f64;
+        let start = (place(start.x, self.part.x0), place(start.y, self.part.y0));
+        let row = y * rect.width() + first..y * rect.width() + last;
+        Some((row, Way { start, step: (alignment.a, alignment.b) }))
+    }
+}
+
+/// Variance that one pass of the blur adds at most, pixels squared.
+const PASS_VARIANCE: f64 = 0.5;
+
+fn missing_variance(reduction: f64) -> f64 {
+    (0.25 * (reduction * reduction - 1.0)).max(0.0)
+}
+
+/// The pixels of a crop of `side` that `rect` of the frame shows, with those that [`Quads::blur_for`] and the filter need
+/// around them.
+pub(super) fn shown(alignment: &Similarity, rect: Rect, side: usize) -> Rect {
+    let room = 3.0 + (missing_variance(alignment.scale()) / PASS_VARIANCE).ceil();
+    let corner = |x: usize, y: usize| alignment.to_crop(FramePx { x: x as f64, y: y as f64 });
+    let corners = [(rect.x0, rect.y0), (rect.x1, rect.y0), (rect.x0, rect.y1), (rect.x1, rect.y1)]
+        .map(|(x, y)| corner(x, y));
+    let range = |values: [f64; 4]| {
+        let low = values.iter().fold(f64::INFINITY, |a, b| a.min(*b)) - room;
+        let high = values.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b)) + room;
+        // At least one pixel, wherever the rectangle lies.
+        let first = (low.max(0.0) as usize).min(side - 1);
+        (first, (high.max(0.0).ceil() as usize).clamp(first + 1, side))
+    };
+    let ((x0, x1), (y0, y1)) = (range(corners.map(|p| p.x)), range(corners.map(|p| p.y)));
+    Rect { x0, y0, x1, y1 }
+}
+
+dispatched! {
+    /// `row` less `other`.
+    pub(super) fn subtract as subtract_plain(row: &mut [f32], other: &[f32]) {
+        row.iter_mut().zip(other).for_each(|(v, o)| *v -= o);
+    }
+}
+
+dispatched! {
+    /// Pixels of four values from three rows.
+    fn interleave as interleave_plain(red: &[f32], green: &[f32], blue: &[f32], out: &mut [[f32; 4]]) {
+        for (((out, r), g), b) in out.iter_mut().zip(red).zip(green).zip(blue) {
+            *out = [*r, *g, *b, 0.0];
+        }
+    }
+}
+
+/// Where the pixels of a row lie among those that are kept, with their border.
+#[derive(Clone, Copy)]
+struct Way {
+    start: (f64, f64),
+    step: (f64, f64),
+}
+
+/// Pixels whose places are computed together.
+const BLOCK: usize = 64;
+
+/// Where a block of pixels lies: the whole numbers and what is left of them.
+struct Places {
+    left: [i32; BLOCK],
+    top: [i32; BLOCK],
+    right_of: [f32; BLOCK],
+    below: [f32; BLOCK],
+}
+
+impl Places {
+    const fn new() -> Self {
+        Self { left: [0; BLOCK], top: [0; BLOCK], right_of: [0.0; BLOCK], below: [0.0; BLOCK] }
+    }
+}
+
+impl Way {
+    /// The places of a block of pixels from pixel `first` on, kept within 0..=`most`.
+    #[expect(clippy::inline_always, reason = "compiled for what its callers have")]
+    #[inline(always)]
+    fn places(self, first: usize, most: f32, to: &mut Places) {
+        let axis = |start: f64, step: f64, whole: &mut [i32; BLOCK], part: &mut [f32; BLOCK]| {
+            let start = start + step * first as f64;
+            for (i, (whole, part)) in whole.iter_mut().zip(part).enumerate() {
+                let at = ((start + step * i as i32 as f64) as f32).max(0.0).min(most);
+                // By way of 32 bits, for which processors have an instruction.
+                *whole = at as i32;
+                *part = at - *whole as f32;
+            }
+        };
+        axis(self.start.0, self.step.0, &mut to.left, &mut to.right_of);
+        axis(self.start.1, self.step.1, &mut to.top, &mut to.below);
+    }
+}
+
+dispatched! {
+    /// Catmull-Rom at every pixel of a row, into its red, green and blue.
+    fn along as along_plain(pixels: &[[f32; 4]], stride: usize, way: Way, out: [&mut [f32]; 3]) {
+        let [red, green, blue] = out;
+        let blocks = red.chunks_mut(BLOCK).zip(green.chunks_mut(BLOCK)).zip(blue.chunks_mut(BLOCK));
+        let mut places = Places::new();
+        let (mut wx, mut wy) = ([[0.0; BLOCK]; 4], [[0.0; BLOCK]; 4]);
+        for (block, ((red, green), blue)) in blocks.enumerate() {
+            way.places(block * BLOCK, pixels.len() as f32, &mut places);
+            weights(&places.right_of, &mut wx);
+            weights(&places.below, &mut wy);
+            for (x, ((r, g), b)) in red.iter_mut().zip(green).zip(blue).enumerate() {
+                let first = (places.top[x] as usize - 1) * stride + places.left[x] as usize - 1;
+                let row = |i: usize| -> &[[f32; 4]; 4] {
+                    pixels[first + i * stride..].first_chunk().expect("the border is wide enough")
+                };
+                let rows = [row(0), row(1), row(2), row(3)];
+                let (wx, wy) = ([0, 1, 2, 3].map(|i| f32x4::splat(wx[i][x])), [0, 1, 2, 3].map(|i| f32x4::splat(wy[i][x])));
+                let column = |c: usize| {
+                    let tap = |i: usize| wy[i] * f32x4::new(rows[i][c]);
+                    (tap(0) + tap(1)) + (tap(2) + tap(3))
+                };
+                let sum = (wx[0] * column(0) + wx[1] * column(1)) + (wx[2] * column(2) + wx[3] * column(3));
+                [*r, *g, *b, _] = sum.to_array();
+            }
+        }
+    }
+}
+
+/// The weights of the four samples around points that lie `t` after the second.
+#[expect(clippy::inline_always, reason = "compiled for what its callers have")]
+#[inline(always)]
+fn weights(t: &[f32; BLOCK], to: &mut [[f32; BLOCK]; 4]) {
+    for (i, &t) in t.iter().enumerate() {
+        let s = 1.0 - t;
+        to[0][i] = -0.5 * t * s * s;
+        to[1][i] = 1.0 + t * t * (1.5 * t - 2.5);
+        to[2][i] = 1.0 + s * s * (1.5 * s - 2.5);
+        to[3][i] = -0.5 * s * t * t;
     }
 }
 
@@ -143,39 +306,57 @@ fn seen(alignment: &Similarity, rect: Rect, y: usize, side: usize) -> Option<(us
 }
 
 /// A mask of the crop, a square of `side`, on the frame's pixels `rect`: linear between its pixels, 0 outside the crop
-/// and wherever all pixels around are 0.
+/// and wherever all pixels around are 0. Only the pixels of the frame in `reached` are looked at, see [`reach`].
 ///
 /// # Panics
 /// If `mask` isn't a square of `side`.
-pub fn mask_to_frame(mask: &[f32], side: usize, alignment: &Similarity, rect: Rect) -> Vec<f32> {
+pub fn mask_to_frame(
+    mask: &[f32],
+    side: usize,
+    alignment: &Similarity,
+    rect: Rect,
+    reached: Rect,
+) -> Vec<f32> {
     assert_eq!(mask.len(), side * side, "a mask of the crop's side");
     let mut out = vec![0.0; rect.width() * rect.height()];
-    let last = (side - 1) as f32;
-    for (y, row) in out.chunks_exact_mut(rect.width()).enumerate() {
-        let Some((first, end)) = seen(alignment, rect, y, side) else { continue };
-        let start = alignment.to_crop(FramePx { x: rect.x0 as f64 + 0.5, y: (rect.y0 + y) as f64 + 0.5 });
-        let (u0, v0) = (start.x - 0.5, start.y - 0.5);
-        for (x, out) in (first..end).zip(&mut row[first..end]) {
-            let u = ((u0 + alignment.a * x as f64) as f32).clamp(0.0, last);
-            let v = ((v0 + alignment.b * x as f64) as f32).clamp(0.0, last);
-            let (left, top) = (u as usize, v as usize);
-            let (right, bottom) = ((left + 1).min(side - 1), (top + 1).min(side - 1));
-            let (fx, fy) = (u - left as f32, v - top as f32);
-            let row = |y: usize| {
-                let (a, b) = (mask[y * side + left], mask[y * side + right]);
-                a + fx * (b - a)
-            };
-            let (a, b) = (row(top), row(bottom));
-            *out = a + fy * (b - a);
+    let rows = reached.y0.max(rect.y0)..reached.y1.min(rect.y1);
+    let (low, high) = (reached.x0.max(rect.x0) - rect.x0, reached.x1.min(rect.x1).saturating_sub(rect.x0));
+    for y in rows {
+        let Some((first, end)) = seen(alignment, rect, y - rect.y0, side) else { continue };
+        let (first, end) = (first.max(low), end.min(high));
+        if first < end {
+            let start = alignment.to_crop(FramePx { x: (rect.x0 + first) as f64 + 0.5, y: y as f64 + 0.5 });
+            let way = Way { start: (start.x - 0.5, start.y - 0.5), step: (alignment.a, alignment.b) };
+            linear(mask, side, way, &mut out[(y - rect.y0) * rect.width()..][first..end]);
         }
     }
     out
 }
 
-/// The weights of the four samples around a point that lies `t` after the second.
-fn weights(t: f32) -> [f32; 4] {
-    let s = 1.0 - t;
-    [-0.5 * t * s * s, 1.0 + t * t * (1.5 * t - 2.5), 1.0 + s * s * (1.5 * s - 2.5), -0.5 * s * t * t]
+dispatched! {
+    /// Linear between the pixels of a square at every pixel of a row.
+    fn linear as linear_plain(square: &[f32], side: usize, way: Way, out: &mut [f32]) {
+        let mut places = Places::new();
+        let mut corners = [[0.0; BLOCK]; 4];
+        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+            way.places(block * BLOCK, (side - 1) as f32, &mut places);
+            for x in 0..out.len() {
+                let (left, top) = (places.left[x] as usize, places.top[x] as usize);
+                let (right, bottom) = ((left + 1).min(side - 1), (top + 1).min(side - 1));
+                for (corner, (y, x_of)) in
+                    corners.iter_mut().zip([(top, left), (top, right), (bottom, left), (bottom, right)])
+                {
+                    corner[x] = square[y * side + x_of];
+                }
+            }
+            for (x, out) in out.iter_mut().enumerate() {
+                let (fx, fy) = (places.right_of[x], places.below[x]);
+                let a = corners[0][x] + fx * (corners[1][x] - corners[0][x]);
+                let b = corners[2][x] + fx * (corners[3][x] - corners[2][x]);
+                *out = a + fy * (b - a);
+            }
+        }
+    }
 }
 
 /// The pixels of a frame of `size_px` that a mask in crop space can reach, or `None` when there are none.

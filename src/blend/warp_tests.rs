@@ -75,7 +75,7 @@ fn the_reach_holds_all_of_the_mask() {
     let alignment = Similarity { a: 0.8, b: -0.5, tx: 4.0, ty: 31.0 };
     let rect = reach(&mask, 64, &alignment, (300, 300)).unwrap_or_default();
     let all = Rect { x0: 0, y0: 0, x1: 300, y1: 300 };
-    let out = mask_to_frame(&mask, 64, &alignment, all);
+    let out = mask_to_frame(&mask, 64, &alignment, all, rect);
     for (i, m) in out.iter().enumerate() {
         let (x, y) = (i % 300, i / 300);
         let inside = (rect.x0..rect.x1).contains(&x) && (rect.y0..rect.y1).contains(&y);

@@ -42,13 +42,18 @@ pub enum Switch {
 /// The composite.
 #[derive(Debug, Args)]
 pub struct BlendArgs {
-    /// What limits the place of a new face: hull (the outline of its points, always), person (leaves out what no
-    /// person fills), hands (leaves out hands whose joints are found) [default: hull]
+    /// What limits the place of a new face: hull (the outline of its points, always), occlusion (leaves out what lies
+    /// in front of the face), person (leaves out what no person fills), hands (leaves out hands whose joints are
+    /// found) [default: hull]
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
     pub face_mask_types: Vec<String>,
     /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5
     #[arg(long, value_name = "SHARE")]
     pub face_mask_blur: Option<f64>,
+    /// What of the face's outline is left to the target at its top, right, bottom and left, percent of its height and
+    /// width [default: 0,0,0,0]
+    #[arg(long, value_name = "T,R,B,L", value_delimiter = ',', num_args = 1..)]
+    pub face_mask_padding: Vec<f64>,
     /// How many of the coarsest bands of detail keep the target's content: 2 gives all of its light and shade, the old
     /// face's own included [default: 0]
     #[arg(long, value_name = "N")]

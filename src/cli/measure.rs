@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ModelArgs, RuntimeArgs};
+use super::{AnalysisArgs, ModelArgs, RuntimeArgs};
 
 /// `faceswap eval --output swapped.mp4 --target target.mp4 --truth hybrid.mp4`
 #[derive(Debug, Args)]
@@ -63,6 +63,9 @@ pub struct BenchArgs {
     /// Whose face goes in
     #[arg(short, long, value_name = "NAME", default_value = "B")]
     pub identity: String,
+    /// Faces
+    #[command(flatten)]
+    pub analysis: AnalysisArgs,
     /// Frames of each made clip
     #[arg(long, value_name = "N", default_value_t = 60)]
     pub frames: u64,

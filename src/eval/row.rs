@@ -4,7 +4,8 @@ use ndarray::{Array2, Array3};
 use serde::Serialize;
 
 use crate::{
-    Result, face,
+    Result,
+    face::{self, forgery::SeamDetector},
     frame::{FoundFace, Frame, FramePx, Rect, Similarity},
     measure::{
         expression::{Expression, Reader, mesh_error},
@@ -54,6 +55,8 @@ pub struct Scores {
     pub seam_s2: Option<f64>,
     /// S3: |log| of the ratio of fine detail inside and outside the seam; 0 is good.
     pub seam_s3: Option<f64>,
+    /// S4: how sure the learnt detector is that the face was put in, 0..=1; it sees no target and no mask.
+    pub seam_s4: Option<f64>,
     /// Scored frames in which a face was found.
     pub n_faces: usize,
 }
@@ -72,6 +75,7 @@ pub(super) struct FrameScores {
     pub(super) s1: Option<f64>,
     pub(super) s2: Option<f64>,
     pub(super) s3: Option<f64>,
+    pub(super) s4: Option<f64>,
 }
 
 /// What is gathered of one clip.
@@ -118,6 +122,7 @@ impl Row {
             seam_s1: self.mean(|f| f.s1),
             seam_s2: self.mean(|f| f.s2),
             seam_s3: self.mean(|f| f.s3),
+            seam_s4: self.mean(|f| f.s4),
             n_faces: self.faces.len(),
             ..Scores::default()
         }
@@ -128,6 +133,7 @@ impl Row {
 pub(super) struct Look {
     embedder: Embedder,
     reader: Reader,
+    detector: SeamDetector,
 }
 
 /// A face as they see it.
@@ -136,11 +142,17 @@ pub(super) struct Seen {
     pub(super) points: Option<Vec<FramePx>>,
     pub(super) embedding: Option<Embedding>,
     expression: Option<Expression>,
+    /// S4.
+    seam: Option<f64>,
 }
 
 impl Look {
     pub(super) fn new(runtime: &Runtime) -> Result<Self> {
-        Ok(Self { embedder: Embedder::new(runtime)?, reader: Reader::new(runtime)? })
+        Ok(Self {
+            embedder: Embedder::new(runtime)?,
+            reader: Reader::new(runtime)?,
+            detector: SeamDetector::new(runtime)?,
+        })
     }
 
     pub(super) fn at(&mut self, frame: &Frame, face: Option<&FoundFace>) -> Result<Seen> {
@@ -148,6 +160,7 @@ impl Look {
         Ok(Seen {
             embedding: self.embedder.embed(&frame.picture, &face.points)?,
             expression: self.reader.read(&face.points)?,
+            seam: Some(self.detector.look(&frame.picture, &face.points)?.score),
             points: Some(face.points.clone()),
         })
     }
@@ -236,6 +249,7 @@ impl Beside<'_> {
             s1: seam.map(|s| s.edge),
             s2: seam.map(|s| s.step),
             s3: seam.map(|s| s.noise),
+            s4: seen.seam,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Result,
     blend::{GradeSettings, Grader},
-    face::{self, Finder, FinderSettings, Template, Tracker, TrackerSettings},
+    face::{self, Finder, FinderSettings, Template, Tracker, TrackerSettings, search::Effort},
     frame::{Face, Found, FoundFace, Frame, NewFace, Swapped, Tracked},
     line::{Stage, single},
     nn::Runtime,
@@ -83,7 +83,7 @@ impl Scenes {
 
     /// The largest face of a frame.
     pub(super) fn largest(&mut self, frame: &Frame) -> Result<Option<FoundFace>> {
-        Ok(self.finder.find(frame)?.into_iter().next())
+        Ok(self.finder.find(frame, Effort::Careful)?.into_iter().next())
     }
 
     /// The next frame, or `None` after the last.
@@ -105,9 +105,9 @@ impl Scenes {
 
     fn take(&mut self, step: Step) -> Result<()> {
         let frame = step.target.clone();
-        let faces = self.finder.find(&frame)?;
+        let faces = self.finder.find(&frame, Effort::Careful)?;
         self.waiting.push_back(Waiting { step, target_face: faces.first().cloned() });
-        match self.tracker.push(Found { frame, faces: Some(faces) })? {
+        match self.tracker.push(Found { frame, faces: Some(faces), is_thorough: true })? {
             Some(tracked) => self.swap(tracked),
             None => Ok(()),
         }

@@ -7,7 +7,7 @@ use super::{EvalReport, Scores};
 /// A column: its heading, the score, its width and digits.
 type Column = (&'static str, fn(&Scores) -> Option<f64>, usize, usize);
 
-pub(super) const COLUMNS: [Column; 13] = [
+pub(super) const COLUMNS: [Column; 14] = [
     ("PSNR dB", |s| s.psnr_face_db, 7, 2),
     ("SSIM", |s| s.ssim_face, 6, 3),
     ("MS-SSIM", |s| s.ms_ssim_face, 7, 3),
@@ -21,6 +21,7 @@ pub(super) const COLUMNS: [Column; 13] = [
     ("S1", |s| s.seam_s1, 5, 2),
     ("S2", |s| s.seam_s2, 5, 2),
     ("S3", |s| s.seam_s3, 5, 2),
+    ("S4", |s| s.seam_s4, 5, 2),
 ];
 
 impl fmt::Display for EvalReport {
@@ -46,7 +47,7 @@ impl fmt::Display for EvalReport {
         write!(
             f,
             "id: distance of face embeddings, one person is below 0.52; mesh, jitter: of the distance between the eyes; \
-             warp, S1: 1 is good; S2, S3: 0 is good"
+             warp, S1: 1 is good; S2, S3, S4: 0 is good"
         )
     }
 }

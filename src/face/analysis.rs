@@ -5,6 +5,7 @@ use super::{
     embedding::Embedder,
     finder::{Finder, FinderSettings},
     follow::{DetectEvery, Follower},
+    search::Effort,
     track::{Tracker, TrackerSettings},
     witness::Witness,
 };
@@ -78,10 +79,14 @@ impl Analysis {
     /// # Errors
     /// [`crate::Error::Device`] when a network fails.
     pub fn single(mut self, frame: Frame) -> Result<Tracked> {
-        let faces = Some(self.finders[0].find(&frame)?);
-        let tracked = line::single(&mut self.tracker, Found { frame, faces })?;
+        let faces = Some(self.finders[0].find(&frame, Effort::Whole)?);
+        let tracked = line::single(&mut self.tracker, Found { frame, faces, is_thorough: true })?;
         // The end of the clip: whether everybody who is picked was there.
         line::Stage::finish(&mut self.tracker)?;
         Ok(tracked)
     }
 }
+
+#[cfg(test)]
+#[path = "analysis_tests.rs"]
+mod tests;

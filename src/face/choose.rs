@@ -281,6 +281,8 @@ impl Chooser {
             }
             _ => "--faces",
         };
+        // Several picks can only have been typed there.
+        let option = if self.picks.len() > 1 { "--map" } else { option };
         Err(Error::setting(option, pick, reason))
     }
 }

@@ -14,6 +14,9 @@ use crate::{
     video::Picture,
 };
 
+pub(super) const NAME: &str = "face_id_dlib_150.onnx";
+pub(super) const NETWORK: &[u8] = include_bytes!("../../models/face_id_dlib_150.onnx");
+
 /// Length of an embedding.
 pub const N_VALUES: usize = 128;
 
@@ -56,8 +59,7 @@ impl Embedder {
     /// # Errors
     /// As [`Runtime::network`].
     pub fn new(runtime: &Runtime) -> Result<Self> {
-        let bytes = include_bytes!("../../models/face_id_dlib_150.onnx");
-        Ok(Self { network: runtime.network("face_id_dlib_150", bytes)? })
+        Ok(Self { network: runtime.network(NAME, NETWORK)? })
     }
 
     /// The embedding of the face with these mesh points; `None` when they aren't a mesh with two eyes.

@@ -1,9 +1,12 @@
 //! From a frame to the meshes of its faces.
 
+use std::f64::consts::FRAC_PI_2;
+
 use super::{
-    detect::{Detector, SmallFaces},
+    detect::{Detection, Detector, DetectorSettings},
     landmark::{LandmarkSettings, Landmarker, Refine, Region},
     mesh,
+    search::{Angles, Effort, SmallFaces},
 };
 use crate::{
     Result,
@@ -18,8 +21,10 @@ pub struct FinderSettings {
     pub detection_threshold: f64,
     /// Least presence that the mesh network gives, 0..=1.
     pub presence_threshold: f32,
-    /// When to look for faces below a tenth of the frame's long side.
+    /// When to look for faces below a twelfth of the frame's long side.
     pub small_faces: SmallFaces,
+    /// How heads may stand in the upright picture.
+    pub angles: Angles,
     /// Clockwise quarter turns that show the stored picture upright, 0..=3, from the probe.
     pub quarter_turns: u8,
     /// How carefully faces are measured.
@@ -42,6 +47,7 @@ impl Default for FinderSettings {
             detection_threshold: 0.5,
             presence_threshold: 0.5,
             small_faces: SmallFaces::default(),
+            angles: Angles::default(),
             quarter_turns: 0,
             landmarks: LandmarkSettings::default(),
             max_faces: 16,
@@ -63,8 +69,14 @@ impl Finder {
     /// # Errors
     /// As [`Runtime::network`].
     pub fn new(runtime: &Runtime, settings: &FinderSettings) -> Result<Self> {
+        let detector = DetectorSettings {
+            threshold: settings.detection_threshold,
+            quarter_turns: settings.quarter_turns,
+            angles: settings.angles.clone(),
+            small_faces: settings.small_faces,
+        };
         Ok(Self {
-            detector: Detector::new(runtime, settings.detection_threshold, settings.small_faces)?,
+            detector: Detector::new(runtime, detector)?,
             landmarker: Landmarker::new(runtime)?,
             settings: settings.clone(),
         })
@@ -75,8 +87,14 @@ impl Finder {
     pub fn into_worker(mut self, every: u64) -> impl FnMut(Frame) -> Result<Found> + Send {
         self.settings.landmarks = LandmarkSettings { refine: Refine::WhenFar, samples: 1 };
         move |frame| {
-            let is_due = frame.idx.is_multiple_of(every.max(1));
-            Ok(Found { faces: is_due.then(|| self.find(&frame)).transpose()?, frame })
+            if !frame.idx.is_multiple_of(every.max(1)) {
+                return Ok(Found { frame, faces: None, is_thorough: false });
+            }
+            let effort = Effort::at(frame.idx, every);
+            let faces = self.find(&frame, effort)?;
+            // A quick search that shows somebody is as good as a careful one, which looks on only where nobody is.
+            let is_thorough = effort > Effort::Quick || !faces.is_empty();
+            Ok(Found { frame, faces: Some(faces), is_thorough })
         }
     }
 
@@ -94,12 +112,63 @@ impl Finder {
         self.landmarker.landmarks_around(&frame.picture, regions, &self.settings.landmarks)
     }
 
+    /// Whether the detector sees a face in `region` when it looks at it upright.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when the network fails.
+    pub fn sees(&mut self, frame: &Frame, region: &Region) -> Result<bool> {
+        let around = self.detector.detect_around(&frame.picture, region)?;
+        Ok(around.iter().any(|detection| is_there(detection, region)))
+    }
+
+    /// A face that was just found, the right way round: heads that stand upside down or lie on their side are now and
+    /// then taken for upright ones. The detector looks at the face in all four ways; the surest decides.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn right_way_round(&mut self, frame: &Frame, face: FoundFace) -> Result<FoundFace> {
+        if self.settings.angles != Angles::Auto {
+            return Ok(face);
+        }
+        let region = Region::from_points(&face.points);
+        let (mut surest, mut score) = (None, 0.0);
+        for quarter in 0..4 {
+            let angle = region.angle + f64::from(quarter) * FRAC_PI_2;
+            let around = self.detector.detect_around(&frame.picture, &Region { angle, ..region })?;
+            let here = around.into_iter().filter(|detection| is_there(detection, &region));
+            let Some(best) = here.max_by(|a, b| a.score.total_cmp(&b.score)) else { continue };
+            if best.score > score {
+                score = best.score;
+                surest = (quarter > 0).then(|| Region::from_detection(&best));
+            }
+        }
+        let Some(region) = surest else { return Ok(face) };
+        let turned = self.landmarker.landmarks(&frame.picture, &[region], &self.settings.landmarks)?;
+        let turned = turned.into_iter().next().filter(|t| t.presence > self.settings.presence_threshold);
+        Ok(turned.unwrap_or(face))
+    }
+
     /// The faces in a frame, the largest first.
     ///
     /// # Errors
     /// [`crate::Error::Device`] when a network fails.
-    pub fn find(&mut self, frame: &Frame) -> Result<Vec<FoundFace>> {
-        let detections = self.detector.detect(&frame.picture, self.settings.quarter_turns)?;
+    pub fn find(&mut self, frame: &Frame, effort: Effort) -> Result<Vec<FoundFace>> {
+        self.find_near(frame, effort, &[])
+    }
+
+    /// The same, with another look around each of `places`, level with the face that a neighbouring frame shows there:
+    /// what it misses otherwise are faces that are too small or turned too far.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn find_near(&mut self, frame: &Frame, effort: Effort, places: &[Region]) -> Result<Vec<FoundFace>> {
+        let mut detections = self.detector.detect(&frame.picture, effort)?;
+        for place in places {
+            if !detections.iter().any(|detection| is_there(detection, place)) {
+                let around = self.detector.detect_around(&frame.picture, place)?;
+                detections.extend(around.into_iter().filter(|detection| is_there(detection, place)));
+            }
+        }
         let regions: Vec<Region> = detections.iter().map(Region::from_detection).collect();
         let mut faces = self.landmarker.landmarks(&frame.picture, &regions, &self.settings.landmarks)?;
         faces.retain(|face| face.presence > self.settings.presence_threshold);
@@ -108,6 +177,13 @@ impl Finder {
         faces.truncate(self.settings.max_faces);
         Ok(faces)
     }
+}
+
+/// Whether a detection may be the face that was in a region a frame ago.
+fn is_there(detection: &Detection, region: &Region) -> bool {
+    let found = Region::from_detection(detection);
+    let shift = (found.centre.x - region.centre.x).hypot(found.centre.y - region.centre.y);
+    shift < 0.5 * region.side && (found.side / region.side).ln().abs() < 0.7
 }
 
 fn height(face: &FoundFace) -> f64 {

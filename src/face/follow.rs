@@ -10,6 +10,7 @@ use super::{
     finder::Finder,
     landmark::Region,
     mesh,
+    search::Effort,
 };
 use crate::{
     Error, Result,
@@ -24,7 +25,8 @@ const MAX_ZOOM: f64 = 0.3;
 const SAME_FACE_IOU: f64 = 0.4;
 /// Least presence in a frame where the detector sees no face.
 const ALONE: f32 = 0.8;
-/// Searched frames in a row in which a face may be followed that the detector doesn't see.
+/// Searched frames in a row in which a face may be followed that the detector doesn't see; then it is asked to look at
+/// this face alone, upright and enlarged.
 const MAX_UNSEEN: usize = 3;
 
 /// How often the detector searches a whole frame.
@@ -73,12 +75,21 @@ impl Follower {
         Self { finder }
     }
 
-    /// All faces of a frame.
+    /// All faces of a frame. Those of `tracks` that nothing else shows are looked for around their last places.
     ///
     /// # Errors
     /// [`crate::Error::Device`] when a network fails.
-    pub fn search(&mut self, frame: &Frame) -> Result<Vec<FoundFace>> {
-        self.finder.find(frame)
+    pub fn search(&mut self, frame: &Frame, effort: Effort, tracks: &[Track]) -> Result<Vec<FoundFace>> {
+        let places: Vec<Region> = tracks.iter().map(|track| Region::from_points(&track.last)).collect();
+        self.finder.find_near(frame, effort, &places)
+    }
+
+    /// A face that begins a track, the right way round.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn right_way_round(&mut self, frame: &Frame, face: FoundFace) -> Result<FoundFace> {
+        self.finder.right_way_round(frame, face)
     }
 
     /// The faces of `tracks` in the frame after their last, in the same order; `None` when the frame must be
@@ -130,7 +141,8 @@ impl Follower {
         Ok(())
     }
 
-    /// The face of a track in a frame where the detector doesn't see it, if it is plain to the mesh network.
+    /// The face of a track in a frame where the detector doesn't see it, if it is plain to the mesh network, and whether
+    /// the detector has seen it after all: too long without it, and it looks closely.
     ///
     /// # Errors
     /// [`crate::Error::Device`] when a network fails.
@@ -139,11 +151,16 @@ impl Follower {
         frame: &Frame,
         track: &Track,
         others: &[&[FramePx]],
-    ) -> Result<Option<FoundFace>> {
-        if track.n_missing > 1 || track.n_unseen >= MAX_UNSEEN {
+    ) -> Result<Option<(FoundFace, bool)>> {
+        if track.n_missing > 1 {
             return Ok(None);
         }
-        self.follow_one(frame, &track.last, others)
+        let Some(face) = self.follow_one(frame, &track.last, others)? else { return Ok(None) };
+        if track.n_unseen < MAX_UNSEEN {
+            return Ok(Some((face, false)));
+        }
+        let is_seen = self.finder.sees(frame, &Region::from_points(&face.points))?;
+        Ok(is_seen.then_some((face, true)))
     }
 
     /// The face that a neighbouring frame shows at `points`; `None` when it isn't there, or is one of `others`.

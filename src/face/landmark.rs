@@ -1,6 +1,6 @@
 //! The 478 points of a face: MediaPipe's face mesh, version 2.
 
-use ndarray::{Array3, Array4, Axis, Ix2, Ix3, s};
+use ndarray::{Array4, Axis, Ix2, Ix3, s};
 
 use super::{
     detect::Detection,
@@ -80,29 +80,24 @@ impl Region {
         Similarity { a, b, tx: half - (a * x - b * y), ty: half - (b * x + a * y) }
     }
 
-    /// The region of sample `k`, and whether it is looked at in a mirror, as every other one is: the first two are the
-    /// region itself, others are moved and resized by up to 5 % of its side (uniformly, beta = 0.05 in Naruniec et al.
-    /// 2020; their formula for both axes of the box).
+    /// The region of sample `k` of `n`, and whether it is looked at in a mirror, as every other one is.
     ///
-    /// The numbers depend on `k` alone: the same little cloud of regions in every frame adds no tremor of its own.
-    fn perturbed(&self, k: usize) -> Sample {
+    /// The sizes are spread evenly over +-16 % of the region's own: the network errs with the size at which it is shown
+    /// a face, in one pose to this side and in another to that, and the mean over sizes errs less (docs/faces.md). From
+    /// the third on they are moved by up to 5 % as well (uniformly, beta = 0.05 in Naruniec et al. 2020). The numbers
+    /// depend on `k` and `n` alone: the same little cloud of regions in every frame adds no tremor of its own.
+    fn sample(&self, k: usize, n: usize) -> Sample {
+        const ZOOM: f64 = 0.16;
         const BETA: f64 = 0.05;
-        let is_mirrored = k % 2 == 1;
-        if k < 2 {
-            return Sample { region: *self, is_mirrored };
-        }
-        // A sequence of low discrepancy (Roberts' R3): even a few samples surround the region.
-        let spread = |step: f64| 2.0 * (0.5 + step * k as f64).fract() - 1.0;
-        let [x, y, zoom] = [0.819_172_513_4, 0.671_043_606_7, 0.549_700_477_9].map(spread);
-        let region = Self {
-            centre: FramePx {
-                x: self.centre.x + BETA * self.side * x,
-                y: self.centre.y + BETA * self.side * y,
-            },
-            side: self.side * (1.0 + BETA * zoom),
-            angle: self.angle,
-        };
-        Sample { region, is_mirrored }
+        // The middles of n equal parts, from large to small.
+        let zoom = ZOOM * (1.0 - (2 * k + 1) as f64 / n as f64);
+        // A sequence of low discrepancy (Roberts' R2): even a few samples surround the region.
+        let spread = |step: f64| if k < 2 { 0.0 } else { 2.0 * (0.5 + step * k as f64).fract() - 1.0 };
+        let [x, y] = [0.754_877_666_2, 0.569_840_290_998].map(spread);
+        let shift = BETA * self.side;
+        let centre = FramePx { x: self.centre.x + shift * x, y: self.centre.y + shift * y };
+        let region = Self { centre, side: self.side * (1.0 + zoom), angle: self.angle };
+        Sample { region, is_mirrored: k % 2 == 1 }
     }
 
     fn is_usable(&self) -> bool {
@@ -147,8 +142,8 @@ pub enum Refine {
 pub struct LandmarkSettings {
     /// Second measurement.
     pub refine: Refine,
-    /// Measurements that the points are the mean of, 1 or more: every other one in a mirror, from the third on in a
-    /// slightly moved region. docs/faces.md says what they cost and bring.
+    /// Measurements that the points are the mean of, 1 or more, in regions of different sizes, every other one in a
+    /// mirror. docs/faces.md says what they cost and bring.
     pub samples: usize,
 }
 
@@ -233,7 +228,7 @@ impl Landmarker {
     fn means(&mut self, picture: &Picture, regions: &[Region], n_samples: usize) -> Result<Vec<FoundFace>> {
         let n_samples = n_samples.max(1);
         let samples: Vec<Sample> =
-            regions.iter().flat_map(|region| (0..n_samples).map(|k| region.perturbed(k))).collect();
+            regions.iter().flat_map(|region| (0..n_samples).map(|k| region.sample(k, n_samples))).collect();
         Ok(self.run(picture, &samples)?.chunks(n_samples).map(mean).collect())
     }
 
@@ -242,18 +237,13 @@ impl Landmarker {
             return Ok(Vec::new());
         }
         let mut input = Array4::zeros([samples.len(), 3, SIDE, SIDE]);
-        let mut last: Option<(Region, Array3<f32>)> = None;
         for (sample, mut to) in samples.iter().zip(input.axis_iter_mut(Axis(0))) {
-            let crop = match last.take().filter(|(region, _)| *region == sample.region) {
-                Some((_, crop)) => crop,
-                None => resample::cut(picture, &sample.region.alignment(), SIDE, Interpolation::Bilinear),
-            };
+            let crop = resample::cut(picture, &sample.region.alignment(), SIDE, Interpolation::Bilinear);
             if sample.is_mirrored {
                 to.assign(&crop.slice(s![.., .., ..;-1]));
             } else {
                 to.assign(&crop);
             }
-            last = Some((sample.region, crop));
         }
         let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
         let [points, presence] = &outputs[..] else { return Err(wrong_outputs()) };
@@ -304,6 +294,23 @@ fn wrong_outputs() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_surround_the_region_and_every_other_is_mirrored() {
+        let region = Region { centre: FramePx { x: 50.0, y: 80.0 }, side: 40.0, angle: 0.3 };
+        for n in [1, 2, 3, 4, 9, 16] {
+            let samples: Vec<Sample> = (0..n).map(|k| region.sample(k, n)).collect();
+            let mean_side = samples.iter().map(|sample| sample.region.side).sum::<f64>() / n as f64;
+            assert!((mean_side - 40.0).abs() < 1e-9, "{n}: {mean_side}");
+            for (k, Sample { region: moved, is_mirrored }) in samples.iter().enumerate() {
+                assert_eq!(*is_mirrored, k % 2 == 1);
+                assert!((moved.side / 40.0 - 1.0).abs() < 0.16 && (moved.angle - 0.3).abs() < 1e-12);
+                let (x, y) = (moved.centre.x - 50.0, moved.centre.y - 80.0);
+                assert!(x.abs() <= 2.0 && y.abs() <= 2.0 && (k > 1 || (x == 0.0 && y == 0.0)), "{k} of {n}");
+            }
+        }
+        assert_eq!(region.sample(0, 1).region, region);
+    }
 
     #[test]
     fn the_region_of_a_turned_face_is_level_in_its_own_picture() {

@@ -40,7 +40,7 @@ pub(super) struct Held {
     #[serde(skip)]
     pub(super) memory: Option<Box<Memory>>,
     pub(super) faces: Vec<Face>,
-    /// Whether the whole frame was searched for faces.
+    /// Whether the whole frame was searched for faces, and thoroughly.
     pub(super) is_searched: bool,
     /// Whether a scene begins with it.
     pub(super) is_cut: bool,

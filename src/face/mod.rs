@@ -1,7 +1,7 @@
 //! Faces: found, measured, followed, and cut out.
 //!
-//! A frame goes through [`detect`] (boxes) and [`landmark`] (478 points in each), both behind [`finder`], or, between
-//! two such searches, through [`follow`]. Then [`track`] gives the faces numbers, [`stabilise`] holds the points still,
+//! A frame goes through [`detect`] (boxes; [`search`] says where and how often they are looked for) and [`landmark`]
+//! (478 points in each), both behind [`finder`], or, between two such searches, through [`follow`]. Then [`track`] gives the faces numbers, [`stabilise`] holds the points still,
 //! and [`choose`] keeps the faces that are to be swapped; [`association`] and [`witness`] tell people apart.
 //! [`analysis`] puts all this into a line. [`mod@align`] is the geometry between the frame and the aligned square crop
 //! that networks see, the same in training and in swapping.
@@ -10,12 +10,15 @@ pub mod finder;
 
 pub mod detect;
 pub mod landmark;
+pub mod search;
 
 pub mod analysis;
 
 pub mod association;
 pub mod embedding;
 pub mod follow;
+mod look;
+mod pose;
 pub mod scene;
 pub mod stabilise;
 pub mod memory;
@@ -28,6 +31,7 @@ pub mod reference;
 pub mod align;
 mod hull;
 pub mod masks;
+pub mod forgery;
 pub mod mesh;
 mod mirror;
 mod resample;
@@ -36,19 +40,26 @@ mod template;
 pub use align::{DEFAULT_MARGIN, HullTop, Template, align, crop, fit_similarity, hull_mask, hull_mask_to};
 pub use analysis::{Analysis, AnalysisSettings};
 pub use choose::Pick;
-pub use detect::SmallFaces;
 pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
 pub use landmark::{LandmarkSettings, Refine, Region};
-pub use masks::{MaskType, Masker};
+pub use masks::{MaskType, Masker, Steadier};
 pub use memory::Memory;
+pub use pose::Look;
 pub use reference::Reference;
+pub use search::{Angles, SmallFaces};
 pub use track::{Tracker, TrackerSettings};
 
-/// The networks that lie in the program, by the names of their files.
-pub(crate) const NETWORKS: &[(&str, &[u8])] =
-    &[(detect::NAME, detect::NETWORK), (landmark::NAME, landmark::NETWORK)];
+/// The networks in the program that a swap with masks of these types looks at faces with, by the names of their files.
+pub(crate) fn networks(types: &[MaskType]) -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    let always = [
+        (detect::NAME, detect::NETWORK),
+        (landmark::NAME, landmark::NETWORK),
+        (embedding::NAME, embedding::NETWORK),
+    ];
+    always.into_iter().chain(types.iter().flat_map(|kind| kind.networks().iter().copied()))
+}
 
 #[cfg(test)]
 mod tests {

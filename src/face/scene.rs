@@ -7,6 +7,8 @@ use crate::video::Picture;
 
 /// Long side of the picture that is compared.
 const SIDE_PX: usize = 32;
+/// Rows of the frame that each of its rows is made of at most: no cut hides between them.
+const N_ROWS: usize = 8;
 /// Brightness levels of the histograms.
 const LEVELS: usize = 8;
 /// Mean difference of the pixels, 0..=1, below which nothing was cut.
@@ -44,7 +46,7 @@ impl TryFrom<((usize, usize, usize), Vec<f32>)> for Small {
 impl SceneCuts {
     /// Whether `picture` begins a new scene. The first picture doesn't.
     pub fn is_cut(&mut self, picture: &Picture) -> bool {
-        let now = picture.rgb_reduced(SIDE_PX).mapv(|v| v.clamp(0.0, 1.0));
+        let now = picture.rgb_glance(SIDE_PX, N_ROWS).mapv(|v| v.clamp(0.0, 1.0));
         let is_cut = self.last.as_ref().is_some_and(|Small(last)| {
             last.dim() != now.dim()
                 || (pixel_distance(last, &now) > PIXELS && histogram_distance(last, &now) > HISTOGRAM)

@@ -10,6 +10,7 @@ use super::{
     memory::{Held, Memory},
     mesh,
     scene::SceneCuts,
+    search::Effort,
     stabilise::{Stabilisation, stabilised},
     witness::Witness,
 };
@@ -138,7 +139,7 @@ impl Tracker {
 
     /// Takes a frame in and decides which of its faces are known.
     fn take(&mut self, found: Found) -> Result<()> {
-        let Found { frame, faces } = found;
+        let Found { frame, faces, is_thorough } = found;
         let is_start = self.seams.is_some_and(|seams| seams.is_start(frame.idx));
         let memory = is_start.then(|| Box::new(self.memory()));
         let is_cut = self.cuts.is_cut(&frame.picture);
@@ -151,14 +152,21 @@ impl Tracker {
         }
         let held = Held { frame: None, memory, faces: Vec::new(), is_searched: true, is_cut };
         let held = match (faces, &mut self.follower) {
-            (Some(faces), _) => Held { faces: self.name(&frame, faces)?, ..held },
+            // Where a scene begins there is nobody to be followed.
+            (Some(faces), Some(follower)) if is_cut && faces.is_empty() => {
+                let faces = follower.search(&frame, Effort::Whole, &[])?;
+                Held { faces: self.name(&frame, faces)?, ..held }
+            }
+            (Some(faces), _) => Held { faces: self.name(&frame, faces)?, is_searched: is_thorough, ..held },
             (None, None) => Held { is_searched: false, ..held },
             (None, Some(follower)) => {
                 if let Some(faces) = follower.follow(&frame, &self.tracks, is_cut)? {
                     Held { faces: self.go_on(faces), is_searched: false, ..held }
                 } else {
-                    let faces = follower.search(&frame)?;
-                    Held { faces: self.name(&frame, faces)?, ..held }
+                    let effort = if is_cut { Effort::Whole } else { Effort::Quick };
+                    let faces = follower.search(&frame, effort, &self.tracks)?;
+                    let is_searched = is_cut || !faces.is_empty();
+                    Held { faces: self.name(&frame, faces)?, is_searched, ..held }
                 }
             }
         };
@@ -195,15 +203,17 @@ impl Tracker {
             follower.measure_again(frame, guesses, &mut found)?;
         }
         let mut faces = Vec::with_capacity(found.len());
-        for (face, owner) in found.into_iter().zip(owners) {
-            let id = match owner {
-                Some(i) => {
-                    self.fill_gap(i, &face);
-                    self.tracks[i].see(&face.points);
-                    self.tracks[i].n_unseen = 0;
-                    self.tracks[i].id
+        for (mut face, owner) in found.into_iter().zip(owners) {
+            let id = if let Some(i) = owner {
+                self.fill_gap(i, &face);
+                self.tracks[i].see(&face.points);
+                self.tracks[i].n_unseen = 0;
+                self.tracks[i].id
+            } else {
+                if let Some(follower) = &mut self.follower {
+                    face = follower.right_way_round(frame, face)?;
                 }
-                None => self.begin(frame, &face)?,
+                self.begin(frame, &face)?
             };
             faces.push(Face::new(id, face.points, face.presence));
         }
@@ -216,9 +226,9 @@ impl Tracker {
         let Some(follower) = &mut self.follower else { return Ok(()) };
         for track in self.tracks.iter_mut().filter(|track| track.n_missing > 0) {
             let others: Vec<&[FramePx]> = faces.iter().map(|face| &face.measured[..]).collect();
-            if let Some(face) = follower.follow_unseen(frame, track, &others)? {
+            if let Some((face, is_seen)) = follower.follow_unseen(frame, track, &others)? {
                 track.see(&face.points);
-                track.n_unseen += 1;
+                track.n_unseen = if is_seen { 0 } else { track.n_unseen + 1 };
                 let face = Face::new(track.id, face.points, face.presence);
                 faces.push(Face { origin: Origin::Followed, ..face });
             }

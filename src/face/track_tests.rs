@@ -13,7 +13,8 @@ fn face(x: f64, y: f64) -> FoundFace {
 }
 
 fn found(idx: u64, grey: u8, faces: Vec<FoundFace>) -> Found {
-    Found { frame: Frame { idx, picture: Picture::from_rgb8(8, 8, &[grey; 192]) }, faces: Some(faces) }
+    let frame = Frame { idx, picture: Picture::from_rgb8(8, 8, &[grey; 192]) };
+    Found { frame, faces: Some(faces), is_thorough: true }
 }
 
 /// Pushes everything and finishes.

@@ -16,8 +16,8 @@ pub fn mean_distance_within(faces: &[Embedding]) -> Option<f64> {
     mean_distance(faces, faces).filter(|_| n > 1.0).map(|mean| mean * n / (n - 1.0))
 }
 
-/// The middle of some faces.
-fn mean(people: &[Embedding]) -> Option<Embedding> {
+/// The middle of some faces; `None` of none.
+pub fn mean(people: &[Embedding]) -> Option<Embedding> {
     let n_values = people.first()?.values().len();
     let mut sum = vec![0.0; n_values];
     for face in people {

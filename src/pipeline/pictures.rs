@@ -8,7 +8,7 @@ use crate::{
     frame::Blended,
     line,
     progress::Watch,
-    report::{self, FrameCounts, Report, Sync, Times},
+    report::{self, FrameCounts, Report, Sync, Tally, Times},
     resume::Seams,
     settings::SwapSettings,
     video::{Pattern, PictureWriter, Source, Stretch, Tracks},
@@ -35,22 +35,24 @@ pub(super) fn swap_to_pictures(
         .map(|swap| swap_stages(swap, settings, probe.quarter_turns, Seams::never(), whole))
         .transpose()?;
     watch.start(input, &probe);
-    let (start, mut n_swapped, mut times) = (Instant::now(), 0, None);
+    let (start, mut n_swapped, mut tally, mut times) = (Instant::now(), 0, Tally::default(), None);
+    let mut n_decoded = 0;
     let meters = line::run(|mut line| {
-        let frames = line.source("decode", until_stopped(&mut source, watch.stop))?;
+        let frames = until_stopped(&mut source, watch.stop);
+        let frames = frames.inspect(|frame| n_decoded += u64::from(frame.is_ok()));
         let finished = finish(stages, &mut line, frames, settings)?;
-        line.drain("write", finished, |Blended { frame, n_faces, .. }| {
+        line.drain("write", finished, |Blended { frame, replaced, .. }| {
             let (idx, pts) = (frame.idx, frame.picture.pts());
             times = Some((times.map_or(pts, |(first, _)| first), pts));
             writer.write(frame)?;
-            n_swapped += u64::from(n_faces > 0);
-            watch.frame(idx + 1, n_faces);
+            n_swapped += u64::from(!replaced.is_empty());
+            tally.add(&replaced);
+            watch.frame(idx + 1, replaced.len());
             Ok(())
         })
     })?;
     let (first, last) = times.ok_or_else(|| Error::input(input, "no frames"))?;
-    let (n_decoded, written, seconds) =
-        (meters[1].n_items(), writer.n_written(), start.elapsed().as_secs_f64());
+    let (written, seconds) = (writer.n_written(), start.elapsed().as_secs_f64());
     if n_decoded != written {
         let reason = format!("{n_decoded} frames were decoded, {written} written");
         return Err(Error::Media { path: input.into(), frame: written, reason });
@@ -69,6 +71,7 @@ pub(super) fn swap_to_pictures(
             without_face: written - n_swapped,
             resumed: 0,
         },
+        people: tally.people(swap.map(|swap| swap.cast)),
         pts: Times { first, last, time_base: probe.time_base },
         sync: Sync::default(),
         tracks: Tracks::default(),

@@ -33,6 +33,14 @@ pub(crate) fn store(path: &Path, magic: &str, value: &impl Serialize) -> Result<
     replace(&mut RealDisk, path, &to_bytes(value, magic)).map_err(Error::io(path))
 }
 
+/// Puts plain bytes in the place of a file; a crash leaves the old one or the new one, whole.
+///
+/// # Errors
+/// [`Error::Io`] when the disk is full or the like; the old one is still there then.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(&mut RealDisk, path, bytes).map_err(Error::io(path))
+}
+
 /// A line with `magic` and the checksum of what follows, and the value as JSON.
 pub(super) fn to_bytes(value: &impl Serialize, magic: &str) -> Vec<u8> {
     let rest = serde_json::to_vec_pretty(value).unwrap_or_default();
@@ -95,7 +103,7 @@ fn replace(disk: &mut impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     disk.write(&temporary, bytes)?;
     disk.sync(&temporary)?;
     disk.rename(&temporary, path)?;
-    disk.sync_folder(path.parent().unwrap_or(Path::new(".")))
+    disk.sync_folder(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 fn temporary(path: &Path) -> PathBuf {

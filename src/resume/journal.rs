@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::{Task, durable};
 use crate::{
     Result,
+    report::Tally,
     video::{Cut, DamagedFrames},
 };
 
 /// The first word of the file; the checksum of all that follows comes behind it.
-const MAGIC: &str = "faceswap-journal-1";
+const MAGIC: &str = "faceswap-journal-2";
 
 /// What is known of the work that is done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,12 +34,17 @@ pub struct Segment {
     pub frames: u64,
     /// Frames in it in which a face is new.
     pub swapped: u64,
+    /// Who was replaced in it.
+    pub tally: Tally,
     /// Time of its first frame, in ticks of the picture's time base.
     pub first_pts: i64,
     /// Time of its last frame.
     pub last_pts: i64,
     /// By how many packets the order of decoding runs ahead of the order of presentation.
     pub reorder: usize,
+    /// Nothing in the input was doubtful up to its last frame.
+    #[serde(default)]
+    pub sure: bool,
     /// Length of its file.
     pub bytes: u64,
     /// SHA-256 of its file.
@@ -90,7 +96,7 @@ impl Journal {
 
     /// Frames in whole segments.
     pub fn n_frames(&self) -> u64 {
-        self.segments.values().map(|segment| segment.frames).sum()
+        self.segments.values().map(|segment| segment.frames).fold(0, u64::saturating_add)
     }
 
     /// The first segments that are missing, up to the next that is there, or to the end of the clip (`None`) where it
@@ -114,9 +120,11 @@ mod tests {
         Segment {
             frames: 250,
             swapped: n,
+            tally: Tally::default(),
             first_pts: -1024 + n as i64 * 1000,
             last_pts: n as i64 * 1000,
             reorder: 2,
+            sure: true,
             bytes: 1 << 40,
             sha256: sha256(&n.to_le_bytes()),
         }

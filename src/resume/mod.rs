@@ -5,9 +5,10 @@
 //! folder beside the output ([`Work`]) that one process at a time may use. When all are there, their packets are joined
 //! with the copied tracks, the output gets its name, and the folder goes.
 //!
-//! The same command ([`Task`]) finds the folder and makes what is missing. The frames before it are decoded again; the
-//! tracker gets the memory that it had there, see [`crate::face::Memory`]. A segment comes out as it would have without
-//! an interruption, byte by byte where the encoder always gives the same bytes for the same frames.
+//! The same command ([`Task`]) finds the folder and makes what is missing. The frames before it are passed over,
+//! or decoded again where it isn't known that this gives the same; the tracker gets the memory that it had there, see
+//! [`crate::face::Memory`]. A segment comes out as it would have without an interruption, byte by byte where the encoder
+//! always gives the same bytes for the same frames.
 
 pub(crate) mod durable;
 mod journal;

@@ -250,9 +250,11 @@ mod tests {
         let segment = Segment {
             frames: 10,
             swapped: 3,
+            tally: crate::report::Tally::default(),
             first_pts: 0,
             last_pts: 9,
             reorder: 0,
+            sure: true,
             bytes: bytes.len() as u64,
             sha256: sha256(bytes),
         };

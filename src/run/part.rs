@@ -2,8 +2,26 @@
 
 use crate::{
     Result, cli,
-    video::{SourceSettings, Trim, parse_rate, parse_time},
+    video::{OnDamage, OnUnsupported, SourceSettings, Trim, parse_rate, parse_time},
 };
+
+/// What is shown in the place of frames that can't be decoded.
+pub(super) fn on_damage(choice: cli::DamageChoice) -> OnDamage {
+    match choice {
+        cli::DamageChoice::Repeat => OnDamage::Repeat,
+        cli::DamageChoice::Skip => OnDamage::Skip,
+        cli::DamageChoice::Stop => OnDamage::Stop,
+    }
+}
+
+/// What becomes of tracks that the output can't hold.
+pub(super) fn on_unsupported(choice: cli::UnsupportedChoice) -> OnUnsupported {
+    match choice {
+        cli::UnsupportedChoice::Drop => OnUnsupported::Drop,
+        cli::UnsupportedChoice::Convert => OnUnsupported::Convert,
+        cli::UnsupportedChoice::Fail => OnUnsupported::Fail,
+    }
+}
 
 /// Which part of the input is wanted, at which rate.
 pub(super) fn source_settings(args: &cli::PartArgs) -> Result<SourceSettings> {

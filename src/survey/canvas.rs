@@ -1,9 +1,14 @@
 //! Drawing on pictures: lines, boxes, dots, letters.
 
 use image::{Rgb, RgbImage};
+use ndarray::Array3;
 
 use super::font;
-use crate::frame::FramePx;
+use crate::{
+    Result,
+    face_set::rgb8_from_crop,
+    frame::{Frame, FramePx, Rect},
+};
 
 /// A colour.
 pub type Colour = [u8; 3];
@@ -17,6 +22,25 @@ pub const COLOURS: [Colour; 6] =
 pub struct Canvas {
     /// The picture.
     pub image: RgbImage,
+}
+
+/// Draws on a frame: `draw` gets its picture and the frame as it was. What isn't drawn on keeps its bits.
+///
+/// # Errors
+/// Those of `draw`.
+pub fn draw_on(frame: &mut Frame, draw: impl FnOnce(&mut Canvas, &Frame) -> Result<()>) -> Result<()> {
+    let (x1, y1) = frame.picture.size_px();
+    let whole = Rect { x0: 0, y0: 0, x1, y1 };
+    let old = frame.picture.rgb_rect(whole);
+    let mut canvas = Canvas { image: rgb8_from_crop(&old) };
+    let blank = canvas.image.clone();
+    draw(&mut canvas, frame)?;
+    let delta = Array3::from_shape_fn(old.dim(), |(c, y, x)| {
+        let (new, was) = (canvas.image.get_pixel(x as u32, y as u32), blank.get_pixel(x as u32, y as u32));
+        if new == was { 0.0 } else { f32::from(new.0[c]) / 255.0 - old[[c, y, x]] }
+    });
+    frame.picture.add_rgb(whole, &delta);
+    Ok(())
 }
 
 impl Canvas {

@@ -1,12 +1,17 @@
 //! What a clip's faces are, before anything is swapped: who is in it, and how still they are held.
 //!
-//! [`people`] lists the people of a clip, [`jitter`] measures how their points tremble, [`overlay`] draws all that is
-//! known of them into a second video. All three run the same analysis as a swap.
+//! [`people`] lists the people of a clip, [`jitter`] measures how their points tremble, [`occlusion`] how well what lies in
+//! front of them is told, [`mod@audit`] which of them were put in; [`overlay`] draws all that is known of them into a second
+//! video. All run the same analysis as a swap.
 
 pub mod people;
 
 pub mod jitter;
 pub mod truth;
+
+pub mod occlusion;
+
+pub mod audit;
 
 pub mod overlay;
 

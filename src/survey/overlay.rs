@@ -2,17 +2,14 @@
 
 use std::path::Path;
 
-use ndarray::Array3;
-
 use super::{
     Survey,
-    canvas::{COLOURS, Canvas},
+    canvas::{COLOURS, Canvas, draw_on},
 };
 use crate::{
     Result,
     face::{self, MaskType, Masker, Template, mesh},
-    face_set::rgb8_from_crop,
-    frame::{Face, Frame, FramePx, Origin, Rect, Tracked},
+    frame::{Face, Frame, FramePx, Origin, Tracked},
     progress::Watch,
     video::{self, ClipWriter, EncodeSettings},
 };
@@ -63,23 +60,14 @@ fn draw(frame: &mut Frame, faces: &[Face], before: &[Face], masker: &mut Masker)
         return Ok(());
     }
     let (w, h) = frame.picture.size_px();
-    let whole = Rect { x0: 0, y0: 0, x1: w, y1: h };
-    let old = frame.picture.rgb_rect(whole);
-    let mut canvas = Canvas { image: rgb8_from_crop(&old) };
-    let blank = canvas.image.clone();
     let scale = (h.min(w) / 360).max(1);
-    for face in faces {
-        tint_covered(&mut canvas, frame, face, masker)?;
-        draw_face(&mut canvas, face, before.iter().find(|other| other.track == face.track), scale);
-    }
-    // What isn't drawn on keeps its bits.
-    let delta = Array3::from_shape_fn(old.dim(), |(c, y, x)| {
-        let (new, old_byte) =
-            (canvas.image.get_pixel(x as u32, y as u32), blank.get_pixel(x as u32, y as u32));
-        if new == old_byte { 0.0 } else { f32::from(new.0[c]) / 255.0 - old[[c, y, x]] }
-    });
-    frame.picture.add_rgb(whole, &delta);
-    Ok(())
+    draw_on(frame, |canvas, frame| {
+        for face in faces {
+            tint_covered(canvas, frame, face, masker)?;
+            draw_face(canvas, face, before.iter().find(|other| other.track == face.track), scale);
+        }
+        Ok(())
+    })
 }
 
 /// Tints what lies in front of a face within its outline.

@@ -178,6 +178,9 @@ pub struct Training {
     pub n_faces: Vec<usize>,
     /// SHA-256 of the encoder's 32-bit weights: equal in bundles that share their encoder.
     pub encoder_weights_sha256: String,
+    /// How it was trained: the network, the levels, the rates, as in the training's `train.toml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<toml::Table>,
 }
 
 impl Manifest {

@@ -109,6 +109,19 @@ impl Actor {
         Ok(cuts.iter().enumerate().map(new_face).collect())
     }
 
+    /// The same in halves where a device fails at all of them at once: it may have memory for fewer.
+    fn new_faces_in_parts(&mut self, cuts: &[&Cut]) -> Result<Vec<NewFace>> {
+        match self.new_faces(cuts) {
+            Err(Error::Device(_)) if cuts.len() > 1 => {
+                let (left, right) = cuts.split_at(cuts.len() / 2);
+                let mut faces = self.new_faces_in_parts(left)?;
+                faces.extend(self.new_faces_in_parts(right)?);
+                Ok(faces)
+            }
+            done => done,
+        }
+    }
+
     /// See [`Swapper::swap`].
     fn swap(&mut self, input: &Array4<f32>) -> Result<(Array4<f32>, Option<Array4<f32>>)> {
         let (n, side) = (input.dim().0, self.side_px);
@@ -190,7 +203,7 @@ impl Swapper {
         for (role, actor) in self.actors.iter_mut().enumerate() {
             let of_role: Vec<usize> = (0..cuts.len()).filter(|i| cuts[*i].face.role == role).collect();
             for chunk in of_role.chunks(self.batch) {
-                let faces = actor.new_faces(&chunk.iter().map(|i| &cuts[*i]).collect::<Vec<_>>())?;
+                let faces = actor.new_faces_in_parts(&chunk.iter().map(|i| &cuts[*i]).collect::<Vec<_>>())?;
                 chunk.iter().zip(faces).for_each(|(i, face)| new[*i] = Some(face));
             }
         }

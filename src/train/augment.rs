@@ -5,12 +5,14 @@
 
 use ndarray::ArrayViewMut3;
 use rand::{Rng, rngs::SmallRng};
+use serde::{Deserialize, Serialize};
 
 /// Points per side of the grid whose shifts make a random warp.
 const GRID: usize = 5;
 
 /// How strong each change is. All ranges are symmetric around "none".
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
     /// Rotation, degrees.
     pub rotation_deg: f64,

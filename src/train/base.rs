@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// One encoder and the decoders that were trained with it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Base {
     /// The network's size.
     pub config: CombConfig,
@@ -59,7 +59,13 @@ impl Base {
     pub fn of(found: &[Bundle]) -> Result<Self> {
         let first = &found[0];
         let mut base = Self {
-            config: CombConfig { latent: 0, encoder: Vec::new(), decoder: Vec::new(), separable: false },
+            config: CombConfig {
+                latent: 0,
+                encoder: Vec::new(),
+                decoder: Vec::new(),
+                coarse: false,
+                separable: false,
+            },
             alignment: Alignment { template: first.template.name().into(), margin: first.margin },
             encoder: filters(first, "encoder", &first.encoder)?,
             decoders: Vec::new(),
@@ -113,23 +119,22 @@ impl Base {
     /// The size that filters of these shapes have together.
     fn config_of_filters(&self, bundle: &Bundle) -> Result<CombConfig> {
         let (encoder, decoder) = (&self.encoder, &self.decoders[0].1);
-        let n_levels = encoder.len() / 2;
-        if n_levels == 0 || encoder.len() != 2 * n_levels || decoder.len() != 2 * n_levels {
+        // An odd number has the 3x3 convolution at 4 px among them.
+        let (n_levels, coarse) = (encoder.len() / 2, encoder.len() % 2 == 1);
+        if n_levels == 0 || decoder.len() != encoder.len() {
             return Err(foreign(bundle));
         }
-        let widths = |first: usize, seconds: &mut dyn Iterator<Item = &Filter>| -> Vec<usize> {
-            std::iter::once(first).chain(seconds.map(|filter| filter.dims[0])).collect()
+        // The output channels of the first convolution, and of the second one of each pair from `second` on.
+        let widths = |filters: &[Filter], second: usize| -> Vec<usize> {
+            let seconds = filters[second..].iter().step_by(2).take(n_levels - 1);
+            std::iter::once(&filters[0]).chain(seconds).map(|filter| filter.dims[0]).collect()
         };
         // The encoder runs from the finest level to the coarsest.
-        let mut of_encoder = widths(encoder[0].dims[0], &mut encoder[1..].iter().skip(1).step_by(2));
+        let mut of_encoder = widths(encoder, 2.min(encoder.len()));
         of_encoder.reverse();
-        let of_decoder = widths(decoder[0].dims[0], &mut decoder[1..].iter().skip(1).step_by(2));
-        Ok(CombConfig {
-            latent: encoder[encoder.len() - 1].dims[0],
-            encoder: of_encoder,
-            decoder: of_decoder,
-            separable: false,
-        })
+        let of_decoder = widths(decoder, (2 + usize::from(coarse)).min(decoder.len()));
+        let latent = encoder[encoder.len() - 1].dims[0];
+        Ok(CombConfig { latent, encoder: of_encoder, decoder: of_decoder, coarse, separable: false })
     }
 
     /// That the bundle's networks are exactly what the export writes for these weights.
@@ -151,20 +156,17 @@ impl Base {
     /// Whether every filter has the shape that it has in a comb of this size.
     fn has_shapes_of(&self, config: &CombConfig) -> bool {
         let device = burn::backend::flex::FlexDevice;
-        let comb = Comb::<burn::backend::Flex>::new(config, 1, &device);
+        let mut comb = Comb::<burn::backend::Flex>::new(config, 1, &device);
         let level = config.n_levels() - 1;
-        let have = |filters: &[Filter]| filters.iter().map(|filter| filter.dims).collect::<Vec<_>>();
-        let of_pairs = |pair: &Pair<_>| [pair.a.weight.dims(), pair.b.weight.dims()];
-        let encoder = std::iter::once(comb.encoder.from_rgb[level].weight.dims())
-            .chain(comb.encoder.levels.iter().rev().flat_map(of_pairs))
-            .chain([comb.encoder.last.weight.dims()]);
-        let decoder = &comb.decoders[0];
-        let decoder: Vec<_> = std::iter::once(decoder.first.weight.dims())
-            .chain(decoder.levels.iter().flat_map(of_pairs))
-            .chain([decoder.to_rgb[level].weight.dims()])
-            .collect();
-        have(&self.encoder) == encoder.collect::<Vec<_>>()
-            && self.decoders.iter().all(|(_, filters)| have(filters) == decoder)
+        let fits = |convs: Vec<&mut Conv2d<_>>, filters: &[Filter]| {
+            let shapes = convs.iter().map(|conv| conv.weight.dims());
+            shapes.eq(filters.iter().map(|filter| filter.dims))
+        };
+        fits(convs_of_encoder(&mut comb.encoder, level), &self.encoder)
+            && self
+                .decoders
+                .iter()
+                .all(|(_, filters)| fits(convs_of_decoder(&mut comb.decoders[0], level), filters))
     }
 }
 
@@ -177,19 +179,32 @@ fn foreign(bundle: &Bundle) -> Error {
     Error::model(&bundle.dir, reason)
 }
 
+/// The encoder's convolutions up to `level` in the order of the export, from the finest on down.
+fn convs_of_encoder<B: Backend>(encoder: &mut Encoder<B>, level: usize) -> Vec<&mut Conv2d<B>> {
+    let mut convs = vec![&mut encoder.from_rgb[level]];
+    convs.extend(encoder.levels[..level].iter_mut().rev().flat_map(Pair::convs));
+    convs.extend(&mut encoder.coarse);
+    convs.push(&mut encoder.last);
+    convs
+}
+
+/// As [`convs_of_encoder`], from 4 px up.
+fn convs_of_decoder<B: Backend>(decoder: &mut Decoder<B>, level: usize) -> Vec<&mut Conv2d<B>> {
+    let mut convs = vec![&mut decoder.first];
+    convs.extend(&mut decoder.coarse);
+    convs.extend(decoder.levels[..level].iter_mut().flat_map(Pair::convs));
+    convs.push(&mut decoder.to_rgb[level]);
+    convs
+}
+
 /// The encoder with `filters` in the order of the export, from its level on down.
 pub(super) fn planted_encoder<B: Backend>(
     mut encoder: Encoder<B>,
     filters: &[Filter],
     device: &B::Device,
 ) -> Encoder<B> {
-    let level = filters.len() / 2 - 1;
-    put(&mut encoder.from_rgb[level], &filters[0], device);
-    for (pair, two) in encoder.levels[..level].iter_mut().rev().zip(filters[1..].chunks_exact(2)) {
-        put(&mut pair.a, &two[0], device);
-        put(&mut pair.b, &two[1], device);
-    }
-    put(&mut encoder.last, &filters[filters.len() - 1], device);
+    let convs = convs_of_encoder(&mut encoder, filters.len() / 2 - 1);
+    convs.into_iter().zip(filters).for_each(|(conv, filter)| put(conv, filter, device));
     encoder
 }
 
@@ -199,13 +214,8 @@ pub(super) fn planted_decoder<B: Backend>(
     filters: &[Filter],
     device: &B::Device,
 ) -> Decoder<B> {
-    let level = filters.len() / 2 - 1;
-    put(&mut decoder.first, &filters[0], device);
-    for (pair, two) in decoder.levels[..level].iter_mut().zip(filters[1..].chunks_exact(2)) {
-        put(&mut pair.a, &two[0], device);
-        put(&mut pair.b, &two[1], device);
-    }
-    put(&mut decoder.to_rgb[level], &filters[filters.len() - 1], device);
+    let convs = convs_of_decoder(&mut decoder, filters.len() / 2 - 1);
+    convs.into_iter().zip(filters).for_each(|(conv, filter)| put(conv, filter, device));
     decoder
 }
 
@@ -217,24 +227,21 @@ pub(super) fn put<B: Backend>(conv: &mut Conv2d<B>, filter: &Filter, device: &B:
     conv.bias = Some(Param::from_tensor(Tensor::from_data(bias, device)));
 }
 
-/// The size of a training that starts from `base` and ends at `side_px`: levels above the base's are those of a light
-/// comb.
+/// The size of a training that starts from `base`: levels above the base's are those of `wanted`.
 ///
 /// # Errors
-/// [`Error::BadSetting`] for a side below the base's.
-pub fn grown(base: &Base, side_px: usize) -> Result<CombConfig> {
-    let light = CombConfig::light(side_px)?;
+/// [`Error::BadSetting`] where `wanted` ends below the base's side.
+pub fn grown(base: &Base, wanted: &CombConfig) -> Result<CombConfig> {
     let n = base.config.n_levels();
-    if light.n_levels() < n {
+    if wanted.n_levels() < n {
         let reason = format!("must be {} or more, the side of --init", side_of_level(n - 1));
-        return Err(Error::setting("--side", side_px, reason));
+        return Err(Error::setting("--side", wanted.side_px(), reason));
     }
-    let join = |own: &[usize], light: &[usize]| own.iter().chain(&light[n..]).copied().collect();
+    let join = |own: &[usize], wanted: &[usize]| own.iter().chain(&wanted[n..]).copied().collect();
     Ok(CombConfig {
-        latent: base.config.latent,
-        encoder: join(&base.config.encoder, &light.encoder),
-        decoder: join(&base.config.decoder, &light.decoder),
-        separable: false,
+        encoder: join(&base.config.encoder, &wanted.encoder),
+        decoder: join(&base.config.decoder, &wanted.decoder),
+        ..base.config.clone()
     })
 }
 

@@ -1,17 +1,18 @@
 //! What a training needs to go on: weights, their average, the optimizer's state, the step.
 //!
-//! A checkpoint is a folder `checkpoints/STEP`; it is written under a temporary name and renamed when whole, and the
-//! last two are kept. What is drawn at random follows from seed and step, so there is no other state.
+//! A checkpoint is a folder `checkpoints/STEP`; it is written under a temporary name and renamed when whole. The last
+//! few are kept, and the best. What is drawn at random follows from seed and step, so there is no other state.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
 };
 
 use burn::{
     module::{AutodiffModule, Module},
     optim::Optimizer,
-    record::{FullPrecisionSettings, NamedMpkFileRecorder, Recorder},
+    record::{FullPrecisionSettings, NamedMpkBytesRecorder, NamedMpkFileRecorder, Record, Recorder},
     tensor::backend::{AutodiffBackend, Backend},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -25,9 +26,6 @@ use crate::{Error, Result};
 /// The format that this version writes and reads.
 const SCHEMA: &str = "faceswap-training-1";
 
-/// Checkpoints that are kept.
-const N_KEPT: usize = 2;
-
 /// What stands in a checkpoint beside the weights.
 pub trait Kept: Serialize + DeserializeOwned {
     /// The format of the folder that this version writes and reads.
@@ -36,6 +34,8 @@ pub trait Kept: Serialize + DeserializeOwned {
     fn schema(&self) -> &str;
     /// Steps done.
     fn step(&self) -> u64;
+    /// The level that it was scored at, and its loss there; `None` for one that can't be the best.
+    fn score(&self) -> Option<(usize, f32)>;
 }
 
 impl Kept for State {
@@ -47,6 +47,11 @@ impl Kept for State {
 
     fn step(&self) -> u64 {
         self.step
+    }
+
+    fn score(&self) -> Option<(usize, f32)> {
+        let score = self.score.filter(|score| score.is_finite() && self.stage.alpha >= 1.0)?;
+        Some((self.stage.level, score))
     }
 }
 
@@ -74,6 +79,9 @@ pub struct State {
     pub stage: Stage,
     /// Seed of everything random.
     pub seed: u64,
+    /// Loss of the averaged weights on a few fixed faces, when the checkpoint was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
 }
 
 impl State {
@@ -83,7 +91,7 @@ impl State {
     }
 }
 
-type File = NamedMpkFileRecorder<FullPrecisionSettings>;
+type Reader = NamedMpkFileRecorder<FullPrecisionSettings>;
 
 /// Everything that [`save`] and [`load`] carry: a network and its average on a backend without gradients, an optimizer,
 /// and what stands beside them.
@@ -109,6 +117,31 @@ fn folder(training: &Path) -> PathBuf {
 /// [`Error::Io`] when the folder can't be read.
 pub fn newest(training: &Path) -> Result<Option<PathBuf>> {
     Ok(all(training)?.pop().map(|(_, path)| path))
+}
+
+/// The checkpoint with the best score: of those whose level is whole, at the highest level, the one of least loss.
+///
+/// # Errors
+/// As [`newest`] and [`state`].
+pub fn best<S: Kept>(training: &Path) -> Result<Option<PathBuf>> {
+    let mut best: Option<(usize, f32, PathBuf)> = None;
+    for (_, path) in all(training)? {
+        // One that can't be read is nobody's best.
+        let Ok(state) = state::<S>(&path) else { continue };
+        let Some((level, score)) = state.score() else { continue };
+        if best.as_ref().is_none_or(|(l, s, _)| level > *l || (level == *l && score <= *s)) {
+            best = Some((level, score, path));
+        }
+    }
+    Ok(best.map(|(.., path)| path))
+}
+
+/// The checkpoint of a step.
+///
+/// # Errors
+/// As [`newest`].
+pub fn of_step(training: &Path, step: u64) -> Result<Option<PathBuf>> {
+    Ok(all(training)?.into_iter().find(|(found, _)| *found == step).map(|(_, path)| path))
 }
 
 /// All whole checkpoints by their step, the oldest first.
@@ -142,48 +175,111 @@ pub fn state<S: Kept>(checkpoint: &Path) -> Result<S> {
     Ok(state)
 }
 
-/// Writes a checkpoint, and removes all but the last two.
+/// Writes a checkpoint, and removes all but the last `n_kept` and the best. When there is no room for it, the oldest of
+/// those that aren't needed makes some.
 ///
 /// # Errors
-/// [`Error::Io`] when it can't be written; the ones before it stay.
-pub fn save<B, M, O, S>(training: &Path, trained: &Trained<M, M::InnerModule, O, S>) -> Result<()>
+/// [`Error::Io`] when it can't be written; at least the one before it stays, and nothing half.
+pub fn save<B, M, O, S>(
+    training: &Path,
+    trained: &Trained<M, M::InnerModule, O, S>,
+    n_kept: usize,
+) -> Result<()>
 where
     B: AutodiffBackend,
     M: AutodiffModule<B>,
     O: Optimizer<M, B>,
     S: Kept,
 {
-    let (dir, step) = (folder(training), trained.state.step());
-    let temporary = dir.join(format!(".{step}.partial"));
+    prune::<S>(training, n_kept.max(1))?;
+    loop {
+        let written = write::<B, M, O, S>(training, trained);
+        if written.is_err() {
+            // What is half would take the room that the next one needs.
+            let _ = fs::remove_dir_all(partial(training, trained.state.step()));
+            let spare = spares::<S>(training, 1)?;
+            if let Some(oldest) = spare.first() {
+                fs::remove_dir_all(oldest).map_err(Error::io(oldest))?;
+                continue;
+            }
+        }
+        written?;
+        return prune::<S>(training, n_kept.max(1));
+    }
+}
+
+fn partial(training: &Path, step: u64) -> PathBuf {
+    folder(training).join(format!(".{step}.partial"))
+}
+
+fn write<B, M, O, S>(training: &Path, trained: &Trained<M, M::InnerModule, O, S>) -> Result<()>
+where
+    B: AutodiffBackend,
+    M: AutodiffModule<B>,
+    O: Optimizer<M, B>,
+    S: Kept,
+{
+    let (dir, temporary) = (folder(training), partial(training, trained.state.step()));
+    // A killed run may have left another one behind.
+    remove_partials(&dir)?;
     fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
-    let failed = |e: burn::record::RecorderError| Error::Io {
-        path: temporary.clone(),
-        source: std::io::Error::other(e.to_string()),
-    };
-    let file = File::new();
-    trained.model.clone().save_file(temporary.join("model"), &file).map_err(failed)?;
-    trained.average.clone().save_file(temporary.join("average"), &file).map_err(failed)?;
-    Recorder::<B>::record(&file, trained.optimizer.to_record(), temporary.join("optimizer"))
-        .map_err(failed)?;
+    write_record::<B, _>(&temporary.join("model.mpk"), trained.model.clone().into_record())?;
+    write_record::<B::InnerBackend, _>(
+        &temporary.join("average.mpk"),
+        trained.average.clone().into_record(),
+    )?;
+    let optimizer = |path: &Path| bytes::<B, _>(path, trained.optimizer.to_record());
+    let path = temporary.join("optimizer.mpk");
+    write_whole(&path, &optimizer(&path)?)?;
     let path = temporary.join("state.json");
     let text =
         serde_json::to_string_pretty(&trained.state).map_err(|e| Error::model(&path, e.to_string()))?;
-    fs::write(&path, text).map_err(Error::io(&path))?;
-    for entry in fs::read_dir(&temporary).map_err(Error::io(&temporary))? {
-        let path = entry.map_err(Error::io(&temporary))?.path();
-        fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;
-    }
-    let path = dir.join(step.to_string());
+    write_whole(&path, text.as_bytes())?;
+    let path = dir.join(trained.state.step().to_string());
     if path.exists() {
         fs::remove_dir_all(&path).map_err(Error::io(&path))?;
     }
     fs::rename(&temporary, &path).map_err(Error::io(&path))?;
-    fs::File::open(&dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&dir))?;
-    let found = all(training)?;
-    for (_, old) in &found[..found.len().saturating_sub(N_KEPT)] {
-        fs::remove_dir_all(old).map_err(Error::io(old))?;
+    File::open(&dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&dir))
+}
+
+fn write_record<B: Backend, R: Record<B>>(path: &Path, record: R) -> Result<()> {
+    write_whole(path, &bytes::<B, R>(path, record)?)
+}
+
+/// What the framework would write. It doesn't look whether all of it arrives: a full disk would go unnoticed.
+fn bytes<B: Backend, R: Record<B>>(path: &Path, record: R) -> Result<Vec<u8>> {
+    let recorder = NamedMpkBytesRecorder::<FullPrecisionSettings>::default();
+    Recorder::<B>::record(&recorder, record, ())
+        .map_err(|e| Error::Io { path: path.into(), source: std::io::Error::other(e.to_string()) })
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(Error::io(path))
+}
+
+fn remove_partials(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().ends_with(".partial") {
+            fs::remove_dir_all(entry.path()).map_err(Error::io(entry.path()))?;
+        }
     }
     Ok(())
+}
+
+/// The checkpoints beside the last `n_kept` and the best, the oldest first.
+fn spares<S: Kept>(training: &Path, n_kept: usize) -> Result<Vec<PathBuf>> {
+    let (found, best) = (all(training)?, best::<S>(training)?);
+    let old = &found[..found.len().saturating_sub(n_kept)];
+    Ok(old.iter().map(|(_, path)| path.clone()).filter(|path| Some(path) != best.as_ref()).collect())
+}
+
+fn prune<S: Kept>(training: &Path, n_kept: usize) -> Result<()> {
+    spares::<S>(training, n_kept)?.iter().try_for_each(|old| fs::remove_dir_all(old).map_err(Error::io(old)))
 }
 
 /// Reads a checkpoint into `fresh`, whose shapes must be those of its state.
@@ -204,7 +300,7 @@ where
     let failed = |e: burn::record::RecorderError| {
         Error::model(checkpoint, format!("{e}; remove this folder to go on from the checkpoint before it"))
     };
-    let file = File::new();
+    let file = Reader::new();
     let optimizer = Recorder::<B>::load(&file, checkpoint.join("optimizer"), device).map_err(failed)?;
     Ok(Trained {
         model: fresh.model.load_file(checkpoint.join("model"), &file, device).map_err(failed)?,
@@ -220,6 +316,6 @@ where
 /// [`Error::BadModel`] when the file is missing or broken.
 pub fn average<B: Backend, M: Module<B>>(checkpoint: &Path, fresh: M, device: &B::Device) -> Result<M> {
     fresh
-        .load_file(checkpoint.join("average"), &File::new(), device)
+        .load_file(checkpoint.join("average"), &Reader::new(), device)
         .map_err(|e| Error::model(checkpoint.join("average.mpk"), e.to_string()))
 }

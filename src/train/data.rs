@@ -4,8 +4,15 @@ use image::GrayImage;
 use ndarray::{Array4, ArrayViewMut3, Axis};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::augment::{Augmentation, Geometry, Tone, sample_rgb, sample_weight};
-use crate::{Error, Result, face_set::FaceSet};
+use super::{
+    augment::{Augmentation, Geometry, Tone, sample_rgb, sample_weight},
+    balance::rarity,
+};
+use crate::{
+    Error, Result,
+    face::Look,
+    face_set::{FaceEntry, FaceSet},
+};
 
 /// Weight of what is not face: enough that the surroundings come out roughly right.
 const OUTSIDE: f32 = 0.12;
@@ -26,6 +33,8 @@ pub struct Sample {
     target: Option<Vec<u8>>,
     mask: Vec<u8>,
     weight: Vec<u8>,
+    /// Above 0, 1 for the rarest face of its folder.
+    rarity: f32,
 }
 
 /// All faces of one identity, folder by folder.
@@ -76,16 +85,25 @@ impl Identity {
         }
         if self.side_px != 0 && self.side_px != set.header.side_px {
             let reason = format!(
-                "has pictures of {} px, {}'s other sets {} px",
+                "has pictures of {} px, {}'s other sets {} px; extract one of them again with another --side",
                 set.header.side_px, self.name, self.side_px
             );
             return Err(Error::input(&set.dir, reason));
         }
         if set.entries.is_empty() {
-            return Err(Error::input(&set.dir, "holds no faces"));
+            let reason = match set.excluded.len() {
+                0 => "holds no faces; add some with `faceswap extract FOOTAGE -o` this folder".into(),
+                n => format!(
+                    "all of its {n} faces are left out; `faceswap faces sort --restore` takes them back"
+                ),
+            };
+            return Err(Error::input(&set.dir, reason));
         }
         self.side_px = set.header.side_px;
-        self.folders.push(set.entries.iter().map(|entry| Sample::read(set, entry)).collect::<Result<_>>()?);
+        let rarity =
+            rarity(&set.entries.iter().map(|entry| Look::of_crop(&entry.points)).collect::<Vec<_>>());
+        let read = |(entry, rarity)| Sample::read(set, entry, rarity);
+        self.folders.push(set.entries.iter().zip(rarity).map(read).collect::<Result<_>>()?);
         Ok(())
     }
 
@@ -94,15 +112,15 @@ impl Identity {
         self.folders.iter().map(Vec::len).sum()
     }
 
-    /// The batch of a step: the same for the same seed, step and identity, whatever was drawn before.
+    /// A batch of `n` faces for a step: the same for the same seed, step and identity, whatever was drawn before.
+    /// `balance` is how much more often rare poses and expressions are drawn, 0 to 1.
     pub fn batch(
         &self,
         who: usize,
         step: u64,
         seed: u64,
-        n: usize,
-        side_px: usize,
-        augmentation: &Augmentation,
+        (n, side_px): (usize, usize),
+        (augmentation, balance): (&Augmentation, f64),
     ) -> Batch {
         let mut batch = Batch::zeros(n, side_px);
         for i in 0..n {
@@ -110,7 +128,7 @@ impl Identity {
             // Folder after folder, on from where the step before stopped: more folders than samples is no loss.
             let nth = (step as usize).wrapping_mul(n).wrapping_add(i);
             let folder = &self.folders[nth % self.folders.len()];
-            let sample = &folder[rng.random_range(0..folder.len())];
+            let sample = pick(folder, balance, &mut rng);
             self.fill(&mut batch, i, sample, &augmentation.draw(&mut rng, self.side_px, side_px));
         }
         batch
@@ -152,6 +170,17 @@ impl Identity {
     }
 }
 
+/// A face of `folder`, by its rarity to the power of `balance`.
+fn pick<'a>(folder: &'a [Sample], balance: f64, rng: &mut SmallRng) -> &'a Sample {
+    loop {
+        let sample = &folder[rng.random_range(0..folder.len())];
+        // Common faces are put back now and then; the rarest never is, so this ends.
+        if balance == 0.0 || rng.random::<f32>() < sample.rarity.powf(balance as f32) {
+            return sample;
+        }
+    }
+}
+
 impl Batch {
     fn zeros(n: usize, side_px: usize) -> Self {
         let zeros = |channels| Array4::zeros((n, channels, side_px, side_px));
@@ -160,7 +189,7 @@ impl Batch {
 }
 
 impl Sample {
-    fn read(set: &FaceSet, entry: &crate::face_set::FaceEntry) -> Result<Self> {
+    fn read(set: &FaceSet, entry: &FaceEntry, rarity: f32) -> Result<Self> {
         let mask = set.gray(&entry.mask)?;
         if entry.points.len() <= 386 {
             return Err(Error::input(
@@ -176,6 +205,7 @@ impl Sample {
                 .map(|name| set.rgb(name))
                 .transpose()?
                 .map(image::RgbImage::into_raw),
+            rarity,
             weight: weight_map(&mask, &entry.points),
             mask: mask.into_raw(),
         })
@@ -216,6 +246,7 @@ pub(super) fn mixed(parts: &[u64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::config::{Preset, TrainConfig};
 
     /// An identity with folders of one grey face each: the first of value 10, the second of value 20, and so on.
     fn identity(n_folders: u8) -> Identity {
@@ -224,9 +255,33 @@ mod tests {
             target: None,
             mask: vec![255; 64],
             weight: vec![64; 64],
+            rarity: if value == 10 { 1.0 } else { 0.25 },
         };
         let folders = (1..=n_folders).map(|nth| vec![sample(nth * 10)]).collect();
         Identity { name: "A".into(), folders, side_px: 8 }
+    }
+
+    fn config(balance: f64) -> TrainConfig {
+        let config = Preset::Tiny.config().expect("a preset");
+        TrainConfig { balance, augmentation: Augmentation::none(), ..config }
+    }
+
+    #[test]
+    fn rare_faces_are_drawn_as_much_more_often_as_they_should() {
+        // One folder of a rare face and three common ones, which are a quarter as much worth each.
+        let mut identity = identity(4);
+        identity.folders = vec![identity.folders.drain(..).flatten().collect()];
+        for (balance, wanted) in [(0.0, 0.25), (0.5, 0.4), (1.0, 4.0 / 7.0)] {
+            let config = config(balance);
+            let n_rare: usize = (0..500)
+                .map(|step| {
+                    let batch = identity.batch(0, step, 1, (4, 8), (&config.augmentation, config.balance));
+                    batch.target.outer_iter().filter(|face| (face[[0, 4, 4]] * 255.0).round() == 10.0).count()
+                })
+                .sum();
+            let share = n_rare as f64 / 2000.0;
+            assert!((share - wanted).abs() < 0.04, "balance {balance}: {share}, not {wanted}");
+        }
     }
 
     #[test]
@@ -234,7 +289,7 @@ mod tests {
         let identity = identity(7);
         let mut drawn: Vec<u8> = (0..7)
             .flat_map(|step| {
-                let batch = identity.batch(0, step, 1, 2, 8, &Augmentation::none());
+                let batch = identity.batch(0, step, 1, (2, 8), (&Augmentation::none(), 0.5));
                 batch
                     .target
                     .outer_iter()
@@ -249,8 +304,11 @@ mod tests {
 
     #[test]
     fn a_batch_follows_from_seed_step_and_identity_alone() {
-        let (identity, augmentation) = (identity(3), Augmentation::default());
-        let draw = |who, step, seed| identity.batch(who, step, seed, 2, 8, &augmentation).input;
+        let config = TrainConfig { augmentation: Augmentation::default(), ..config(0.5) };
+        let identity = identity(3);
+        let draw = |who, step, seed| {
+            identity.batch(who, step, seed, (2, 8), (&config.augmentation, config.balance)).input
+        };
         assert_eq!(draw(0, 5, 1), draw(0, 5, 1));
         assert!(
             draw(0, 5, 1) != draw(1, 5, 1)

@@ -5,10 +5,10 @@ use std::{fmt, sync::atomic::AtomicBool};
 use burn::backend::{Autodiff, Flex};
 
 use super::{
-    TrainProgress, TrainSettings,
+    TrainSettings,
     dense::{self, LabelProgress, LabelSettings},
     distill::{self, DistillProgress, DistillSettings},
-    step::{Material, Trainer},
+    step::{Material, Tell, Trainer},
 };
 use crate::{Error, Result};
 
@@ -55,22 +55,22 @@ impl fmt::Display for Device {
 pub fn train_on(
     settings: &TrainSettings,
     material: &Material<'_>,
-    tell: &mut dyn FnMut(&TrainProgress) -> Result<()>,
+    tell: Tell<'_>,
     stop: &AtomicBool,
 ) -> Result<()> {
     match settings.device {
         Device::Cpu => {
-            Trainer::<Autodiff<Flex>>::start(settings, material, Default::default())?.run(tell, stop)
+            Trainer::<Autodiff<Flex>>::start(settings, material, Default::default(), tell)?.run(tell, stop)
         }
         #[cfg(feature = "train-libtorch")]
         Device::LibTorch => {
             type LibTorch = Autodiff<burn::backend::LibTorch>;
-            Trainer::<LibTorch>::start(settings, material, Default::default())?.run(tell, stop)
+            Trainer::<LibTorch>::start(settings, material, Default::default(), tell)?.run(tell, stop)
         }
         #[cfg(feature = "train-cuda")]
         Device::Cuda => {
             type Cuda = Autodiff<burn::backend::Cuda>;
-            Trainer::<Cuda>::start(settings, material, Default::default())?.run(tell, stop)
+            Trainer::<Cuda>::start(settings, material, Default::default(), tell)?.run(tell, stop)
         }
         #[allow(unreachable_patterns, reason = "with every feature on, nothing is left")]
         missing => Err(not_compiled_in(missing)),

@@ -5,6 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    str::FromStr,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -16,6 +17,7 @@ use burn::{
 
 use super::{
     checkpoint::{self, State},
+    config::{self, TrainConfig},
     model::{Comb, Decoder, Encoder, Pair, SLOPE, side_of_level},
     onnx::{GraphWriter, Value, Weights},
 };
@@ -28,11 +30,58 @@ use crate::{
     },
 };
 
+/// Which of a training's checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checkpoint {
+    /// The newest.
+    #[default]
+    Last,
+    /// The one with the best score.
+    Best,
+    /// That of a step.
+    Step(u64),
+}
+
+impl FromStr for Checkpoint {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "last" => Ok(Self::Last),
+            "best" => Ok(Self::Best),
+            _ => text
+                .parse()
+                .map(Self::Step)
+                .map_err(|_| Error::setting("--checkpoint", text, "must be last, best or a step")),
+        }
+    }
+}
+
+impl Checkpoint {
+    fn of(self, training: &Path) -> Result<PathBuf> {
+        let found = match self {
+            Self::Last => checkpoint::newest(training)?,
+            Self::Best => checkpoint::best::<State>(training)?,
+            Self::Step(step) => checkpoint::of_step(training, step)?,
+        };
+        found.ok_or_else(|| match self {
+            Self::Last => Error::model(training, "holds no checkpoint; train first"),
+            Self::Best => Error::model(training, "holds no checkpoint with a score; give --checkpoint last"),
+            Self::Step(step) => Error::model(
+                training,
+                format!("holds no checkpoint of step {step}; see its folder checkpoints"),
+            ),
+        })
+    }
+}
+
 /// What is exported, and on what ground.
 #[derive(Debug, Clone)]
 pub struct ExportSettings {
     /// Folder of the training.
     pub training: PathBuf,
+    /// Which of its checkpoints.
+    pub checkpoint: Checkpoint,
     /// Which of its identities.
     pub identity: String,
     /// Folder of the bundle.
@@ -59,14 +108,14 @@ pub struct ExportSettings {
 pub fn export(settings: &ExportSettings) -> Result<Bundle> {
     let consent = consent(settings)?;
     check_out(&settings.out, settings.overwrite)?;
-    let checkpoint = checkpoint::newest(&settings.training)?
-        .ok_or_else(|| Error::model(&settings.training, "holds no checkpoint; train first"))?;
+    let checkpoint = settings.checkpoint.of(&settings.training)?;
     let state: State = checkpoint::state(&checkpoint)?;
     let who = position(&state, &settings.identity)?;
     if state.stage.alpha < 1.0 {
         let (side, percent) = (side_of_level(state.stage.level), state.stage.alpha * 100.0);
-        let reason =
-            format!("the level of {side} px has faded in to {percent:.0} % only; train until it is whole");
+        let reason = format!(
+            "the level of {side} px has faded in to {percent:.0} % only; train on, or give --checkpoint best"
+        );
         return Err(Error::model(&checkpoint, reason));
     }
     let device = FlexDevice;
@@ -101,10 +150,21 @@ pub fn export(settings: &ExportSettings) -> Result<Bundle> {
             encoder_weights_sha256: sha256(&encoder_onnx(&comb.encoder, level, latent, Weights::Full)),
             identities: state.identities,
             n_faces: state.n_faces,
+            config: configuration(&settings.training)?,
         }),
     };
     write(&settings.out, &manifest, &files)?;
     Bundle::load(&settings.out)
+}
+
+/// What the training's folder says of how it was trained; one of an earlier version says nothing.
+fn configuration(training: &Path) -> Result<Option<toml::Table>> {
+    let path = training.join(config::FILE_NAME);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = TrainConfig::read(&path)?.to_toml()?;
+    toml::from_str(&text).map(Some).map_err(|e| Error::model(&path, e.to_string()))
 }
 
 fn consent(settings: &ExportSettings) -> Result<Consent> {
@@ -188,6 +248,9 @@ pub fn encoder_onnx<B: Backend>(
         h = pair(&mut graph, h, levels);
         h = graph.halved(h);
     }
+    if let Some(coarse) = &encoder.coarse {
+        h = leaky(&mut graph, h, coarse, 1);
+    }
     h = leaky(&mut graph, h, &encoder.last, 0);
     graph.output("latent", h, &[latent, 1, 1]);
     graph.finish()
@@ -205,6 +268,9 @@ pub fn decoder_onnx<B: Backend>(
     let side = side_of_level(level);
     let mut h = graph.input("latent", &[latent, 1, 1]);
     h = leaky(&mut graph, h, &decoder.first, 3);
+    if let Some(coarse) = &decoder.coarse {
+        h = leaky(&mut graph, h, coarse, 1);
+    }
     for levels in &decoder.levels[..level] {
         h = graph.doubled(h);
         h = pair(&mut graph, h, levels);

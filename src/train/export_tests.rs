@@ -10,7 +10,13 @@ use crate::{
 };
 
 fn config() -> CombConfig {
-    CombConfig { latent: 24, encoder: vec![16, 12, 8, 6], decoder: vec![20, 16, 12, 8], separable: false }
+    CombConfig {
+        latent: 24,
+        encoder: vec![16, 12, 8, 6],
+        decoder: vec![20, 16, 12, 8],
+        coarse: true,
+        separable: false,
+    }
 }
 
 /// Faces of noise, each with its own brightness.
@@ -100,13 +106,15 @@ fn training(dir: &Path, stage: Stage) {
         minutes: 0.26,
         stage,
         seed: 1,
+        score: None,
     };
     let trained = checkpoint::Trained { average: model.valid(), model, optimizer, state };
-    checkpoint::save::<B, _, _, _>(dir, &trained).unwrap();
+    checkpoint::save::<B, _, _, _>(dir, &trained, 2).unwrap();
 }
 
 fn settings(dir: &Path) -> ExportSettings {
     ExportSettings {
+        checkpoint: Checkpoint::Last,
         training: dir.join("training"),
         identity: "B".into(),
         out: dir.join("models/B"),

@@ -1,43 +1,72 @@
-//! What training makes small: 1 - SSIM, L1 and gradient L1 of the picture, L1 of the mask, all weighted by pixel.
+//! What training makes small: how unlike a picture is to its target in structure (MS-SSIM, or SSIM where that doesn't
+//! fit), L1 and gradient L1 of the picture, L1 of the mask, all weighted by pixel.
 
-use burn::tensor::{
-    Tensor, TensorData,
-    backend::Backend,
-    module::conv2d,
-    ops::{ConvOptions, PaddedConvOptions},
-};
+use std::ops::Range;
+
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use serde::{Deserialize, Serialize};
+
+use super::model::halved;
 
 /// Standard deviation of SSIM's Gaussian window, pixels (Wang et al. 2004).
 const SSIM_SIGMA: f32 = 1.5;
+
+/// Side of SSIM's window, pixels (Wang et al. 2004); pictures smaller than that have the widest odd one that fits.
+const SSIM_WINDOW: usize = 11;
 
 /// SSIM's constants for values in 0..=1 (Wang et al. 2004).
 const C1: f32 = 0.01 * 0.01;
 /// See [`C1`].
 const C2: f32 = 0.03 * 0.03;
 
+/// How much each scale of MS-SSIM counts, the finest first (Wang, Simoncelli, Bovik 2003).
+const SCALE_POWERS: [f32; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
+
+/// Side from which on the window fits into the coarsest of these scales.
+const MS_SSIM_FROM_PX: usize = SSIM_WINDOW << (SCALE_POWERS.len() - 1);
+
+/// Least that a scale's mean is taken for before it is raised to its power: below, the slope would run away.
+const SCALE_FLOOR: f32 = 0.01;
+
+/// Largest side at which colour alone counts: 4 and 8 pixels have no structure to speak of.
+const COLOUR_ALONE_PX: usize = 8;
+
+/// How much each part of the loss counts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossWeights {
+    /// 1 - SSIM, from 176 px on 1 - MS-SSIM.
+    pub dssim: f64,
+    /// Mean absolute difference.
+    pub l1: f64,
+    /// Mean absolute difference of the gradients.
+    pub gradient: f64,
+    /// Mean absolute difference of the mask.
+    pub mask: f64,
+}
+
+impl Default for LossWeights {
+    fn default() -> Self {
+        Self { dssim: 1.0, l1: 2.0, gradient: 1.0, mask: 0.3 }
+    }
+}
+
 /// The parts of one loss, for the log.
-#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct LossParts {
-    /// 1 - SSIM.
+    /// The whole: the parts by their weights.
+    pub total: f32,
+    /// 1 - SSIM, from 176 px on 1 - MS-SSIM; 0 up to 8 px.
     pub dssim: f32,
     /// Mean absolute difference.
     pub l1: f32,
-    /// Mean absolute difference of the gradients.
+    /// Mean absolute difference of the gradients; 0 up to 8 px.
     pub gradient: f32,
     /// Mean absolute difference of the mask.
     pub mask: f32,
 }
 
-/// How much each part counts.
-const WEIGHT_DSSIM: f32 = 1.0;
-/// See [`WEIGHT_DSSIM`].
-const WEIGHT_L1: f32 = 2.0;
-/// See [`WEIGHT_DSSIM`].
-const WEIGHT_GRADIENT: f32 = 1.0;
-/// See [`WEIGHT_DSSIM`].
-const WEIGHT_MASK: f32 = 0.3;
-
-/// The loss of a decoder's output, and its parts (dssim, l1, gradient, mask) as tensors of one value.
+/// The loss of a decoder's output, and with it the values of a [`LossParts`] as a tensor without a graph.
 ///
 /// # Shapes
 /// - output: `[batch, 4, side, side]`: RGB and mask
@@ -47,33 +76,37 @@ pub fn loss<B: Backend>(
     target: &Tensor<B, 4>,
     mask: Tensor<B, 4>,
     weight: &Tensor<B, 4>,
+    weights: &LossWeights,
 ) -> (Tensor<B, 1>, Tensor<B, 1>) {
     let [n, _, h, w] = output.dims();
     let rgb = output.clone().slice([0..n, 0..3, 0..h, 0..w]);
     let own_mask = output.slice([0..n, 3..4, 0..h, 0..w]);
     let difference = rgb.clone() - target.clone();
     let l1 = weighted_mean(difference.clone().abs(), weight.clone());
-    let gradient = gradient_l1(&difference, weight);
-    let (ssim, margin) = ssim_map(&rgb, target);
-    let inner = weight.clone().slice([0..n, 0..1, margin..h - margin, margin..w - margin]);
-    let dssim = weighted_mean(ssim.neg() + 1.0, inner);
     let mask = (own_mask - mask).abs().mean();
-    let total = dssim.clone() * WEIGHT_DSSIM
-        + l1.clone() * WEIGHT_L1
-        + gradient.clone() * WEIGHT_GRADIENT
-        + mask.clone() * WEIGHT_MASK;
-    (total, Tensor::cat(vec![dssim, l1, gradient, mask], 0))
+    let (dssim, gradient) = if h <= COLOUR_ALONE_PX {
+        (l1.zeros_like(), l1.zeros_like())
+    } else {
+        (dissimilarity(rgb, target, weight), gradient_l1(&difference, weight))
+    };
+    let total = dssim.clone() * weights.dssim
+        + l1.clone() * weights.l1
+        + gradient.clone() * weights.gradient
+        + mask.clone() * weights.mask;
+    let parts = [total.clone(), dssim, l1, gradient, mask].map(Tensor::detach);
+    (total, Tensor::cat(parts.to_vec(), 0))
 }
 
 impl LossParts {
-    /// From the four values that `loss` gives.
+    /// From the five values that `loss` gives.
     pub fn from_values(values: &[f32]) -> Self {
         let at = |i: usize| values.get(i).copied().unwrap_or(f32::NAN);
-        Self { dssim: at(0), l1: at(1), gradient: at(2), mask: at(3) }
+        Self { total: at(0), dssim: at(1), l1: at(2), gradient: at(3), mask: at(4) }
     }
 
     /// Adds another loss, part by part.
     pub fn add(&mut self, other: &Self) {
+        self.total += other.total;
         self.dssim += other.dssim;
         self.l1 += other.l1;
         self.gradient += other.gradient;
@@ -83,15 +116,13 @@ impl LossParts {
     /// Each part divided by `n`.
     #[must_use]
     pub fn over(&self, n: f32) -> Self {
-        Self { dssim: self.dssim / n, l1: self.l1 / n, gradient: self.gradient / n, mask: self.mask / n }
-    }
-
-    /// The whole loss.
-    pub fn total(&self) -> f32 {
-        self.dssim * WEIGHT_DSSIM
-            + self.l1 * WEIGHT_L1
-            + self.gradient * WEIGHT_GRADIENT
-            + self.mask * WEIGHT_MASK
+        Self {
+            total: self.total / n,
+            dssim: self.dssim / n,
+            l1: self.l1 / n,
+            gradient: self.gradient / n,
+            mask: self.mask / n,
+        }
     }
 }
 
@@ -111,71 +142,113 @@ fn gradient_l1<B: Backend>(difference: &Tensor<B, 4>, weight: &Tensor<B, 4>) -> 
         + weighted_mean(down.abs(), cut(weight, 1, 0, 0, h - 1, w))
 }
 
-/// SSIM at every place where the window fits, and how many pixels that leaves out on each side. The window is 11
-/// pixels wide, or the widest odd number below the side.
-fn ssim_map<B: Backend>(x: &Tensor<B, 4>, y: &Tensor<B, 4>) -> (Tensor<B, 4>, usize) {
-    let [n, c, h, _] = x.dims();
-    let window = 11.min((h - 1) / 2 * 2 + 1);
-    let stacked = Tensor::cat(
-        vec![x.clone(), y.clone(), x.clone() * x.clone(), y.clone() * y.clone(), x.clone() * y.clone()],
-        0,
-    );
-    let means = blurred(stacked, window);
-    let [_, _, hh, ww] = means.dims();
-    let part = |i: usize| means.clone().slice([i * n..(i + 1) * n, 0..c, 0..hh, 0..ww]);
-    let (mx, my) = (part(0), part(1));
-    let (mxx, myy, mxy) = (mx.clone() * mx.clone(), my.clone() * my.clone(), mx * my);
-    let covariance = part(4) - mxy.clone();
-    let variances = part(2) - mxx.clone() + part(3) - myy.clone();
-    let ssim = ((mxy * 2.0 + C1) * (covariance * 2.0 + C2)) / ((mxx + myy + C1) * (variances + C2));
-    (ssim, window / 2)
+/// 1 - SSIM, or 1 - MS-SSIM where its scales fit.
+fn dissimilarity<B: Backend>(x: Tensor<B, 4>, y: &Tensor<B, 4>, weight: &Tensor<B, 4>) -> Tensor<B, 1> {
+    if x.dims()[2] >= MS_SSIM_FROM_PX {
+        return ms_ssim(x, y.clone(), weight.clone()).neg() + 1.0;
+    }
+    let SsimMaps { luminance, structure, margin } = ssim_maps(&x, y);
+    weighted_mean((luminance * structure).neg() + 1.0, without_margin(weight, margin))
 }
 
-/// A Gaussian blur where the window fits, as two convolutions by channel.
+/// MS-SSIM (Wang, Simoncelli, Bovik 2003): the mean of structure at each scale, at the coarsest that of SSIM, multiplied
+/// with their powers plane by plane; the mean over all planes.
+fn ms_ssim<B: Backend>(mut x: Tensor<B, 4>, mut y: Tensor<B, 4>, mut weight: Tensor<B, 4>) -> Tensor<B, 1> {
+    let (coarsest, finer) = (SCALE_POWERS.len() - 1, &SCALE_POWERS[1..]);
+    let factor = |map: Tensor<B, 4>, weight: Tensor<B, 4>, power: f32| {
+        let mean = (map * weight.clone()).sum_dim(3).sum_dim(2) / weight.sum_dim(3).sum_dim(2);
+        mean.clamp_min(SCALE_FLOOR).powf_scalar(power)
+    };
+    let maps = ssim_maps(&x, &y);
+    let mut product = factor(maps.structure, without_margin(&weight, maps.margin), SCALE_POWERS[0]);
+    for (i, power) in finer.iter().enumerate() {
+        (x, y, weight) = (halved(x), halved(y), halved(weight));
+        let SsimMaps { luminance, structure, margin } = ssim_maps(&x, &y);
+        let map = if i + 1 == coarsest { luminance * structure } else { structure };
+        product = product * factor(map, without_margin(&weight, margin), *power);
+    }
+    product.mean()
+}
+
+/// The two factors of SSIM at every place where the window fits.
+struct SsimMaps<B: Backend> {
+    luminance: Tensor<B, 4>,
+    /// Contrast times structure.
+    structure: Tensor<B, 4>,
+    /// Pixels that the window leaves out on each side.
+    margin: usize,
+}
+
+fn ssim_maps<B: Backend>(x: &Tensor<B, 4>, y: &Tensor<B, 4>) -> SsimMaps<B> {
+    let [n, c, h, _] = x.dims();
+    let window = SSIM_WINDOW.min((h - 1) / 2 * 2 + 1);
+    // The means of y need no graph. Of the squares the sum alone is asked for.
+    let my = blurred(y.clone(), window);
+    let squares = x.clone() * x.clone() + y.clone() * y.clone();
+    let means = blurred(Tensor::cat(vec![x.clone(), squares, x.clone() * y.clone()], 0), window);
+    let [_, _, hh, ww] = means.dims();
+    let part = |i: usize| means.clone().slice([i * n..(i + 1) * n, 0..c, 0..hh, 0..ww]);
+    let mx = part(0);
+    let (mxy, mxx_myy) = (mx.clone() * my.clone(), mx.clone() * mx + my.clone() * my);
+    let covariance = part(2) - mxy.clone();
+    let variances = part(1) - mxx_myy.clone();
+    SsimMaps {
+        luminance: (mxy * 2.0 + C1) / (mxx_myy + C1),
+        structure: (covariance * 2.0 + C2) / (variances + C2),
+        margin: window / 2,
+    }
+}
+
+fn without_margin<B: Backend>(weight: &Tensor<B, 4>, margin: usize) -> Tensor<B, 4> {
+    let [n, c, h, w] = weight.dims();
+    weight.clone().slice([0..n, 0..c, margin..h - margin, margin..w - margin])
+}
+
+/// Outputs of a blur that are computed by one matrix product.
+const STRIP_PX: usize = 128;
+
+/// A Gaussian blur where the window fits, `[n, c, h, w]` to `[n, c, h + 1 - window, w + 1 - window]`.
+///
+/// It is two products with banded matrices, strip by strip. That is more arithmetic than a convolution channel by
+/// channel, and much faster: matrix products, and their gradients, are what every backend does best.
 fn blurred<B: Backend>(x: Tensor<B, 4>, window: usize) -> Tensor<B, 4> {
-    let [_, c, _, _] = x.dims();
+    let ([n, c, h, w], device) = (x.dims(), x.device());
+    let planes = x.reshape([n * c, h, w]);
+    let of_columns = |strip: Range<usize>| {
+        let (len, n_out) = (strip.len(), strip.len() + 1 - window);
+        let columns = planes.clone().slice([0..n * c, 0..h, strip]).reshape([n * c * h, len]);
+        columns.matmul(band(len, window, &device)).reshape([n * c, h, n_out])
+    };
+    let rows = Tensor::cat(strips(w, window).map(of_columns).collect(), 2);
+    let ww = w + 1 - window;
+    let of_rows = |strip: Range<usize>| {
+        let band = band::<B>(strip.len(), window, &device).transpose().unsqueeze::<3>();
+        band.matmul(rows.clone().slice([0..n * c, strip, 0..ww]))
+    };
+    let both: Tensor<B, 3> = Tensor::cat(strips(h, window).map(of_rows).collect(), 1);
+    both.reshape([n, c, h + 1 - window, ww])
+}
+
+/// What each matrix product of a blur over `side_px` pixels takes.
+fn strips(side_px: usize, window: usize) -> impl Iterator<Item = Range<usize>> {
+    let n_out = side_px + 1 - window;
+    (0..n_out).step_by(STRIP_PX).map(move |first| first..(first + STRIP_PX).min(n_out) + window - 1)
+}
+
+/// The matrix `[len, len + 1 - window]` that blurs what stands on its left.
+fn band<B: Backend>(len: usize, window: usize, device: &B::Device) -> Tensor<B, 2> {
     let middle = (window / 2) as f32;
     let kernel: Vec<f32> =
         (0..window).map(|i| (-(i as f32 - middle).powi(2) / (2.0 * SSIM_SIGMA * SSIM_SIGMA)).exp()).collect();
     let sum: f32 = kernel.iter().sum();
-    let kernel: Vec<f32> = kernel.iter().cycle().take(window * c).map(|k| k / sum).collect();
-    let device = x.device();
-    let weights =
-        |shape: [usize; 4]| Tensor::<B, 4>::from_data(TensorData::new(kernel.clone(), shape), &device);
-    let options = || PaddedConvOptions::from(ConvOptions::new([1, 1], [0, 0], [1, 1], c));
-    let rows = conv2d(x, weights([c, 1, 1, window]), None, options());
-    conv2d(rows, weights([c, 1, window, 1]), None, options())
+    let n_out = len + 1 - window;
+    let mut values = vec![0.0; len * n_out];
+    for to in 0..n_out {
+        kernel.iter().enumerate().for_each(|(i, k)| values[(to + i) * n_out + to] = k / sum);
+    }
+    Tensor::from_data(TensorData::new(values, [len, n_out]), device)
 }
 
 #[cfg(test)]
-mod tests {
-    use burn::backend::Flex;
-
-    use super::*;
-
-    fn constant(value: f32, channels: usize) -> Tensor<Flex, 4> {
-        Tensor::full([1, channels, 16, 16], value, &Default::default())
-    }
-
-    #[test]
-    fn the_loss_of_the_target_itself_is_zero() {
-        let output = Tensor::cat(vec![constant(0.4, 3), constant(1.0, 1)], 1);
-        let (total, parts) = loss(output, &constant(0.4, 3), constant(1.0, 1), &constant(1.0, 1));
-        assert!(total.into_scalar().abs() < 1e-5);
-        assert!(parts.into_data().to_vec::<f32>().expect("f32").iter().all(|p| p.abs() < 1e-5));
-    }
-
-    #[test]
-    fn known_differences_have_known_losses() {
-        let output = Tensor::cat(vec![constant(0.5, 3), constant(0.25, 1)], 1);
-        let (_, parts) = loss(output, &constant(0.3, 3), constant(1.0, 1), &constant(2.0, 1));
-        let parts = LossParts::from_values(&parts.into_data().to_vec::<f32>().expect("f32"));
-        // Constant pictures differ in luminance alone: SSIM = (2 a b + C1) / (a^2 + b^2 + C1).
-        let ssim = (2.0 * 0.5 * 0.3 + C1) / (0.25 + 0.09 + C1);
-        assert!((parts.dssim - (1.0 - ssim)).abs() < 1e-3, "{parts:?}");
-        assert!(
-            (parts.l1 - 0.2).abs() < 1e-5 && parts.gradient.abs() < 1e-5 && (parts.mask - 0.75).abs() < 1e-5,
-            "{parts:?}"
-        );
-    }
-}
+#[path = "losses_tests.rs"]
+mod tests;

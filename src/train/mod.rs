@@ -1,12 +1,15 @@
 //! Training: a comb autoencoder grown level by level, checkpoints, a preview, and export.
 //!
 //! [`train`] reads as the loop it is: draw a batch of every identity, run, step, average, tell, save. What is drawn
-//! follows from seed and step alone, so a resumed run on the CPU does what an uninterrupted one would have done.
+//! follows from seed and step alone, so a resumed run on the CPU does what an uninterrupted one would have done. What is
+//! trained is data ([`TrainConfig`]), and lies beside the weights.
 
 mod augment;
 mod average;
+mod balance;
 mod base;
 mod checkpoint;
+mod config;
 mod data;
 mod dense;
 mod device;
@@ -16,8 +19,11 @@ mod filters;
 mod losses;
 mod model;
 pub(crate) mod onnx;
+mod pass;
 mod plan;
+mod plot;
 mod preview;
+mod quick;
 mod schedule;
 pub mod soft_targets;
 mod step;
@@ -25,20 +31,24 @@ mod step;
 use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
 
 pub use augment::Augmentation;
+pub use config::{Overrides, Preset, TrainConfig};
 pub use dense::{LabelProgress, LabelSettings, Task, train_labels};
 pub use device::Device;
 pub use distill::{
     Convolution, DistillProgress, DistillSettings, Ending, Phase, Projection, Report, StudentConfig, distill,
 };
-pub use export::{ExportSettings, export};
-pub use losses::LossParts;
+pub use export::{Checkpoint, ExportSettings, export};
+pub use losses::{LossParts, LossWeights};
 pub use model::{Comb, CombConfig, Stage};
-pub use schedule::Level;
+pub use schedule::{Level, SideSteps};
 
 use self::data::{Alignment, Identity};
 use crate::{Error, Result, face_set::FaceSet};
 
-/// What is trained, and for how long.
+/// The name of the log in a training's folder.
+const LOG_NAME: &str = "log.jsonl";
+
+/// What is trained on, where, and for how long. What is trained says [`TrainConfig`].
 #[derive(Debug, Clone)]
 pub struct TrainSettings {
     /// Identities and their face sets; sets of one name are joined.
@@ -47,32 +57,26 @@ pub struct TrainSettings {
     pub out: PathBuf,
     /// Folder of exported identities whose networks a new training begins with.
     pub init: Option<PathBuf>,
-    /// Side of the finished network, pixels.
-    pub side_px: usize,
-    /// Side at which it starts, pixels; 64, or the side of `init`, where none is given.
-    pub start_side_px: Option<usize>,
-    /// The sides and their steps, one by one; empty to have them follow from the two sides and `max_steps`.
-    pub levels: Vec<Level>,
-    /// Samples of every identity in a step.
-    pub batch_per_identity: usize,
-    /// Steps in all.
-    pub max_steps: u64,
+    /// A file that says what is trained.
+    pub config: Option<PathBuf>,
+    /// What is trained, where there is no such file.
+    pub preset: Option<Preset>,
+    /// What was typed instead of what either of them says.
+    pub overrides: Overrides,
+    /// Minutes that the levels of a new training are planned into.
+    pub plan_minutes: Option<f64>,
     /// Minutes after which this run ends; the next one goes on.
     pub max_minutes: Option<f64>,
-    /// Adam's rate.
-    pub learning_rate: f64,
-    /// The encoder's rate as a share of it, 0..=1; at 0 the encoder stays as it is.
-    pub encoder_rate: f64,
-    /// What is done to a face before the encoder sees it.
-    pub augmentation: Augmentation,
-    /// Seed of everything random.
-    pub seed: u64,
     /// Where it runs.
     pub device: Device,
+    /// Batches that are worked on at once.
+    pub n_threads: usize,
     /// Faces that are never trained on, for the preview.
     pub preview: Option<PathBuf>,
     /// Minutes between two checkpoints, each with a preview.
     pub save_every_minutes: f64,
+    /// Checkpoints that are kept beside the best one, at least 1.
+    pub n_kept: usize,
 }
 
 impl Default for TrainSettings {
@@ -81,19 +85,69 @@ impl Default for TrainSettings {
             faces: Vec::new(),
             out: PathBuf::new(),
             init: None,
-            side_px: 128,
-            start_side_px: None,
-            levels: Vec::new(),
-            batch_per_identity: 8,
-            max_steps: 30_000,
+            config: None,
+            preset: None,
+            overrides: Overrides::default(),
+            plan_minutes: None,
             max_minutes: None,
-            learning_rate: 2e-4,
-            encoder_rate: 1.0,
-            augmentation: Augmentation::default(),
-            seed: 1,
             device: Device::Cpu,
+            n_threads: 1,
             preview: None,
             save_every_minutes: 3.0,
+            n_kept: 2,
+        }
+    }
+}
+
+/// Something that happened; its `Display` is for a person, its JSON for a program.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum TrainEvent {
+    /// The training begins, or goes on.
+    Config {
+        /// What is trained, in words.
+        text: String,
+        /// Steps done before.
+        step: u64,
+    },
+    /// Something that a person should know.
+    Note {
+        /// In words.
+        text: String,
+    },
+    /// Where it stands.
+    Step(TrainProgress),
+    /// A checkpoint was written.
+    Saved {
+        /// Steps done.
+        step: u64,
+        /// Loss of the averaged weights on a few fixed faces.
+        score: f32,
+    },
+    /// This run ends.
+    Done {
+        /// Steps done.
+        step: u64,
+        /// Steps in all.
+        n_steps: u64,
+        /// Minutes of training so far.
+        minutes: f64,
+    },
+}
+
+impl fmt::Display for TrainEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config { text, step: 0 } | Self::Note { text } => f.write_str(text),
+            Self::Config { text, step } => write!(f, "{text}\ngoing on from step {step}"),
+            Self::Step(progress) => progress.fmt(f),
+            Self::Saved { step, score } => write!(f, "checkpoint at step {step}, score {score:.4}"),
+            Self::Done { step, n_steps, minutes } if step == n_steps => {
+                write!(f, "done: {step} steps, {minutes:.1} min")
+            }
+            Self::Done { step, n_steps, minutes } => {
+                write!(f, "stopped at step {step} of {n_steps}, {minutes:.1} min; the same command goes on")
+            }
         }
     }
 }
@@ -115,9 +169,14 @@ pub struct TrainProgress {
     pub rate: f64,
     /// Samples a second, all identities together.
     pub samples_per_s: f64,
+    /// Share of the time in which the training waited for its batches.
+    pub waited: f64,
     /// Losses by identity, means since the line before.
     pub losses: Vec<(String, LossParts)>,
 }
+
+/// Waiting that is worth a word: below, the loader keeps up.
+const MUCH_WAITING: f64 = 0.02;
 
 impl fmt::Display for TrainProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,8 +185,11 @@ impl fmt::Display for TrainProgress {
             write!(f, " ({:.0} % in)", self.alpha * 100.0)?;
         }
         write!(f, ", {:.1} samples/s", self.samples_per_s)?;
+        if self.waited > MUCH_WAITING {
+            write!(f, " ({:.0} % waiting for faces)", self.waited * 100.0)?;
+        }
         for (name, parts) in &self.losses {
-            write!(f, ", {name} {:.4} (dssim {:.4}, l1 {:.4})", parts.total(), parts.dssim, parts.l1)?;
+            write!(f, ", {name} {:.4} (dssim {:.4}, l1 {:.4})", parts.total, parts.dssim, parts.l1)?;
         }
         Ok(())
     }
@@ -138,21 +200,24 @@ impl fmt::Display for TrainProgress {
 /// # Errors
 /// [`Error::BadSetting`] and [`Error::BadInput`] for settings and face sets that can't be, [`Error::Io`] when the
 /// training's folder can't be written, [`Error::Device`] when the loss stays not a number.
-pub fn train(
-    settings: &TrainSettings,
-    tell: &mut dyn FnMut(&TrainProgress),
-    stop: &AtomicBool,
-) -> Result<()> {
+pub fn train(settings: &TrainSettings, tell: &mut dyn FnMut(&TrainEvent), stop: &AtomicBool) -> Result<()> {
     let (identities, alignment) = read_faces(&settings.faces)?;
     let strangers = settings.preview.as_ref().map(|dir| read_strangers(dir)).transpose()?;
     fs::create_dir_all(&settings.out).map_err(Error::io(&settings.out))?;
-    let log_path = settings.out.join("log.jsonl");
+    let log_path = settings.out.join(LOG_NAME);
     let mut log =
         fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(Error::io(&log_path))?;
-    let mut tell_and_log = |progress: &TrainProgress| -> Result<()> {
-        tell(progress);
-        let line = serde_json::to_string(progress).map_err(|e| Error::model(&log_path, e.to_string()))?;
-        writeln!(log, "{line}").map_err(Error::io(&log_path))
+    let mut log_is_broken = false;
+    let mut tell_and_log = |event: &TrainEvent| {
+        tell(event);
+        let TrainEvent::Step(progress) = event else { return };
+        let line = serde_json::to_string(progress).unwrap_or_default();
+        // A full disk must not end a night of training for the sake of a line.
+        if let Err(e) = writeln!(log, "{line}")
+            && !std::mem::replace(&mut log_is_broken, true)
+        {
+            tell(&TrainEvent::Note { text: format!("{}: {e}; training goes on", log_path.display()) });
+        }
     };
     let material = step::Material { identities: &identities, alignment, strangers: strangers.as_ref() };
     device::train_on(settings, &material, &mut tell_and_log, stop)

@@ -12,7 +12,7 @@ use burn::{
     },
     tensor::{
         Tensor,
-        activation::{leaky_relu, sigmoid},
+        activation::sigmoid,
         backend::Backend,
         module::{avg_pool2d, interpolate},
         ops::{InterpolateMode, InterpolateOptions},
@@ -20,6 +20,7 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::quick::{convolved, rectified};
 use crate::{Error, Result};
 
 /// Slope of the leaky rectifier below zero.
@@ -41,7 +42,15 @@ pub struct CombConfig {
     /// Whether its 3x3 convolutions are depthwise-separable.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub separable: bool,
+    /// Whether both parts have a 3x3 convolution at 4 pixels as well, as the published network does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub coarse: bool,
 }
+
+/// Channels of the published network at 4, 8, 16, .. 1024 pixels, and of its latent.
+const PUBLISHED: [usize; 9] = [512, 512, 512, 512, 256, 128, 64, 32, 16];
+/// See [`PUBLISHED`].
+const PUBLISHED_LATENT: usize = 512;
 
 impl CombConfig {
     /// A light comb whose finished side is `side_px`: a fraction of the published widths that two cores can train.
@@ -49,19 +58,90 @@ impl CombConfig {
     /// # Errors
     /// [`Error::BadSetting`] unless the side is 16, 32, .. 1024.
     pub fn light(side_px: usize) -> Result<Self> {
-        if !(16..=1024).contains(&side_px) || !side_px.is_power_of_two() {
-            return Err(Error::setting("--side", side_px, "must be 16, 32, 64, 128, 256, 512 or 1024"));
-        }
-        let n_levels = side_px.ilog2() as usize - 1;
+        let n_levels = n_levels_of(side_px)?;
         //             4    8   16  32  64 128 256 512 1024
         let encoder = [128, 128, 64, 32, 16, 8, 8, 8, 8];
         let decoder = [160, 128, 96, 48, 24, 16, 12, 8, 8];
+        let (encoder, decoder) = (encoder[..n_levels].to_vec(), decoder[..n_levels].to_vec());
+        Ok(Self { latent: 256, encoder, decoder, coarse: false, separable: false })
+    }
+
+    /// The published comb at `width` times its channels, whose finished side is `side_px`.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] unless the side is 16, 32, .. 1024.
+    pub fn published(side_px: usize, width: f64) -> Result<Self> {
+        let of = |n: usize| ((n as f64 * width).round() as usize).max(4);
+        let widths: Vec<usize> = PUBLISHED[..n_levels_of(side_px)?].iter().map(|n| of(*n)).collect();
         Ok(Self {
-            latent: 256,
-            encoder: encoder[..n_levels].to_vec(),
-            decoder: decoder[..n_levels].to_vec(),
+            latent: of(PUBLISHED_LATENT),
+            encoder: widths.clone(),
+            decoder: widths,
+            coarse: true,
             separable: false,
         })
+    }
+
+    /// The same network up to a lower side.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] for a side that isn't one of its levels.
+    pub fn cut(&self, side_px: usize) -> Result<Self> {
+        let n_levels = n_levels_of(side_px)?;
+        if n_levels > self.n_levels() {
+            let reason = format!("is above the configured network, which ends at {} px", self.side_px());
+            return Err(Error::setting("--side", side_px, reason));
+        }
+        let cut = |widths: &[usize]| widths[..n_levels].to_vec();
+        Ok(Self { encoder: cut(&self.encoder), decoder: cut(&self.decoder), ..self.clone() })
+    }
+
+    /// What is wrong with a size that somebody wrote down, if anything is.
+    pub fn objection(&self) -> Option<String> {
+        let (n, all) = (self.n_levels(), [&self.encoder[..], &self.decoder, &[self.latent]].concat());
+        if n != self.decoder.len() || !(3..=9).contains(&n) {
+            let (encoder, decoder) = (self.encoder.len(), self.decoder.len());
+            return Some(format!(
+                "encoder and decoder must list the channels at 4, 8, 16, .. px alike, 3 to 9 of them; they list {encoder} and {decoder}"
+            ));
+        }
+        let bad = all.iter().find(|n| !(1..=4096).contains(*n));
+        bad.map(|n| format!("{n} channels; must be 1 to 4096"))
+    }
+
+    /// Weights and biases of the encoder and of one decoder, those of all levels' steps from and to RGB included.
+    pub fn n_parameters(&self) -> [u64; 2] {
+        let conv = |n_in: usize, n_out: usize, kernel: usize| ((n_in * kernel * kernel + 1) * n_out) as u64;
+        let [e, d] = [&self.encoder, &self.decoder];
+        let coarse = |n: usize| if self.coarse { conv(n, n, 3) } else { 0 };
+        let encoder = e.windows(2).map(|w| conv(w[1], w[1], 3) + conv(w[1], w[0], 3)).sum::<u64>()
+            + e.iter().map(|n| conv(3, *n, 1)).sum::<u64>()
+            + conv(e[0], self.latent, 4);
+        let decoder = d.windows(2).map(|w| conv(w[0], w[1], 3) + conv(w[1], w[1], 3)).sum::<u64>()
+            + d.iter().map(|n| conv(*n, N_OUT, 1)).sum::<u64>()
+            + conv(self.latent, d[0], 4);
+        [encoder + coarse(e[0]), decoder + coarse(d[0])]
+    }
+
+    /// Multiplications of one face through the finished encoder and through a decoder, zeros at the border counted.
+    pub fn n_multiplications(&self) -> [u64; 2] {
+        let conv = |n_in: usize, n_out: usize, kernel: usize, side_px: usize| {
+            (n_in * n_out * kernel * kernel * side_px * side_px) as u64
+        };
+        let pairs = |widths: &[usize], pair: &dyn Fn(usize, usize, usize) -> u64| -> u64 {
+            widths.windows(2).enumerate().map(|(i, w)| pair(w[0], w[1], side_of_level(i + 1))).sum()
+        };
+        let [e, d] = [&self.encoder, &self.decoder];
+        let (top, px) = (self.n_levels() - 1, self.side_px());
+        let coarse = |n: usize| if self.coarse { conv(n, n, 3, 4) } else { 0 };
+        let encoder = pairs(e, &|below, own, px| conv(own, own, 3, px) + conv(own, below, 3, px))
+            + conv(3, e[top], 1, px);
+        let decoder = pairs(d, &|below, own, px| conv(below, own, 3, px) + conv(own, own, 3, px))
+            + conv(d[top], N_OUT, 1, px);
+        [
+            encoder + conv(e[0], self.latent, 4, 1) + coarse(e[0]),
+            decoder + conv(self.latent, d[0], 4, 4) + coarse(d[0]),
+        ]
     }
 
     /// Levels of the finished network.
@@ -73,6 +153,14 @@ impl CombConfig {
     pub fn side_px(&self) -> usize {
         side_of_level(self.n_levels() - 1)
     }
+}
+
+/// Levels of a network with this finished side.
+fn n_levels_of(side_px: usize) -> Result<usize> {
+    if !(16..=1024).contains(&side_px) || !side_px.is_power_of_two() {
+        return Err(Error::setting("--side", side_px, "must be 16, 32, 64, 128, 256, 512 or 1024"));
+    }
+    Ok(side_px.ilog2() as usize - 1)
 }
 
 /// Pixels per side at a level.
@@ -105,6 +193,8 @@ pub struct Encoder<B: Backend> {
     pub from_rgb: Vec<Conv2d<B>>,
     /// Two 3x3 convolutions for each level above the first, and the step down in channels.
     pub levels: Vec<Pair<B>>,
+    /// 3x3 at 4 pixels, in networks that have it.
+    pub coarse: Option<Conv2d<B>>,
     /// 4x4 to 1x1.
     pub last: Conv2d<B>,
     down: AvgPool2d,
@@ -115,6 +205,8 @@ pub struct Encoder<B: Backend> {
 pub struct Decoder<B: Backend> {
     /// 1x1 to 4x4.
     pub first: Conv2d<B>,
+    /// 3x3 at 4 pixels, in networks that have it.
+    pub coarse: Option<Conv2d<B>>,
     /// Two 3x3 convolutions for each level above the first.
     pub levels: Vec<Pair<B>>,
     /// 1x1 convolutions to RGB and mask, one for each level.
@@ -181,8 +273,13 @@ impl<B: Backend> Pair<B> {
     /// # Shapes
     /// `[batch, in, h, w]` to `[batch, out, h, w]`
     pub(super) fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let h = rectify(self.a.forward(apart(self.a_depthwise.as_ref(), x)));
-        rectify(self.b.forward(apart(self.b_depthwise.as_ref(), h)))
+        let h = rectify(convolved(&self.a, apart(self.a_depthwise.as_ref(), x)));
+        rectify(convolved(&self.b, apart(self.b_depthwise.as_ref(), h)))
+    }
+
+    /// Both, in the order in which they run, without what is channel by channel.
+    pub(super) fn convs(&mut self) -> [&mut Conv2d<B>; 2] {
+        [&mut self.a, &mut self.b]
     }
 }
 
@@ -196,7 +293,7 @@ pub(super) fn apart<B: Backend>(depthwise: Option<&Conv2d<B>>, x: Tensor<B, 4>) 
 
 /// The leaky rectifier.
 pub(super) fn rectify<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
-    leaky_relu(x, SLOPE)
+    rectified(x, SLOPE)
 }
 
 impl<B: Backend> Encoder<B> {
@@ -206,6 +303,7 @@ impl<B: Backend> Encoder<B> {
         Self {
             from_rgb: c.iter().map(|n| conv(3, *n, 1, 0, gain, device)).collect(),
             levels: c.windows(2).map(|w| Pair::new([w[1], w[1], w[0]], config.separable, device)).collect(),
+            coarse: config.coarse.then(|| conv(c[0], c[0], 3, 1, gain, device)),
             last: conv(c[0], config.latent, 4, 0, gain, device),
             down: AvgPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
         }
@@ -218,17 +316,20 @@ impl<B: Backend> Encoder<B> {
     /// - output: `[batch, latent, 1, 1]`
     pub fn forward(&self, x: Tensor<B, 4>, stage: Stage) -> Tensor<B, 4> {
         let mut level = stage.level;
-        let mut h = rectify(self.from_rgb[level].forward(x.clone()));
+        let mut h = rectify(convolved(&self.from_rgb[level], x.clone()));
         if level > 0 {
             h = self.down.forward(self.levels[level - 1].forward(h));
             level -= 1;
             if stage.alpha < 1.0 {
-                let old = rectify(self.from_rgb[level].forward(self.down.forward(x)));
+                let old = rectify(convolved(&self.from_rgb[level], self.down.forward(x)));
                 h = h * stage.alpha + old * (1.0 - stage.alpha);
             }
         }
         for pair in self.levels[..level].iter().rev() {
             h = self.down.forward(pair.forward(h));
+        }
+        if let Some(coarse) = &self.coarse {
+            h = rectify(convolved(coarse, h));
         }
         rectify(self.last.forward(h))
     }
@@ -239,6 +340,7 @@ impl<B: Backend> Decoder<B> {
         let c = &config.decoder;
         Self {
             first: conv(config.latent, c[0], 4, 3, rectifier_gain(), device),
+            coarse: config.coarse.then(|| conv(c[0], c[0], 3, 1, rectifier_gain(), device)),
             levels: c.windows(2).map(|w| Pair::new([w[0], w[1], w[1]], config.separable, device)).collect(),
             to_rgb: c.iter().map(|n| conv(*n, N_OUT, 1, 0, 1.0, device)).collect(),
         }
@@ -251,17 +353,21 @@ impl<B: Backend> Decoder<B> {
     /// - output: `[batch, 4, side, side]`: red, green, blue, mask, 0..=1
     pub fn forward(&self, latent: Tensor<B, 4>, stage: Stage) -> Tensor<B, 4> {
         let mut h = rectify(self.first.forward(latent));
+        if let Some(coarse) = &self.coarse {
+            h = rectify(convolved(coarse, h));
+        }
         let Some(newest) = stage.level.checked_sub(1) else {
-            return sigmoid(self.to_rgb[0].forward(h));
+            return sigmoid(convolved(&self.to_rgb[0], h));
         };
         for pair in &self.levels[..newest] {
             h = pair.forward(doubled(h));
         }
-        let new = sigmoid(self.to_rgb[stage.level].forward(self.levels[newest].forward(doubled(h.clone()))));
+        let new =
+            sigmoid(convolved(&self.to_rgb[stage.level], self.levels[newest].forward(doubled(h.clone()))));
         if stage.alpha >= 1.0 {
             return new;
         }
-        let old = doubled(sigmoid(self.to_rgb[newest].forward(h)));
+        let old = doubled(sigmoid(convolved(&self.to_rgb[newest], h)));
         new * stage.alpha + old * (1.0 - stage.alpha)
     }
 }

@@ -6,38 +6,34 @@ use super::{
     TrainSettings,
     base::{Base, grown},
     checkpoint::{self, State},
+    config::{self, Preset, TrainConfig},
     data::Alignment,
     model::{Comb, CombConfig},
-    schedule::{Schedule, even_levels},
+    schedule::{Level, Schedule},
 };
 use crate::{Error, Result};
 
-/// Side at which a training from chance starts, pixels.
-const START_SIDE_PX: usize = 64;
-
 /// The plan that follows from the settings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
-    /// The network's size.
-    pub comb: CombConfig,
+    /// Everything that makes the training what it is.
+    pub config: TrainConfig,
     /// Which level when, and how fast.
     pub schedule: Schedule,
     base: Option<Base>,
 }
 
 impl Plan {
-    /// Reads the base, if there is one, and checks that everything goes together.
+    /// Reads the configuration and the base, if there is one, and checks that everything goes together.
+    ///
+    /// A configuration is that of a file or a preset; where neither is given, that of the training in the settings'
+    /// folder; else the light preset. What was typed overrides it.
     ///
     /// # Errors
     /// [`Error::BadSetting`] for sides that can't be and for a base whose faces were cut unlike `alignment`, else
-    /// those of [`Base::read`].
+    /// those of [`TrainConfig::read`] and [`Base::read`].
     pub fn of(settings: &TrainSettings, alignment: &Alignment) -> Result<Self> {
         let base = settings.init.as_deref().map(Base::read).transpose()?;
-        let side_px = settings.levels.last().map_or(settings.side_px, |level| level.side_px);
-        let (comb, start) = match &base {
-            None => (CombConfig::light(side_px)?, START_SIDE_PX.min(side_px)),
-            Some(base) => (grown(base, side_px)?, base.side_px()),
-        };
         if let Some(base) = &base
             && base.alignment != *alignment
         {
@@ -48,21 +44,47 @@ impl Plan {
             let dir = settings.init.as_deref().unwrap_or(&settings.out);
             return Err(Error::setting("--init", dir.display(), reason));
         }
-        let levels = match &settings.levels[..] {
-            [] => even_levels(settings.start_side_px.unwrap_or(start), side_px, settings.max_steps)?,
-            levels => levels.to_vec(),
+        let saved = settings.out.join(config::FILE_NAME);
+        let base_px = base.as_ref().map(Base::side_px);
+        let (config, start_px) = match (&settings.config, settings.preset) {
+            (Some(path), _) => (TrainConfig::read(path)?, None),
+            (None, Some(preset)) => (preset.config()?, base_px),
+            (None, None) if saved.exists() => (TrainConfig::read(&saved)?, None),
+            (None, None) => (Preset::Light.config()?, base_px),
         };
-        let schedule = Schedule::new(levels, settings.learning_rate)?;
-        Ok(Self { comb: checkpointed(settings, comb)?, schedule, base })
+        let mut config = config.overridden(&settings.overrides, start_px)?;
+        if let Some(base) = &base {
+            config.network = grown(base, &config.network)?;
+        }
+        config.network = checkpointed(settings, config.network)?;
+        let schedule = Schedule::new(config.levels.clone(), config.learning_rate)?;
+        Ok(Self { config, schedule, base })
     }
 
     /// The network before its first step, with a decoder for each of `names`.
     pub fn first_comb<B: Backend>(&self, names: &[String], device: &B::Device) -> Comb<B> {
-        let comb = Comb::new(&self.comb, names.len(), device);
+        let comb = Comb::new(&self.config.network, names.len(), device);
         match &self.base {
             None => comb,
             Some(base) => base.plant(comb, names, device),
         }
+    }
+
+    /// Gives every level more or fewer steps, by one factor for all, so that together they take `seconds`.
+    /// `step_s` are the seconds of a step at each level.
+    ///
+    /// # Errors
+    /// None: a level keeps at least one step.
+    pub fn fit_into(&mut self, seconds: f64, step_s: &[f64]) -> Result<()> {
+        let whole: f64 = self.config.levels.iter().zip(step_s).map(|(l, s)| l.n_steps as f64 * s).sum();
+        let factor = seconds / whole.max(1e-9);
+        let scaled = |level: &Level| Level {
+            n_steps: ((level.n_steps as f64 * factor).round() as u64).max(1),
+            ..level.clone()
+        };
+        self.config.levels = self.config.levels.iter().map(scaled).collect();
+        self.schedule = Schedule::new(self.config.levels.clone(), self.config.learning_rate)?;
+        Ok(())
     }
 }
 

@@ -3,13 +3,14 @@
 //! For each identity three rows: its faces, their reconstruction, their swap to the next identity. Faces of people
 //! who are never trained follow, each in the original and as every identity.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use image::{RgbImage, imageops};
 use ndarray::{Array4, Axis};
 
 use super::{
+    config::TrainConfig,
     data::Identity,
     model::{Comb, Stage, side_of_level},
 };
@@ -18,18 +19,29 @@ use crate::{Error, Result, face_set::rgb8_from_crop};
 /// Faces in a row.
 const N_COLUMNS: usize = 10;
 
-/// Draws the sheet and writes it to `path` by way of a temporary name.
-///
-/// # Errors
-/// [`Error::Io`] when it can't be written.
-pub fn write<B: Backend>(
-    path: &Path,
+/// The sheet's name in the training's folder.
+pub const FILE_NAME: &str = "preview.png";
+
+/// The folder of the sheets of all checkpoints: the pictures of a film.
+const FILM: &str = "timelapse";
+
+/// Largest side of a face in the film, pixels.
+const FILM_SIDE_PX: u32 = 128;
+
+/// What is shown.
+pub struct Sheet {
+    picture: RgbImage,
+    n_rows: u32,
+}
+
+/// Draws the sheet.
+pub fn sheet<B: Backend>(
     comb: &Comb<B>,
     stage: Stage,
     identities: &[Identity],
     strangers: Option<&Identity>,
     device: &B::Device,
-) -> Result<()> {
+) -> Sheet {
     let side_px = side_of_level(stage.level);
     let mut rows = Vec::new();
     let swap = |input: &Array4<f32>, who: usize| -> Array4<f32> {
@@ -46,19 +58,48 @@ pub fn write<B: Backend>(
         rows.push(batch.input.clone());
         rows.extend((0..identities.len()).map(|who| swap(&batch.input, who)));
     }
-    let side = side_px as u32;
-    let mut sheet = RgbImage::new(side * N_COLUMNS as u32, side * rows.len() as u32);
+    let (side, n_rows) = (side_px as u32, rows.len() as u32);
+    let mut picture = RgbImage::new(side * N_COLUMNS as u32, side * n_rows);
     for (j, row) in rows.iter().enumerate() {
         for (i, face) in row.axis_iter(Axis(0)).enumerate() {
             let tile = rgb8_from_crop(&face.slice(ndarray::s![..3, .., ..]).to_owned());
-            imageops::replace(&mut sheet, &tile, i64::from(side) * i as i64, i64::from(side) * j as i64);
+            imageops::replace(&mut picture, &tile, i64::from(side) * i as i64, i64::from(side) * j as i64);
         }
     }
+    Sheet { picture, n_rows }
+}
+
+impl Sheet {
+    /// Writes the sheet to the training's folder `out`, and adds it to its film, where every level has one size.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one of them can't be written.
+    pub fn write(&self, out: &Path, config: &TrainConfig) -> Result<()> {
+        save(&self.picture, &out.join(FILE_NAME))?;
+        let film = out.join(FILM);
+        fs::create_dir_all(&film).map_err(Error::io(&film))?;
+        let frames = fs::read_dir(&film).map_err(Error::io(&film))?.flatten();
+        let number = |name: &str| name.strip_suffix(".png")?.parse::<u64>().ok();
+        let last = frames.filter_map(|entry| number(entry.file_name().to_str()?)).max().unwrap_or(0);
+        let side_px = FILM_SIDE_PX.min(config.side_px() as u32);
+        let (w, h) = (side_px * N_COLUMNS as u32, side_px * self.n_rows);
+        let frame = imageops::resize(&self.picture, w, h, imageops::FilterType::Triangle);
+        save(&frame, &film.join(format!("{:06}.png", last + 1)))
+    }
+}
+
+/// Writes a picture by way of a temporary name.
+fn save(picture: &RgbImage, path: &Path) -> Result<()> {
     let temporary = path.with_extension("partial.png");
-    sheet
+    let saved = picture
         .save(&temporary)
-        .map_err(|e| Error::Io { path: temporary.clone(), source: std::io::Error::other(e) })?;
-    std::fs::rename(&temporary, path).map_err(Error::io(path))
+        .map_err(|e| Error::Io { path: temporary.clone(), source: std::io::Error::other(e) })
+        .and_then(|()| fs::rename(&temporary, path).map_err(Error::io(path)));
+    if saved.is_err() {
+        // Half a picture is no use, and the disk may be full.
+        let _ = fs::remove_file(&temporary);
+    }
+    saved
 }
 
 /// An array of ours as a tensor of the framework.

@@ -1,6 +1,7 @@
 //! The loop of a training on one backend.
 
 use std::{
+    fs,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
@@ -9,18 +10,20 @@ use std::{
 use burn::{
     grad_clipping::GradientClippingConfig,
     module::AutodiffModule,
-    optim::{Adam, AdamConfig, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
+    optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
     tensor::backend::AutodiffBackend,
 };
 
 use super::{
-    LossParts, TrainProgress, TrainSettings, average,
+    LossParts, TrainEvent, TrainProgress, TrainSettings, average,
     checkpoint::{self, State},
+    config,
     data::{Alignment, Batch, Identity},
     losses::loss,
     model::{Comb, side_of_level},
+    pass::{Task, backward, parts_of, side_by_side},
     plan::Plan,
-    preview,
+    plot, preview,
 };
 use crate::{Error, Result, line};
 
@@ -32,6 +35,18 @@ const MAX_GRADIENT: f32 = 1.0;
 
 /// Roll-backs without a finite loss in between before a training gives up.
 const MAX_ROLL_BACKS: u32 = 3;
+
+/// Threads that draw batches.
+const N_LOADERS: usize = 2;
+
+/// Steps that are measured at each level to plan a training into a time, after one that warms up.
+const N_MEASURED: u64 = 3;
+
+/// Share of the time that such a plan fills: checkpoints and previews take some, too.
+const PLANNED: f64 = 0.95;
+
+/// Faces of each identity that a checkpoint's score is taken on.
+const N_SCORED: usize = 16;
 
 /// What is trained on.
 pub struct Material<'a> {
@@ -45,6 +60,9 @@ pub struct Material<'a> {
 
 type Optim<B> = OptimizerAdaptor<Adam, Comb<B>, B>;
 type Trained<B> = checkpoint::Trained<Comb<B>, Comb<<B as AutodiffBackend>::InnerBackend>, Optim<B>>;
+
+/// Tells what happens, to a person or a program, and to the log.
+pub type Tell<'a> = &'a mut dyn FnMut(&TrainEvent);
 
 /// A training in progress.
 pub struct Trainer<'a, B: AutodiffBackend> {
@@ -67,58 +85,92 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     /// Begins a training, or goes on with the one in the settings' folder.
     ///
     /// # Errors
-    /// [`Error::BadSetting`] when that one has another size or other identities.
-    pub fn start(settings: &'a TrainSettings, material: &'a Material<'a>, device: B::Device) -> Result<Self> {
+    /// [`Error::BadSetting`] when that one has another size or other identities, else those of [`Plan::of`].
+    pub fn start(
+        settings: &'a TrainSettings,
+        material: &'a Material<'a>,
+        device: B::Device,
+        tell: Tell<'_>,
+    ) -> Result<Self> {
         let plan = Plan::of(settings, &material.alignment)?;
-        let state = State {
-            schema: State::schema(),
-            identities: material.identities.iter().map(|i| i.name.clone()).collect(),
-            n_faces: material.identities.iter().map(Identity::n_faces).collect(),
-            alignment: material.alignment.clone(),
-            step: 0,
-            n_samples: 0,
-            minutes: 0.0,
-            stage: plan.schedule.stage(0),
-            seed: settings.seed,
-            comb: plan.comb.clone(),
-        };
-        B::seed(&device, settings.seed);
-        let mut trained = fresh::<B>(&plan, state, &device);
-        if let Some(path) = checkpoint::newest(&settings.out)? {
-            trained = resumed(&path, trained, &device)?;
+        let trained = begun(&plan, material, &device);
+        let mut trainer = Self { settings, material, plan, device, trained };
+        match checkpoint::newest(&settings.out)? {
+            Some(path) => trainer.trained = resumed(&path, trainer.trained, &trainer.device)?,
+            None => {
+                if let Some(minutes) = settings.plan_minutes {
+                    let step_s = trainer.measured(tell)?;
+                    trainer.plan.fit_into(minutes * 60.0 * PLANNED, &step_s)?;
+                    // Measuring has moved the weights.
+                    trainer.trained = begun(&trainer.plan, material, &trainer.device);
+                }
+            }
         }
-        Ok(Self { settings, material, plan, device, trained })
+        let path = settings.out.join(config::FILE_NAME);
+        fs::write(&path, trainer.plan.config.to_toml()?).map_err(Error::io(&path))?;
+        tell(&TrainEvent::Config { text: trainer.plan.config.to_string(), step: trainer.trained.state.step });
+        Ok(trainer)
+    }
+
+    /// Seconds of a step at each level of the plan.
+    fn measured(&mut self, tell: Tell<'_>) -> Result<Vec<f64>> {
+        let (levels, mut first, mut step_s) = (self.plan.config.levels.clone(), 0, Vec::new());
+        for level in &levels {
+            // The last steps of a level: whole, where the first ones fade in.
+            let last = first + level.n_steps - 1;
+            let mut start = Instant::now();
+            for nth in 0..=N_MEASURED {
+                if nth == 1 {
+                    start = Instant::now();
+                }
+                let batches = self.draw(last, nth);
+                self.step(last, &batches)?;
+            }
+            step_s.push(start.elapsed().as_secs_f64() / N_MEASURED as f64);
+            first += level.n_steps;
+            let text =
+                format!("measured: {} px, {:.0} ms a step", level.side_px, step_s[step_s.len() - 1] * 1e3);
+            tell(&TrainEvent::Note { text });
+        }
+        Ok(step_s)
+    }
+
+    /// The batches of a step, `accumulate` of each identity.
+    fn draw(&self, step: u64, seed: u64) -> Vec<Vec<Batch>> {
+        drawn(&self.plan, self.material, step, seed)
     }
 
     /// Trains; see [`super::train`].
     ///
     /// # Errors
-    /// [`Error::Io`] when a checkpoint can't be written, [`Error::Device`] when the loss stays not a number.
-    pub fn run(
-        mut self,
-        tell: &mut dyn FnMut(&TrainProgress) -> Result<()>,
-        stop: &AtomicBool,
-    ) -> Result<()> {
+    /// [`Error::Io`] when the last checkpoint can't be written, [`Error::Device`] when the loss stays not a number.
+    pub fn run(mut self, tell: Tell<'_>, stop: &AtomicBool) -> Result<()> {
         let start = Instant::now();
         let mut n_roll_backs = 0;
         loop {
             let before = self.trained.state.step;
             match self.run_until_trouble(start, tell, stop)? {
-                Ending::Done => return self.save(),
+                Ending::Done => {
+                    self.save(tell)?;
+                    let State { step, minutes, .. } = self.trained.state;
+                    let n_steps = self.plan.schedule.n_steps();
+                    tell(&TrainEvent::Done { step, n_steps, minutes });
+                    return Ok(());
+                }
                 Ending::NotFinite => {
                     n_roll_backs =
                         if self.trained.state.step > before + TELL_EVERY { 1 } else { n_roll_backs + 1 };
-                    self.roll_back(n_roll_backs)?;
+                    self.roll_back(n_roll_backs, tell)?;
                 }
             }
         }
     }
 
     /// Goes on from the last checkpoint with other random draws.
-    fn roll_back(&mut self, n_roll_backs: u32) -> Result<()> {
+    fn roll_back(&mut self, n_roll_backs: u32, tell: Tell<'_>) -> Result<()> {
         let step = self.trained.state.step;
         if n_roll_backs > MAX_ROLL_BACKS {
-            let rate = self.settings.learning_rate;
+            let rate = self.plan.config.learning_rate;
             return Err(Error::Device(format!(
                 "the loss is not a number at step {step}, {MAX_ROLL_BACKS} times in a row; try --learning-rate {:e}",
                 rate / 2.0
@@ -131,57 +183,53 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             None => again,
         };
         self.trained.state.seed = self.trained.state.seed.wrapping_add(1);
+        let back_to = self.trained.state.step;
+        let text =
+            format!("the loss is not a number at step {step}; going on from step {back_to} with other draws");
+        tell(&TrainEvent::Note { text });
         Ok(())
     }
 
-    fn run_until_trouble(
-        &mut self,
-        start: Instant,
-        tell: &mut dyn FnMut(&TrainProgress) -> Result<()>,
-        stop: &AtomicBool,
-    ) -> Result<Ending> {
+    fn run_until_trouble(&mut self, start: Instant, tell: Tell<'_>, stop: &AtomicBool) -> Result<Ending> {
         let (first, minutes_before) = (self.trained.state.step, self.trained.state.minutes);
-        let (settings, material, schedule) = (self.settings, self.material, self.plan.schedule.clone());
-        let (n, seed) = (settings.batch_per_identity, self.trained.state.seed);
-        let n_steps = schedule.n_steps();
-        let augmentation = &settings.augmentation;
+        let (settings, material, plan) = (self.settings, self.material, self.plan.clone());
+        let (n_steps, seed) = (plan.schedule.n_steps(), self.trained.state.seed);
         let run_start = Instant::now();
         let over = || settings.max_minutes.is_some_and(|most| start.elapsed().as_secs_f64() / 60.0 >= most);
-        // Batches are drawn one step ahead on a thread of their own.
-        let batches = (first..n_steps).map(|step| {
-            let side_px = side_of_level(schedule.stage(step).level);
-            let draw = |(who, identity): (usize, &Identity)| {
-                identity.batch(who, step, seed, n, side_px, augmentation)
-            };
-            Ok((step, material.identities.iter().enumerate().map(draw).collect::<Vec<Batch>>()))
-        });
-        let (mut sums, mut n_summed, mut told) =
-            (vec![LossParts::default(); material.identities.len()], 0, Instant::now());
-        let mut saved = Instant::now();
+        let steps = (first..n_steps).take_while(|_| !stop.load(Ordering::Relaxed) && !over()).map(Ok);
+        let loader = |step: u64| Ok((step, drawn(&plan, material, step, seed)));
+        let mut sums = Sums::new(material.identities.len());
+        let (mut saved, mut idle_since) = (Instant::now(), Instant::now());
         let mut ending = Ending::Done;
         let result = line::run(|mut line| {
-            let batches =
-                line.source("batches", batches.take_while(|_| !stop.load(Ordering::Relaxed) && !over()))?;
-            line.drain("step", batches, |(step, batches): (u64, Vec<Batch>)| {
+            let steps = line.source("steps", steps)?;
+            let batches = line.parallel("batches", steps, vec![loader; N_LOADERS])?;
+            line.drain("step", batches, |(step, batches): (u64, Vec<Vec<Batch>>)| {
+                sums.waited_s += idle_since.elapsed().as_secs_f64();
                 let parts = self.step(step, &batches)?;
-                if parts.iter().any(|p| !p.total().is_finite()) {
+                if parts.iter().any(|p| !p.total.is_finite()) {
                     ending = Ending::NotFinite;
                     return Err(Error::Cancelled);
                 }
                 let state = &mut self.trained.state;
                 state.minutes = minutes_before + run_start.elapsed().as_secs_f64() / 60.0;
-                for (sum, part) in sums.iter_mut().zip(&parts) {
-                    sum.add(part);
-                }
-                n_summed += 1;
+                let n_samples = batches.iter().flatten().map(|batch| batch.input.dim().0 as u64).sum();
+                state.n_samples += n_samples;
+                sums.add(&parts, n_samples);
                 if state.step.is_multiple_of(TELL_EVERY) || state.step == n_steps {
-                    tell(&self.progress(&sums, n_summed, told))?;
-                    (sums, n_summed, told) = (vec![LossParts::default(); sums.len()], 0, Instant::now());
+                    tell(&TrainEvent::Step(self.progress(&sums)));
+                    sums = Sums::new(material.identities.len());
                 }
                 if saved.elapsed().as_secs_f64() / 60.0 >= settings.save_every_minutes {
-                    self.save()?;
+                    // A disk that is full now may not be so later; the last checkpoint is the one that must be written.
+                    if let Err(e) = self.save(tell) {
+                        tell(&TrainEvent::Note {
+                            text: format!("no checkpoint was written: {e}; training goes on"),
+                        });
+                    }
                     saved = Instant::now();
                 }
+                idle_since = Instant::now();
                 Ok(())
             })
         });
@@ -191,56 +239,50 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         }
     }
 
-    /// One step: a batch of every identity, one backward pass, one step of Adam, one of the average.
-    fn step(&mut self, step: u64, batches: &[Batch]) -> Result<Vec<LossParts>> {
-        let stage = self.plan.schedule.stage(step);
-        let mut total = None;
-        let mut parts = Vec::new();
-        for (who, batch) in batches.iter().enumerate() {
-            let tensor = |array| preview::tensor_from_array::<B>(array, &self.device);
-            let latent = self.trained.model.encoder.forward(tensor(&batch.input), stage);
-            let latent = if self.settings.encoder_rate > 0.0 { latent } else { latent.detach() };
-            let output = self.trained.model.decoders[who].forward(latent, stage);
-            let (one, four) =
-                loss(output, &tensor(&batch.target), tensor(&batch.mask), &tensor(&batch.weight));
-            total = Some(match total {
-                None => one,
-                Some(sum) => sum + one,
-            });
-            parts.push(four.detach());
+    /// One step: batches of every identity, a backward pass for each, one step of Adam, one of the average. Gives the
+    /// mean losses of every identity.
+    fn step(&mut self, step: u64, batches: &[Vec<Batch>]) -> Result<Vec<LossParts>> {
+        let (stage, n) = (self.plan.schedule.stage(step), batches.len());
+        let weights = self.plan.schedule.level(step).loss;
+        let model = &self.trained.model;
+        let tasks: Vec<Task<'_>> = batches.iter().flat_map(|batches| batches.iter().enumerate()).collect();
+        let keeps_encoder = self.plan.config.encoder_rate == 0.0;
+        let work = |task: Task<'_>| {
+            backward(model, task, stage, &weights, 1.0 / n as f64, keeps_encoder, &self.device)
+        };
+        let results = side_by_side(tasks, self.settings.n_threads, &work)?;
+
+        let mut of_encoder = GradientsAccumulator::new();
+        let mut of_decoders = GradientsAccumulator::new();
+        let mut parts = vec![LossParts::default(); self.material.identities.len()];
+        let n_identities = parts.len();
+        for (i, (encoder, decoder, losses)) in results.into_iter().enumerate() {
+            of_encoder.accumulate(&model.encoder, encoder);
+            of_decoders.accumulate(&model.decoders, decoder);
+            parts[i % n_identities].add(&losses);
         }
-        let total = total.ok_or_else(|| Error::setting("--faces", "", "no identity to train"))?;
-        self.descend(total.backward(), self.plan.schedule.rate(step));
+        self.descend(of_encoder.grads(), of_decoders.grads(), self.plan.schedule.rate(step));
         let weights = self.trained.model.valid();
         self.trained.average = average::follow(self.trained.average.clone(), &weights, step);
         let state = &mut self.trained.state;
-        state.step = step + 1;
-        state.stage = stage;
-        state.n_samples += (batches.len() * self.settings.batch_per_identity) as u64;
-        Ok(parts
-            .into_iter()
-            .map(|four| {
-                LossParts::from_values(&four.into_data().convert::<f32>().into_vec().unwrap_or_default())
-            })
-            .collect())
+        (state.step, state.stage) = (step + 1, stage);
+        Ok(parts.into_iter().map(|sum| sum.over(n as f32)).collect())
     }
 
     /// One step of Adam, the encoder's at its own share of the rate.
-    fn descend(&mut self, mut gradients: B::Gradients, rate: f64) {
+    fn descend(&mut self, of_encoder: GradientsParams, of_decoders: GradientsParams, rate: f64) {
         let Trained { model, optimizer, .. } = &mut self.trained;
-        let of_encoder = GradientsParams::from_module(&mut gradients, &model.encoder);
-        let of_decoders = GradientsParams::from_module(&mut gradients, &model.decoders);
         let mut step = |rate: f64, gradients: GradientsParams| {
             *model = optimizer.step(rate, model.clone(), gradients);
         };
-        step(rate * self.settings.encoder_rate, of_encoder);
+        step(rate * self.plan.config.encoder_rate, of_encoder);
         step(rate, of_decoders);
     }
 
-    fn progress(&self, sums: &[LossParts], n: u64, since: Instant) -> TrainProgress {
+    fn progress(&self, sums: &Sums) -> TrainProgress {
         let state = &self.trained.state;
-        let n_samples = n * (sums.len() * self.settings.batch_per_identity) as u64;
-        let mean = |(name, sum): (&String, &LossParts)| (name.clone(), sum.over(n as f32));
+        let seconds = sums.since.elapsed().as_secs_f64().max(1e-9);
+        let mean = |(name, sum): (&String, &LossParts)| (name.clone(), sum.over(sums.n_steps as f32));
         TrainProgress {
             step: state.step,
             n_steps: self.plan.schedule.n_steps(),
@@ -248,18 +290,94 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             side_px: side_of_level(state.stage.level),
             alpha: state.stage.alpha,
             rate: self.plan.schedule.rate(state.step),
-            samples_per_s: n_samples as f64 / since.elapsed().as_secs_f64(),
-            losses: state.identities.iter().zip(sums).map(mean).collect(),
+            samples_per_s: sums.n_samples as f64 / seconds,
+            waited: (sums.waited_s / seconds).min(1.0),
+            losses: state.identities.iter().zip(&sums.parts).map(mean).collect(),
         }
     }
 
-    /// Writes a checkpoint and the preview.
-    fn save(&self) -> Result<()> {
-        checkpoint::save::<B, _, _, _>(&self.settings.out, &self.trained)?;
-        let (path, state) = (self.settings.out.join("preview.png"), &self.trained.state);
-        let (comb, material) = (&self.trained.average, self.material);
-        preview::write(&path, comb, state.stage, material.identities, material.strangers, &self.device)
+    /// Writes a checkpoint; then what shows where the training stands, as far as that is possible.
+    fn save(&mut self, tell: Tell<'_>) -> Result<()> {
+        self.trained.state.score = Some(self.score());
+        checkpoint::save::<B, _, _, _>(&self.settings.out, &self.trained, self.settings.n_kept)?;
+        let State { stage, step, score, .. } = self.trained.state;
+        let (out, comb, material) = (&self.settings.out, &self.trained.average, self.material);
+        let shown = preview::sheet(comb, stage, material.identities, material.strangers, &self.device)
+            .write(out, &self.plan.config)
+            .and_then(|()| plot::write(out, &self.plan.config));
+        if let Err(e) = shown {
+            tell(&TrainEvent::Note { text: format!("no preview was written: {e}") });
+        }
+        tell(&TrainEvent::Saved { step, score: score.unwrap_or(f32::NAN) });
+        Ok(())
     }
+
+    /// Loss of the averaged weights on the same few faces each time, as they are.
+    fn score(&self) -> f32 {
+        let stage = self.trained.state.stage;
+        let weights = self.plan.schedule.level(self.trained.state.step.saturating_sub(1)).loss;
+        let identities = self.material.identities;
+        let score = |(who, identity): (usize, &Identity)| {
+            let batch = identity.plain(N_SCORED, side_of_level(stage.level));
+            let tensor = |array| preview::tensor_from_array::<B::InnerBackend>(array, &self.device);
+            let output = self.trained.average.forward(tensor(&batch.input), who, stage);
+            let (target, mask, weight) = (tensor(&batch.target), tensor(&batch.mask), tensor(&batch.weight));
+            parts_of(loss(output, &target, mask, &weight, &weights).1).total
+        };
+        identities.iter().enumerate().map(score).sum::<f32>() / identities.len() as f32
+    }
+}
+
+/// Losses, samples and waiting since the last line of the log.
+struct Sums {
+    parts: Vec<LossParts>,
+    n_steps: u64,
+    n_samples: u64,
+    waited_s: f64,
+    since: Instant,
+}
+
+impl Sums {
+    fn new(n_identities: usize) -> Self {
+        let parts = vec![LossParts::default(); n_identities];
+        Self { parts, n_steps: 0, n_samples: 0, waited_s: 0.0, since: Instant::now() }
+    }
+
+    fn add(&mut self, parts: &[LossParts], n_samples: u64) {
+        self.parts.iter_mut().zip(parts).for_each(|(sum, part)| sum.add(part));
+        self.n_steps += 1;
+        self.n_samples += n_samples;
+    }
+}
+
+/// The batches of a step, `accumulate` of each identity: the same for the same plan, seed and step.
+fn drawn(plan: &Plan, material: &Material<'_>, step: u64, seed: u64) -> Vec<Vec<Batch>> {
+    let (level, config) = (plan.schedule.level(step), &plan.config);
+    let draw = |nth: u64, (who, identity): (usize, &Identity)| {
+        let nth = step * config.accumulate as u64 + nth;
+        identity.batch(who, nth, seed, (level.batch, level.side_px), (&config.augmentation, config.balance))
+    };
+    let of_all = |nth: u64| material.identities.iter().enumerate().map(|one| draw(nth, one)).collect();
+    (0..config.accumulate as u64).map(of_all).collect()
+}
+
+/// A training before its first step, from the plan's seed.
+fn begun<B: AutodiffBackend>(plan: &Plan, material: &Material<'_>, device: &B::Device) -> Trained<B> {
+    let state = State {
+        schema: State::schema(),
+        identities: material.identities.iter().map(|i| i.name.clone()).collect(),
+        n_faces: material.identities.iter().map(Identity::n_faces).collect(),
+        alignment: material.alignment.clone(),
+        step: 0,
+        n_samples: 0,
+        minutes: 0.0,
+        stage: plan.schedule.stage(0),
+        seed: plan.config.seed,
+        comb: plan.config.network.clone(),
+        score: None,
+    };
+    B::seed(device, plan.config.seed);
+    fresh::<B>(plan, state, device)
 }
 
 /// A training that hasn't begun.

@@ -4,6 +4,11 @@
 
 use std::{fs, path::Path, sync::Mutex};
 
+use burn::{
+    backend::{Flex, flex::FlexDevice},
+    module::{Module, ModuleVisitor, Param},
+    tensor::Tensor,
+};
 use ndarray::{Array2, Array3};
 
 use super::*;
@@ -41,23 +46,41 @@ fn settings(dir: &Path, out: &str, names: [&str; 2]) -> TrainSettings {
     TrainSettings {
         faces: faces.collect(),
         out: dir.join(out),
-        side_px: 16,
-        batch_per_identity: 2,
-        max_steps: 4,
+        overrides: Overrides {
+            side_px: Some(16),
+            start_side_px: Some(16),
+            batch: Some(2),
+            n_steps: Some(4),
+            ..Overrides::default()
+        },
         save_every_minutes: 0.0,
         ..TrainSettings::default()
     }
 }
 
-fn run(settings: &TrainSettings) -> Vec<TrainProgress> {
+fn run(settings: &TrainSettings) -> Vec<TrainEvent> {
     let told = Mutex::new(Vec::new());
-    train(settings, &mut |progress| told.lock().unwrap().push(progress.clone()), &AtomicBool::new(false))
-        .unwrap();
+    train(settings, &mut |event| told.lock().unwrap().push(event.clone()), &AtomicBool::new(false)).unwrap();
     told.into_inner().unwrap()
 }
 
-fn weights(out: &Path, step: u64) -> Vec<u8> {
-    fs::read(out.join(format!("checkpoints/{step}/average.mpk"))).unwrap()
+/// The averaged weights of the newest checkpoint, without the random names that the framework gives them.
+fn weights(training: &TrainSettings) -> Vec<u32> {
+    let path = checkpoint::newest(&training.out).unwrap().unwrap();
+    let state = checkpoint::state::<checkpoint::State>(&path).unwrap();
+    let fresh = Comb::<Flex>::new(&state.comb, state.identities.len(), &FlexDevice);
+    let comb = checkpoint::average::<Flex, _>(&path, fresh, &FlexDevice).unwrap();
+    let mut all = Bits(Vec::new());
+    comb.visit(&mut all);
+    all.0
+}
+
+struct Bits(Vec<u32>);
+
+impl ModuleVisitor<Flex> for Bits {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Flex, D>>) {
+        self.0.extend(param.val().into_data().iter::<f32>().map(f32::to_bits));
+    }
 }
 
 #[test]
@@ -65,22 +88,28 @@ fn a_training_that_was_killed_goes_on_to_the_same_weights() {
     let dir = tempfile::tempdir().unwrap();
     let whole = settings(dir.path(), "whole", ["A", "B"]);
     run(&whole);
-    let once = weights(&whole.out, 4);
+    let once = weights(&whole);
     // Killed in the middle of writing the last checkpoint.
     fs::remove_dir_all(whole.out.join("checkpoints/4")).unwrap();
     fs::create_dir(whole.out.join("checkpoints/.4.partial")).unwrap();
     fs::write(whole.out.join("checkpoints/.4.partial/model.mpk"), b"half").unwrap();
     run(&whole);
-    assert!(weights(&whole.out, 4) == once, "the resumed training has other weights");
-    let other = TrainSettings { seed: 2, ..settings(dir.path(), "other", ["A", "B"]) };
+    assert!(weights(&whole) == once, "the resumed training has other weights");
+    // Neither does it matter how many work on it.
+    let threads = TrainSettings { n_threads: 2, ..settings(dir.path(), "threads", ["A", "B"]) };
+    run(&threads);
+    assert!(weights(&threads) == once, "two threads give other weights");
+    let mut other = settings(dir.path(), "other", ["A", "B"]);
+    other.overrides.seed = Some(2);
     run(&other);
-    assert!(weights(&other.out, 4) != once, "another seed gives the same weights");
+    assert!(weights(&other) != once, "another seed gives the same weights");
 }
 
 fn bundle(dir: &Path, training: &TrainSettings, name: &str, to: &str) -> PathBuf {
     let out = dir.join(to).join(name);
     export(&ExportSettings {
         training: training.out.clone(),
+        checkpoint: Checkpoint::Last,
         identity: name.into(),
         out: out.clone(),
         subject: "nobody".into(),
@@ -100,18 +129,17 @@ fn a_person_is_added_to_exported_identities_with_their_encoder_as_it_is() {
     let first = settings(dir.path(), "first", ["A", "B"]);
     run(&first);
     let exported = ["A", "B"].map(|name| bundle(dir.path(), &first, name, "identities"));
-    let added = TrainSettings {
-        init: Some(dir.path().join("identities")),
-        encoder_rate: 0.0,
-        ..settings(dir.path(), "added", ["new", "B"])
-    };
+    let mut added = settings(dir.path(), "added", ["new", "B"]);
+    added.init = Some(dir.path().join("identities"));
+    added.overrides.encoder_rate = Some(0.0);
     run(&added);
     let new = bundle(dir.path(), &added, "new", "later");
     let read = |dir: &Path, file: &str| fs::read(dir.join(file)).unwrap();
     assert!(read(&new, "encoder.onnx") == read(&exported[0], "encoder.onnx"), "the encoder has changed");
     assert!(read(&new, "decoder.onnx") != read(&exported[0], "decoder.onnx"), "the decoder learnt nothing");
     // The same with an encoder that learns: it doesn't stay.
-    let both = TrainSettings { encoder_rate: 1.0, out: dir.path().join("both"), ..added.clone() };
+    let mut both = TrainSettings { out: dir.path().join("both"), ..added.clone() };
+    both.overrides.encoder_rate = Some(1.0);
     run(&both);
     let both = bundle(dir.path(), &both, "new", "both.identities");
     assert!(read(&both, "encoder.onnx") != read(&exported[0], "encoder.onnx"));
@@ -142,4 +170,95 @@ fn what_training_cannot_begin_with_is_said() {
     assert!(refusal(&unlike).contains("another encoder"), "{}", refusal(&unlike));
     let nobody = TrainSettings { faces: Vec::new(), ..good };
     assert!(refusal(&nobody).contains("NAME=FOLDER"));
+}
+
+#[test]
+fn a_folder_goes_on_with_its_own_configuration_and_exports_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = settings(dir.path(), "out", ["A", "B"]);
+    first.overrides.learning_rate = Some(3e-4);
+    first.overrides.accumulate = Some(2);
+    run(&first);
+    let saved = TrainConfig::read(&first.out.join("train.toml")).unwrap();
+    assert_eq!((saved.learning_rate, saved.accumulate, saved.levels[0].batch), (3e-4, 2, 2));
+    // Nothing is typed the second time but more steps.
+    let mut again = TrainSettings { overrides: Overrides::default(), ..first.clone() };
+    again.overrides.n_steps = Some(6);
+    let told = run(&again);
+    let TrainEvent::Config { step: 4, text } = &told[0] else { panic!("{told:?}") };
+    assert!(text.contains("16 px, 6 steps") && text.contains("steps of 2 batches"), "{text}");
+    let saved = TrainConfig::read(&first.out.join("train.toml")).unwrap();
+    assert_eq!((saved.learning_rate, saved.levels[0].n_steps), (3e-4, 6));
+    let bundle = crate::swap::Bundle::load(&bundle(dir.path(), &again, "A", "identities")).unwrap();
+    let record = bundle.manifest.training.unwrap();
+    let config: TrainConfig = record.config.unwrap().try_into().unwrap();
+    assert_eq!((config, record.steps, record.samples), (saved, 6, 4 * 2 * 4 + 2 * 2 * 4));
+}
+
+#[test]
+fn two_half_batches_make_the_step_of_a_whole_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |out: &str, batch, accumulate| {
+        let mut settings = settings(dir.path(), out, ["A", "B"]);
+        settings.overrides.batch = Some(batch);
+        settings.overrides.accumulate = Some(accumulate);
+        settings.overrides.n_steps = Some(1);
+        let told = run(&settings);
+        let step = told.iter().find_map(|event| match event {
+            TrainEvent::Step(progress) => Some(progress.losses[0].1.total),
+            _ => None,
+        });
+        (step.unwrap(), weights(&settings))
+    };
+    let ((one, _), (two, _)) = (of("one", 8, 1), of("two", 4, 2));
+    assert!((one - two).abs() < 0.3 * one, "the losses are means: {one} and {two}");
+    assert!(of("again", 4, 2).1 == of("twice", 4, 2).1, "the same to the bit");
+}
+
+#[test]
+fn the_last_checkpoints_are_kept_and_the_best() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = TrainSettings { n_kept: 2, ..settings(dir.path(), "out", ["A", "B"]) };
+    run(&settings);
+    let steps = || {
+        let mut steps: Vec<u64> = fs::read_dir(settings.out.join("checkpoints"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().parse().unwrap())
+            .collect();
+        steps.sort_unstable();
+        steps
+    };
+    assert!(steps().ends_with(&[3, 4]) && steps().len() <= 3, "{:?}", steps());
+    // An old one that is better than all others stays.
+    let path = settings.out.join("checkpoints/3/state.json");
+    let state = fs::read_to_string(&path).unwrap();
+    let score = checkpoint::state::<checkpoint::State>(path.parent().unwrap()).unwrap().score.unwrap();
+    assert!(state.contains("\"score\""));
+    let better = state.replace(&format!("\"score\": {score}"), "\"score\": 0.0001");
+    assert_ne!(better, state, "{state}");
+    fs::write(&path, better).unwrap();
+    let mut longer = settings.clone();
+    longer.overrides.n_steps = Some(8);
+    run(&longer);
+    assert_eq!(steps(), [3, 7, 8]);
+    let best = checkpoint::best::<checkpoint::State>(&settings.out).unwrap().unwrap();
+    assert!(best.ends_with("checkpoints/3"), "{best:?}");
+    assert!(longer.out.join("timelapse/000001.png").exists() && longer.out.join("loss.html").exists());
+}
+
+#[test]
+fn a_training_is_planned_into_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(dir.path(), "out", ["A", "B"]);
+    settings.preset = Some(Preset::Tiny);
+    settings.overrides.side_px = Some(32);
+    settings.overrides.n_steps = Some(100_000);
+    // A quarter of a minute, and nothing but the plan: at once stopped.
+    settings.plan_minutes = Some(0.25);
+    train(&settings, &mut |_| (), &AtomicBool::new(true)).unwrap();
+    let planned = TrainConfig::read(&settings.out.join("train.toml")).unwrap();
+    let steps: Vec<u64> = planned.levels.iter().map(|level| level.n_steps).collect();
+    assert!(steps.iter().all(|n| *n < 20_000), "{steps:?}");
+    // The shares of the levels are as they were: 40 000 and 60 000.
+    assert!((steps[1] as f64 / steps[0] as f64 - 1.5).abs() < 0.3, "{steps:?}");
 }

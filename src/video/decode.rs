@@ -18,6 +18,7 @@ use super::{
     open,
     picture::Picture,
     probe::{self, DEFAULT_MAX_PIXELS, Probe},
+    skip::{self, Wanted},
 };
 use crate::{Error, Result, frame::Frame};
 
@@ -100,6 +101,33 @@ impl Decoder {
     /// What is known of the video.
     pub fn probe(&self) -> &Probe {
         &self.probe
+    }
+
+    /// Goes on with the frame that is `wanted`, or with one before it, and doesn't decode what lies between. Stays
+    /// where it is unless what follows is known to come out as ever. Gives the number of the next frame.
+    ///
+    /// # Errors
+    /// As [`Decoder::open`].
+    pub(super) fn skip_to(&mut self, wanted: Wanted) -> Result<u64> {
+        if !self.is_sure() || self.ended {
+            return Ok(self.n_frames);
+        }
+        let mut input = open::open(&self.path, self.settings.max_pixels)?;
+        open::read_only(&mut input, |index| index == self.probe.stream);
+        let landing = skip::land(&mut input, self.probe.stream, wanted);
+        if let Some(landing) = landing.filter(|landing| landing.n_frames > self.n_frames) {
+            self.n_frames = landing.n_frames;
+            let feed = Feed::open(&self.path, input, self.probe.stream, &self.settings, Care::Quick)?;
+            self.feed = feed.beginning_at(landing);
+            self.clock = Clock::new(self.probe.time_base, self.probe.frame_rate);
+            self.queue.clear();
+        }
+        Ok(self.n_frames)
+    }
+
+    /// Nothing was doubtful so far.
+    fn is_sure(&self) -> bool {
+        self.care == Care::Quick && self.damage.ranges().is_empty() && self.notes.is_empty()
     }
 
     /// Frames that aren't shown as they were filmed, so far; complete after the last frame.
@@ -213,8 +241,9 @@ impl Decoder {
             Misfit::Failed(reason) => self.media_error(number, reason),
         })?;
         self.notes.extend(note.map(|note| format!("from frame {number} on {note}")));
-        let picture = Picture::from_frame(frame, pts, duration)
+        let mut picture = Picture::from_frame(frame, pts, duration)
             .map_err(|_| self.media_error(number, "a frame whose samples can't be read"))?;
+        picture.set_sure(self.is_sure());
         self.n_frames += 1;
         Ok(Frame { idx: number, picture })
     }

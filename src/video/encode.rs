@@ -307,6 +307,15 @@ fn try_open(name: &str, demand: &Demand, look: &Look) -> Result<Encoder, Refusal
     set_options(&mut context, name, demand.settings, &look.hdr)?;
     let context = context.encoder().video().and_then(codec::encoder::video::Video::open).map_err(|e| {
         let lines = journal.take();
+        let is_mute = name.starts_with("libx26") && e == ff::Error::External && lines.is_empty();
+        if is_mute || e == (ff::Error::Other { errno: libc::ENOMEM }) {
+            // One that dislikes its settings says so. Another would fail, too, or wait for ever for threads that never
+            // came to be, as libx265 does (seen in version 199).
+            return Refusal::Setting(Error::Device(format!(
+                "{name} can't be started, and doesn't say why ({e}): there is probably not enough memory for {} x {}",
+                look.width, look.height
+            )));
+        }
         let said = if lines.is_empty() { e.to_string() } else { lines.join(", ") };
         let (format, (num, den)) = (layout::name_and_depth(format.into()).0, demand.frame_rate);
         let (width, height) = (look.width, look.height);

@@ -17,7 +17,7 @@ use ffmpeg_next::{
     packet::Ref,
 };
 
-use super::{decode::DecodeSettings, log::Journal, open};
+use super::{decode::DecodeSettings, log::Journal, open, skip::Landing};
 use crate::{Error, Result};
 
 /// How a file is read.
@@ -60,6 +60,10 @@ pub(super) struct Feed {
     journal: Journal,
     care: Care,
     waiting: Waiting,
+    /// Packets that were read already.
+    ahead: VecDeque<Packet>,
+    /// What is presented before it isn't shown.
+    begin: Option<i64>,
     ready: VecDeque<Shown>,
     /// Set when reading has ended.
     end: Option<End>,
@@ -96,10 +100,18 @@ impl Feed {
             journal,
             care,
             waiting: Waiting { starts_anywhere, ..Waiting::default() },
+            ahead: VecDeque::new(),
+            begin: None,
             ready: VecDeque::new(),
             end: None,
             doubt: false,
         })
+    }
+
+    /// Begins with the packets of `landing`; all packets before them were read.
+    pub(super) fn beginning_at(mut self, landing: Landing) -> Self {
+        (self.ahead, self.begin) = (landing.packets, Some(landing.pts));
+        self
     }
 
     /// The next frame, doubt, or the end.
@@ -123,35 +135,40 @@ impl Feed {
 
     /// Hands one more packet to the codec, or the end, and takes all frames that it has then.
     fn step(&mut self) -> Result<()> {
+        if let Some(packet) = self.ahead.pop_front() {
+            return self.decode(&packet);
+        }
         let mut packet = Packet::empty();
         match packet.read(&mut self.input) {
-            Ok(()) if packet.stream() == self.stream => self.decode(&packet),
+            Ok(()) if packet.stream() == self.stream => self.decode(&packet)?,
             Ok(()) | Err(ff::Error::Other { errno: libc::EAGAIN }) => {}
             Err(ff::Error::Other { errno }) if errno != libc::EINVAL => {
                 return Err(Error::io(&self.path)(std::io::Error::from_raw_os_error(errno)));
             }
-            Err(end) => self.finish((end != ff::Error::Eof).then(|| end.to_string())),
+            Err(end) => self.finish((end != ff::Error::Eof).then(|| end.to_string()))?,
         }
         Ok(())
     }
 
-    fn decode(&mut self, packet: &Packet) {
+    fn decode(&mut self, packet: &Packet) -> Result<()> {
         self.waiting.sent(packet);
         // Transport streams mark every packet before a gap; whether it is whole shows when it is decoded.
         let torn = packet.is_corrupt() && !self.waiting.starts_anywhere;
         let mut complaint = torn.then(|| "cut off".to_owned());
         if let Err(e) = self.codec.send_packet(packet) {
+            self.check_memory(e)?;
             complaint.get_or_insert(e.to_string());
         }
-        let frames = self.receive(&mut complaint);
+        let frames = self.receive(&mut complaint)?;
         self.judge(complaint, frames);
+        Ok(())
     }
 
-    fn finish(&mut self, cut: Option<String>) {
+    fn finish(&mut self, cut: Option<String>) -> Result<()> {
         let mut complaint = None;
         // Only fails when the end was told before.
         let _ = self.codec.send_eof();
-        let frames = self.receive(&mut complaint);
+        let frames = self.receive(&mut complaint)?;
         self.judge(complaint, frames);
         if !self.doubt && self.care != Care::Credulous {
             let rest = self.waiting.lost_before(i64::MAX);
@@ -162,9 +179,21 @@ impl Feed {
             }
         }
         self.end = Some(End { cut });
+        Ok(())
     }
 
-    fn receive(&mut self, complaint: &mut Option<String>) -> Vec<Video> {
+    /// Short memory is no damage of the file, and what comes next would be wrong.
+    fn check_memory(&self, error: ff::Error) -> Result<()> {
+        match error {
+            ff::Error::Other { errno: libc::ENOMEM } => Err(Error::Device(format!(
+                "{}: no memory left for decoding; what is done is kept, and the same command goes on",
+                self.path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn receive(&mut self, complaint: &mut Option<String>) -> Result<Vec<Video>> {
         let mut frames = Vec::new();
         // A broken decoder that gives the same error for ever must not hold the line.
         for _ in 0..MAX_ERRORS {
@@ -173,11 +202,12 @@ impl Feed {
                 Ok(()) => frames.push(frame),
                 Err(ff::Error::Eof | ff::Error::Other { errno: libc::EAGAIN }) => break,
                 Err(e) => {
+                    self.check_memory(e)?;
                     complaint.get_or_insert(e.to_string());
                 }
             }
         }
-        frames
+        Ok(frames)
     }
 
     /// Puts complaints to their frames, and shows what came out.
@@ -196,6 +226,9 @@ impl Feed {
             self.doubt = self.care == Care::Quick;
         }
         for frame in frames {
+            if self.begin.is_some_and(|begin| frame.pts().is_some_and(|pts| pts < begin)) {
+                continue;
+            }
             let torn = frame.is_corrupt() || frame.has_decode_errors();
             let skipped_start = self.waiting.begins_with_loss(&frame);
             if self.care == Care::Quick && (self.doubt || torn || skipped_start) {

@@ -21,6 +21,7 @@ use super::{
     encode::{Encoder, Look},
     open,
     output::Partial,
+    pattern::unsupported_pictures,
     streams::Copies,
     tracks::{OnUnsupported, Tracks},
     traits,
@@ -324,7 +325,8 @@ fn name(format: &AVOutputFormat) -> &'static str {
 }
 
 fn unknown_ending(dest: &Path) -> Error {
-    let reason = "the ending must be a video's: .mp4, .mov, .mkv, .webm, .avi, .ts, ..";
+    let reason = unsupported_pictures(dest)
+        .unwrap_or_else(|| "the ending must be a video's: .mp4, .mov, .mkv, .webm, .avi, .ts, ..".into());
     Error::setting("--output", dest.display(), reason)
 }
 

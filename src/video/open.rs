@@ -29,6 +29,14 @@ const CONTAINERS: &str = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,h
     flic,amv,nsv,film_cpk,dnxhd,ffm,h261,h263,ipmovie,mv,vmd,rpl,thp,\
     mp3,wav,flac,aac,ac3,eac3,aiff,au,caf,w64,wv,tta,ape,dts,truehd,amr";
 
+/// Streams of one file: a film with sound and subtitles in all languages has less, and each one takes buffers for its
+/// probing, index and parser.
+const MAX_STREAMS: usize = 128;
+
+/// What to do with pictures in linear light.
+pub(super) const EXR: &str = "floating point and linear light aren't handled; convert the pictures to 16-bit PNG first, \
+    e.g. ffmpeg -apply_trc iec61966_2_1 -i in.exr -pix_fmt rgb48be out.png";
+
 /// Formats that name other files.
 const PLAYLISTS: [&str; 7] = ["hls", "concat", "dash", "imf", "sdp", "rtsp", "webm_dash_manifest"];
 
@@ -54,9 +62,9 @@ pub(super) fn open(path: &Path, max_pixels: usize) -> Result<Input> {
         }
         Input::wrap(context)
     };
-    check_pixels(&input, path, max_pixels)?;
+    check_streams(&input, path, max_pixels)?;
     let code = find_streams(&mut input, max_pixels);
-    check_pixels(&input, path, max_pixels)?;
+    check_streams(&input, path, max_pixels)?;
     if code < 0 {
         return Err(diagnose(path, ff::Error::from(code)));
     }
@@ -109,7 +117,14 @@ fn check_file(path: &Path) -> Result<()> {
     Err(Error::input(path, reason))
 }
 
-fn check_pixels(input: &Input, path: &Path, max_pixels: usize) -> Result<()> {
+/// Refuses what would take the machine's memory before anything of it is decoded.
+fn check_streams(input: &Input, path: &Path, max_pixels: usize) -> Result<()> {
+    let n_streams = input.nb_streams() as usize;
+    if n_streams > MAX_STREAMS {
+        let reason =
+            format!("{n_streams} streams, the limit is {MAX_STREAMS}; a remuxed copy may hold fewer");
+        return Err(Error::Refused { path: path.into(), reason });
+    }
     for stream in input.streams().filter(|s| s.parameters().medium() == media::Type::Video) {
         // SAFETY: parameters live as long as `input`; plain numbers are read.
         let (width, height) = unsafe {
@@ -152,6 +167,7 @@ fn diagnose(path: &Path, error: ff::Error) -> Error {
         Some(name) if PLAYLISTS.contains(&name.as_str()) => {
             format!("a playlist ({name}) that names other files: give the video itself")
         }
+        Some(name) if name == "exr_pipe" => format!("OpenEXR: {EXR}"),
         Some(name) if name.ends_with("_pipe") || name == "image2" => {
             format!("a picture ({}), not a video", name.trim_end_matches("_pipe"))
         }

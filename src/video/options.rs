@@ -10,6 +10,7 @@ use ffmpeg_next::{
 use super::{
     encode::{EncodeSettings, Refusal},
     hdr::Hdr,
+    layout,
 };
 use crate::Error;
 
@@ -20,6 +21,13 @@ pub(super) fn set_options(
     settings: &EncodeSettings,
     hdr: &Hdr,
 ) -> Result<(), Refusal> {
+    // SAFETY: the context is ours and alive; plain numbers are read.
+    let (n_pixels, format) = unsafe {
+        let raw = &*context.as_ptr();
+        (i64::from(raw.width) * i64::from(raw.height), raw.pix_fmt)
+    };
+    let n_bytes = n_pixels as usize * usize::from(layout::name_and_depth(format).1.div_ceil(8));
+    let ahead = look_ahead(name, settings.preset.as_deref(), n_bytes);
     let mut set = |key: &str, value: &str| {
         let (key, value) = (CString::new(key).unwrap_or_default(), CString::new(value).unwrap_or_default());
         // SAFETY: the context is ours and not yet open; both strings outlive the call.
@@ -30,9 +38,17 @@ pub(super) fn set_options(
     for (key, mut value) in quality_options(name, settings.quality) {
         if key == "x265-params" {
             value += &hdr.x265_params();
+            value += &ahead.map_or(String::new(), |n| format!(":rc-lookahead={n}"));
         }
         if set(key, &value) < 0 {
             return Err(Refusal::Unfit(format!("this build doesn't know {key}={value}")));
+        }
+    }
+    if let Some(n) = ahead.filter(|_| name.starts_with("libx264")) {
+        // Where it is cut to the least, a thread of its own for it would hold as many frames once more.
+        let also = if n == FEWEST_AHEAD { set("x264-params", "sync-lookahead=0") } else { 0 };
+        if set("rc-lookahead", &n.to_string()) < 0 || also < 0 {
+            return Err(Refusal::Unfit("this build doesn't know rc-lookahead".into()));
         }
     }
     let key = match name {
@@ -52,6 +68,25 @@ pub(super) fn set_options(
         return refuse(format!("{name} knows {}", X26_PRESETS.join(", ")));
     }
     if set(key, preset) < 0 { refuse(format!("{name} doesn't know it")) } else { Ok(()) }
+}
+
+/// Looking ahead over fewer frames than this would harm the choice of B-frames.
+const FEWEST_AHEAD: usize = 6;
+
+/// Frames that libx264 and libx265 look ahead in order to share bits out, where their preset's number would take too
+/// much memory for frames whose luma has `n_bytes`; `None` leaves it to the preset.
+fn look_ahead(name: &str, preset: Option<&str>, n_bytes: usize) -> Option<usize> {
+    /// Luma of all frames that wait: 16 frames of 1080p at 8 bits. In the encoder each takes four times as much.
+    const MAX_BYTES: usize = 16 * 1920 * 1080;
+    // By presets from the fastest on, as the libraries' documentation lists them.
+    let usual: [usize; 10] = match name {
+        "libx264" | "libx264rgb" => [0, 0, 10, 20, 30, 40, 50, 60, 60, 60],
+        "libx265" => [5, 10, 15, 15, 15, 20, 25, 40, 40, 60],
+        _ => return None,
+    };
+    let at = X26_PRESETS.iter().position(|known| *known == preset.unwrap_or("medium"))?;
+    let most = (MAX_BYTES / n_bytes.max(1)).max(FEWEST_AHEAD);
+    (usual[at] > most).then_some(most)
 }
 
 const X26_PRESETS: [&str; 10] = [
@@ -109,5 +144,21 @@ fn quality_options(name: &str, quality: Option<u8>) -> Vec<(&'static str, String
         "gif" => vec![("gifflags", "0".into())],
         "ffv1" => vec![("level", "3".into()), ("slicecrc", "1".into())],
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_frames_are_looked_at_less_far_ahead() {
+        let (hd, uhd) = (1920 * 1080, 3840 * 2160);
+        assert_eq!(look_ahead("libx264", None, 854 * 480), None);
+        assert_eq!(look_ahead("libx264", None, hd), Some(16));
+        assert_eq!(look_ahead("libx264", Some("veryfast"), hd), None);
+        assert_eq!(look_ahead("libx264", Some("veryfast"), uhd), Some(6));
+        assert_eq!(look_ahead("libx265", Some("slower"), 2 * hd), Some(8));
+        assert_eq!(look_ahead("libvpx-vp9", None, uhd), None);
     }
 }

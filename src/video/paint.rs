@@ -1,12 +1,14 @@
 //! Painting: RGB differences added to a picture, so that only what differs is touched.
 
+use std::ops::Range;
+
 use ndarray::Array3;
 
 use super::{
     layout::Channel,
     picture::{Picture, Sample},
 };
-use crate::frame::Rect;
+use crate::{dispatch::dispatched, frame::Rect};
 
 impl Picture {
     /// Adds an RGB difference, `[3, height, width]` of `rect`, to the picture.
@@ -56,12 +58,12 @@ impl Picture {
         for y in rect.y0..rect.y1 {
             delta.row(y, weights, &mut row_delta);
             dither.row(rect.x0, y, &mut thresholds);
-            let changes = row_delta.iter().zip(&thresholds);
             let row =
                 &mut self.row_mut::<T>(channel.plane, y, n)[rect.x0 * channel.step..rect.x1 * channel.step];
             if channel.step == 1 {
-                row.iter_mut().zip(changes).for_each(|(s, (d, t))| add(s, *d, *t, channel));
+                add_row(row, &row_delta, &thresholds, channel);
             } else {
+                let changes = row_delta.iter().zip(&thresholds);
                 let row = row.iter_mut().skip(channel.offset).step_by(channel.step);
                 row.zip(changes).for_each(|(s, (d, t))| add(s, *d, *t, channel));
             }
@@ -83,6 +85,8 @@ impl Picture {
         let (first, last) = (rect.x0 >> shift_x, (rect.x1 - 1) >> shift_x);
         let mut row_delta = vec![0.0; rect.width()];
         let (mut sums, mut own) = (vec![0.0_f32; rect.width()], vec![0.0_f32; rect.width()]);
+        let pairs = Pairs::of(rect, shift_x, &box_x, width).filter(|_| channel.step == 1);
+        let mut thresholds = vec![0.5; last + 1 - first];
         for sample_y in rect.y0 >> shift_y..=(rect.y1 - 1) >> shift_y {
             sums.fill(0.0);
             own.fill(0.0);
@@ -97,13 +101,18 @@ impl Picture {
                 }
                 delta.row(y, weights, &mut row_delta);
                 let is_own = if y >> shift_y == sample_y { 1.0 } else { 0.0 };
-                for ((sum, own), d) in sums.iter_mut().zip(&mut own).zip(&row_delta) {
-                    *sum += weight * d;
-                    *own += is_own * d.abs();
-                }
+                gather(&row_delta, weight, is_own, &mut sums, &mut own);
             }
             let row = self.row_mut::<T>(channel.plane, sample_y, width.div_ceil(1 << shift_x) * channel.step);
-            for sample_x in first..=last {
+            let mut one_by_one = [first..last + 1, 0..0];
+            if let Some(Pairs { samples, taps, start }) = &pairs {
+                let thresholds = &mut thresholds[..samples.len()];
+                dither.row(samples.start, sample_y, thresholds);
+                let sums = (&sums[*start..], *taps, 1.0 / total);
+                add_pairs(&mut row[samples.clone()], sums, &own[*start + 1..], thresholds, channel);
+                one_by_one = [first..samples.start, samples.end..last + 1];
+            }
+            for sample_x in one_by_one.into_iter().flatten() {
                 let x0 = sample_x << shift_x;
                 let pixels = x0.max(rect.x0) - rect.x0..(x0 + (1 << shift_x)).min(rect.x1) - rect.x0;
                 if own[pixels].iter().all(|d| *d == 0.0) {
@@ -182,26 +191,104 @@ impl Dither {
     fn at(self, x: usize, y: usize) -> f32 {
         match self {
             Self::Off => 0.5,
-            Self::Pattern => {
-                let place = (0.067_110_56 * x as f32 + 0.005_837_15 * y as f32).fract();
-                0.01 + 0.98 * (52.982_918 * place).fract()
-            }
+            Self::Pattern => pattern(x as f32, y as f32),
         }
     }
 
     /// The same for samples of one row from `x0` on.
     fn row(self, x0: usize, y: usize, to: &mut [f32]) {
         if self == Self::Pattern {
-            to.iter_mut().zip(x0..).for_each(|(out, x)| *out = self.at(x, y));
+            pattern_row(x0 as i32, y as i32, to);
         }
     }
+}
+
+dispatched! {
+    fn pattern_row as pattern_row_plain(x0: i32, y: i32, to: &mut [f32]) {
+        for (i, out) in to.iter_mut().enumerate() {
+            *out = pattern((x0 + i as i32) as f32, y as f32);
+        }
+    }
+}
+
+fn pattern(x: f32, y: f32) -> f32 {
+    let place = fraction(0.067_110_56 * x + 0.005_837_15 * y);
+    0.01 + 0.98 * fraction(52.982_918 * place)
+}
+
+/// The chroma samples of a row that have two pixels of their own and a box that reaches at most one pixel further on
+/// both sides, all within a rectangle of the picture.
+struct Pairs {
+    samples: Range<usize>,
+    /// Weights of the pixel before, of its own two and of the next.
+    taps: [f32; 4],
+    /// Where in a row of the rectangle the first one's box begins.
+    start: usize,
+}
+
+impl Pairs {
+    fn of(rect: Rect, shift: usize, box_x: &[(isize, f32)], width: usize) -> Option<Self> {
+        let mut taps = [0.0; 4];
+        for (step, weight) in box_x {
+            *taps.get_mut(usize::try_from(step + 1).ok()?)? = *weight;
+        }
+        let samples = (rect.x0 + 1).div_ceil(2)..(rect.x1.min(width) - 1) / 2;
+        let is_some = shift == 1 && samples.start < samples.end;
+        is_some.then(|| Self { start: 2 * samples.start - 1 - rect.x0, samples, taps })
+    }
+}
+
+dispatched! {
+    /// Adds a row's share to sums, and the size of what belongs to the samples themselves.
+    fn gather as gather_plain(row: &[f32], weight: f32, is_own: f32, sums: &mut [f32], own: &mut [f32]) {
+        for ((sum, own), d) in sums.iter_mut().zip(own).zip(row) {
+            *sum += weight * d;
+            *own += is_own * d.abs();
+        }
+    }
+}
+
+dispatched! {
+    /// [`add`] for a row of samples.
+    fn add_row as add_row_plain<T: Sample>(row: &mut [T], delta: &[f32], thresholds: &[f32], channel: &Channel) {
+        for ((sample, d), t) in row.iter_mut().zip(delta).zip(thresholds) {
+            add(sample, *d, *t, channel);
+        }
+    }
+}
+
+dispatched! {
+    /// [`add`] for [`Pairs`]: `sums` are a row's, its taps and their factor; `own` says which pixels changed at all.
+    fn add_pairs as add_pairs_plain<T: Sample>(
+        row: &mut [T],
+        sums: (&[f32], [f32; 4], f32),
+        own: &[f32],
+        thresholds: &[f32],
+        channel: &Channel,
+    ) {
+        let (sums, taps, factor) = sums;
+        let (before, own) = (sums.as_chunks::<2>().0, own.as_chunks::<2>().0);
+        let after = sums.get(2..).unwrap_or_default().as_chunks::<2>().0;
+        let samples = row.iter_mut().zip(thresholds).zip(own);
+        for (((sample, threshold), own), (a, b)) in samples.zip(before.iter().zip(after)) {
+            let sum = (taps[0] * a[0] + taps[1] * a[1]) + (taps[2] * b[0] + taps[3] * b[1]);
+            let delta = if own[0] + own[1] > 0.0 { sum * factor } else { 0.0 };
+            add(sample, delta, *threshold, channel);
+        }
+    }
+}
+
+/// What follows the point of a number that isn't negative, without the call that older processors need for it.
+fn fraction(v: f32) -> f32 {
+    v - v as i32 as f32
 }
 
 /// Adds a normalised difference to a sample.
 fn add<T: Sample>(sample: &mut T, delta: f32, threshold: f32, channel: &Channel) {
     let old = sample.code();
     let (low, high) = (channel.lowest.min(old), channel.highest.max(old));
-    let new = (old + delta * channel.gain).clamp(low, high);
+    // Not `clamp`, which asks whether the limits are in order for every sample.
+    let new = (old + delta * channel.gain).max(low).min(high);
     // `old` itself is whole, so that a difference of 0 is cut back to it.
     *sample = T::from_code(new + threshold);
 }

@@ -17,6 +17,7 @@ pub struct Picture {
     layout: Layout,
     pts: i64,
     duration: i64,
+    is_sure: bool,
 }
 
 impl Picture {
@@ -33,6 +34,15 @@ impl Picture {
     /// For how long, in the stream's time base; 0 when the container doesn't say.
     pub fn duration(&self) -> i64 {
         self.duration
+    }
+
+    /// Whether nothing in its file was doubtful up to here: the picture is what was filmed, and so are all before it.
+    pub fn is_sure(&self) -> bool {
+        self.is_sure
+    }
+
+    pub(super) fn set_sure(&mut self, is_sure: bool) {
+        self.is_sure = is_sure;
     }
 
     /// Bits of a sample.
@@ -94,7 +104,7 @@ impl Picture {
     /// Takes a decoded frame; gives it back when its samples can't be handled in place.
     pub(super) fn from_frame(frame: Video, pts: i64, duration: i64) -> Result<Self, Video> {
         let Some(layout) = Layout::of(&frame) else { return Err(frame) };
-        let picture = Self { frame, layout, pts, duration };
+        let picture = Self { frame, layout, pts, duration, is_sure: true };
         if picture.is_sound() { Ok(picture) } else { Err(picture.frame) }
     }
 
@@ -211,7 +221,7 @@ impl Clone for Picture {
         // SAFETY: a new frame takes references to the buffers of a live one.
         let code = unsafe { av_frame_ref(frame.as_mut_ptr(), self.frame.as_ptr()) };
         assert!(code >= 0, "no memory for a reference to a picture");
-        Self { frame, layout: self.layout, pts: self.pts, duration: self.duration }
+        Self { frame, layout: self.layout, pts: self.pts, duration: self.duration, is_sure: self.is_sure }
     }
 }
 

@@ -220,6 +220,35 @@ proptest! {
     }
 
     #[test]
+    fn blocks_are_the_means_of_their_pixels(format in any_format(), (size, rect) in any_size_and_rect(), side in 1_usize..9, seed: u64) {
+        let picture = noise(format, size.0, size.1, seed);
+        let blocks = picture.rgb_averaged(rect, side);
+        prop_assert_eq!(blocks.dim(), (3, rect.height().div_ceil(side), rect.width().div_ceil(side)));
+        let whole = picture.rgb_rect(Rect { x0: 0, y0: 0, x1: size.0, y1: size.1 });
+        // Chroma between its samples is a matter of taste, luma is not.
+        let m = picture.layout().from_rgb[0];
+        let is_flat = picture.layout().is_rgb || picture.layout().n_channels == 1;
+        let weights = if is_flat { [1.0, 0.0, 0.0] } else { m };
+        for ((_, y, x), _) in blocks.slice(s![..1, .., ..]).indexed_iter() {
+            let (top, left) = (rect.y0 + y * side, rect.x0 + x * side);
+            let part = whole.slice(s![.., top..(top + side).min(size.1), left..(left + side).min(size.0)]);
+            let want: f32 = (0..3).map(|c| weights[c] * part.index_axis(ndarray::Axis(0), c).mean().unwrap_or(f32::NAN)).sum();
+            let have: f32 = (0..3).map(|c| weights[c] * blocks[[c, y, x]]).sum();
+            prop_assert!((have - want).abs() < 2e-4, "{have} and {want} at ({x}, {y})");
+        }
+    }
+
+    #[test]
+    fn a_glance_at_even_columns_sees_all_of_them((size, _) in any_size_and_rect(), max_side in 1_usize..9, max_rows in 1_usize..5) {
+        // Each row of the picture is the same, so that it makes no difference how many are read.
+        let row: Vec<u8> = (0..size.0 * 3).map(|i| (i * 37 % 251) as u8).collect();
+        let picture = Picture::from_rgb8(size.0, size.1, &row.repeat(size.1));
+        let (whole, glance) = (picture.rgb_reduced(max_side), picture.rgb_glance(max_side, max_rows));
+        let worst = (&whole - &glance).iter().fold(0.0_f32, |worst, d| worst.max(d.abs()));
+        prop_assert!(worst < 1e-5, "{worst}");
+    }
+
+    #[test]
     fn reducing_keeps_the_mean(format in any_format(), (size, _) in any_size_and_rect(), max_side in 1_usize..40, seed: u64) {
         let picture = noise(format, size.0, size.1, seed);
         let small = picture.rgb_reduced(max_side);

@@ -18,25 +18,48 @@ impl Picture {
 
     /// The whole picture as RGB, `[3, height, width]`, area-filtered by the factor `max_side / long side` (never
     /// enlarged), sides rounded and at least 1.
-    #[expect(clippy::missing_panics_doc, reason = "a new array is contiguous")]
     pub fn rgb_reduced(&self, max_side: usize) -> Array3<f32> {
+        self.rgb_glance(max_side, usize::MAX)
+    }
+
+    /// The same from fewer samples: of the rows within each row of the result only `max_rows`, evenly spread, are read.
+    pub fn rgb_glance(&self, max_side: usize, max_rows: usize) -> Array3<f32> {
         let (width, height) = self.size_px();
         let factor = max_side.max(1) as f64 / width.max(height) as f64;
         if factor >= 1.0 {
             return self.rgb_rect(Rect { x0: 0, y0: 0, x1: width, y1: height });
         }
-        let side = |full: usize| ((full as f64 * factor).round() as usize).max(1);
-        let size = (side(width), side(height));
-        let mut out = Array3::zeros((3, size.1, size.0));
-        let flat = out.as_slice_mut().expect("a new array is contiguous");
-        for (channel, to) in self.channels().zip(flat.chunks_exact_mut(size.0 * size.1)) {
+        let cells = |full: usize| {
+            let n = ((full as f64 * factor).round() as usize).max(1);
+            Cells { start: 0.0, step: full as f32 / n as f32, n }
+        };
+        self.rgb_of_cells(cells(width), cells(height), max_rows)
+    }
+
+    /// A rectangle as RGB in means of `side` x `side` pixels, `[3, height / side, width / side]` rounded up: blocks that
+    /// begin within the rectangle, cut off by the picture's edge alone.
+    pub fn rgb_averaged(&self, rect: Rect, side: usize) -> Array3<f32> {
+        let cells = |start: usize, length: usize| Cells {
+            start: start as f32,
+            step: side as f32,
+            n: length.div_ceil(side),
+        };
+        self.rgb_of_cells(cells(rect.x0, rect.width()), cells(rect.y0, rect.height()), usize::MAX)
+    }
+
+    /// Area means over a grid of cells, from `max_rows` rows within each, at least 1.
+    fn rgb_of_cells(&self, columns: Cells, rows: Cells, max_rows: usize) -> Array3<f32> {
+        let n = columns.n * rows.n;
+        let mut out = Array3::zeros((3, rows.n, columns.n));
+        let Some(flat) = out.as_slice_mut().filter(|_| n > 0) else { return out };
+        for (channel, to) in self.channels().zip(flat.chunks_exact_mut(n)) {
             if self.layout().wide {
-                self.reduce::<u16>(channel, size, to);
+                self.reduce::<u16>(channel, columns, rows, max_rows, to);
             } else {
-                self.reduce::<u8>(channel, size, to);
+                self.reduce::<u8>(channel, columns, rows, max_rows, to);
             }
         }
-        self.to_rgb(flat, size.0 * size.1);
+        self.to_rgb(flat, n);
         out
     }
 
@@ -82,44 +105,48 @@ impl Picture {
         }
     }
 
-    /// A channel of the whole picture, normalised, as area means over a grid of `size` cells.
-    fn reduce<T: Sample>(&self, channel: &Channel, size: (usize, usize), to: &mut [f32]) {
+    /// A channel, normalised, as area means over a grid of cells.
+    fn reduce<T: Sample>(
+        &self,
+        channel: &Channel,
+        columns: Cells,
+        rows: Cells,
+        max_rows: usize,
+        to: &mut [f32],
+    ) {
         let (width, height) = self.size_px();
         let (cw, ch) = (width.div_ceil(1 << channel.shift_x), height.div_ceil(1 << channel.shift_y));
         // Cells in the samples of this channel: a chroma sample covers 2^shift luma pixels around its place.
         let (x_offset, y_offset) = self.sample_origin(channel);
-        let span = |i: usize, cells: usize, full: usize, shift: usize, offset: f32, n: usize| {
-            let edge = |i: usize| {
-                let luma = i as f32 * (full as f32 / cells as f32);
-                ((luma - offset) / (1 << shift) as f32).clamp(0.0, n as f32)
-            };
-            Span::new(edge(i), edge(i + 1), n)
-        };
-        let columns: Vec<Span> =
-            (0..size.0).map(|i| span(i, size.0, width, channel.shift_x, x_offset, cw)).collect();
-        let n = cw * channel.step;
-        let (mut whole, mut column_sums) = (vec![0_u32; n], vec![0.0_f32; n]);
-        for (i, out) in to.chunks_exact_mut(size.0).enumerate() {
-            let rows = span(i, size.1, height, channel.shift_y, y_offset, ch);
+        let columns = columns.spans(channel.shift_x, x_offset, cw);
+        let rows = rows.spans(channel.shift_y, y_offset, ch);
+        let first = columns.iter().map(|span| span.first).min().unwrap_or(0);
+        let last = columns.iter().map(|span| span.last).max().unwrap_or(0);
+        let (begin, end) = (first * channel.step, (last + 1) * channel.step);
+        let (mut whole, mut column_sums) = (vec![0_u32; end - begin], vec![0.0_f32; end - begin]);
+        for (rows, out) in rows.iter().zip(to.chunks_exact_mut(columns.len())) {
+            let samples = |y: usize| &self.row::<T>(channel.plane, y, end)[begin..];
             whole.fill(0);
-            for y in rows.first + 1..rows.last {
-                let row = self.row::<T>(channel.plane, y, n);
-                whole.iter_mut().zip(row).for_each(|(sum, &s)| *sum += s.into());
+            let inner = rows.first + 1..rows.last;
+            let stride = inner.len().div_ceil(max_rows.max(1)).max(1);
+            // Each row that is read stands for those that are not.
+            let part = inner.len() as f32 / inner.len().div_ceil(stride).max(1) as f32;
+            for y in inner.step_by(stride) {
+                whole.iter_mut().zip(samples(y)).for_each(|(sum, &s)| *sum += s.into());
             }
-            let top = self.row::<T>(channel.plane, rows.first, n);
-            let bottom = self.row::<T>(channel.plane, rows.last, n);
+            let (top, bottom) = (samples(rows.first), samples(rows.last));
             for (((sum, &w), &t), &b) in column_sums.iter_mut().zip(&whole).zip(top).zip(bottom) {
-                *sum = w as f32 + rows.first_weight * t.code() + rows.last_weight * b.code();
+                *sum = part * w as f32 + rows.first_weight * t.code() + rows.last_weight * b.code();
             }
             for (out, column) in out.iter_mut().zip(&columns) {
+                let (from, to) = (column.first - first, column.last - first);
                 let at = |x: usize| column_sums[x * channel.step + channel.offset];
                 let inner: f32 = if channel.step == 1 {
-                    column_sums.get(column.first + 1..column.last).map_or(0.0, |s| s.iter().sum())
+                    column_sums.get(from + 1..to).map_or(0.0, |s| s.iter().sum())
                 } else {
-                    (column.first + 1..column.last).map(at).sum()
+                    (from + 1..to).map(at).sum()
                 };
-                let sum =
-                    inner + column.first_weight * at(column.first) + column.last_weight * at(column.last);
+                let sum = inner + column.first_weight * at(from) + column.last_weight * at(to);
                 *out = (sum / (rows.length * column.length) - channel.zero) / channel.gain;
             }
         }
@@ -131,6 +158,25 @@ impl Picture {
             |shift: usize, place: f32| if shift == 0 { 0.0 } else { place + 0.5 - (1 << shift) as f32 / 2.0 };
         let (sx, sy) = self.layout().siting;
         (begin(channel.shift_x, sx), begin(channel.shift_y, sy))
+    }
+}
+
+/// Equal cells along a side, in luma pixels.
+#[derive(Clone, Copy)]
+struct Cells {
+    start: f32,
+    step: f32,
+    n: usize,
+}
+
+impl Cells {
+    /// Their samples in a channel of `n_samples` whose first one begins at `offset` and covers 2^`shift` pixels.
+    fn spans(self, shift: usize, offset: f32, n_samples: usize) -> Vec<Span> {
+        let edge = |i: usize| {
+            let luma = self.start + i as f32 * self.step;
+            ((luma - offset) / (1 << shift) as f32).clamp(0.0, n_samples as f32)
+        };
+        (0..self.n).map(|i| Span::new(edge(i), edge(i + 1), n_samples)).collect()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     Error, Result,
     face::Memory,
     frame::Blended,
+    report::Tally,
     resume::{End, Seams, Segment, Work},
 };
 
@@ -61,6 +62,9 @@ struct Open {
     times: Vec<i64>,
     n_frames: u64,
     n_swapped: u64,
+    /// Nothing in the input was doubtful up to the last frame.
+    is_sure: bool,
+    tally: Tally,
 }
 
 impl Segments {
@@ -98,6 +102,12 @@ impl Segments {
         Ok(Some(Stretch { first, end, start, memory }))
     }
 
+    /// Whether the input was found to be whole up to the begin of the stretch in hand.
+    pub(super) fn is_sure(&self) -> bool {
+        let before = self.seams.segment_of(self.stretch.0).checked_sub(1);
+        before.and_then(|n| self.work.journal().segments.get(&n)).is_some_and(|segment| segment.sure)
+    }
+
     /// What the tracker knew before the warm-up of the segment after number `segment`.
     fn memory(&self, segment: u64) -> Result<Option<Box<Memory>>> {
         let path = self.work.segment_path(segment);
@@ -111,7 +121,7 @@ impl Segments {
 
     /// Encodes a frame of the stretch; those before it only bring their memory.
     pub(super) fn add(&mut self, blended: Blended, coder: &mut Coder, muxer: &Muxer) -> Result<Place> {
-        let Blended { frame, n_faces, memory } = blended;
+        let Blended { frame, replaced, memory } = blended;
         let (first, end) = self.stretch;
         if let Some(memory) = memory {
             self.memories.insert(frame.idx, memory);
@@ -126,13 +136,17 @@ impl Segments {
         if self.open.is_none() {
             coder.renew(muxer)?;
             let file = PacketWriter::create(&self.work.segment_path(number))?;
-            self.open = Some(Open { number, file, times: Vec::new(), n_frames: 0, n_swapped: 0 });
+            let (times, tally) = (Vec::new(), Tally::default());
+            self.open = Some(Open { number, file, times, n_frames: 0, n_swapped: 0, is_sure: true, tally });
         }
         let Some(open) = &mut self.open else { return Ok(Place::Seam) };
         if frame.idx != self.seams.first_frame(open.number) + open.n_frames {
             return Err(coder.media_error(format!("frame {} came out of turn", frame.idx)));
         }
-        (open.n_frames, open.n_swapped) = (open.n_frames + 1, open.n_swapped + u64::from(n_faces > 0));
+        open.is_sure = frame.picture.is_sure();
+        open.n_frames += 1;
+        open.n_swapped += u64::from(!replaced.is_empty());
+        open.tally.add(&replaced);
         let (idx, pts, duration) = (frame.idx, frame.picture.pts(), frame.picture.duration());
         coder.encode(frame.picture.into_frame(), pts, duration, &mut |packet| open.write(packet))?;
         if self.seams.segment_of(idx + 1) == number {
@@ -160,9 +174,11 @@ impl Segments {
         let segment = Segment {
             frames: open.n_frames,
             swapped: open.n_swapped,
+            tally: open.tally,
             first_pts: times().min().unwrap_or(0),
             last_pts: times().max().unwrap_or(0),
             reorder: reorder(&open.times),
+            sure: open.is_sure,
             bytes,
             sha256,
         };

@@ -8,11 +8,13 @@ use super::{
     damage::DamagedFrames,
     decode::{DecodeSettings, Decoder},
     deinterlace::Deinterlacer,
+    mend::OnDamage,
     pattern::Pattern,
     probe::{Probe, probe_within},
     rate::Resampler,
     sequence::Sequence,
-    trim::{Cut, Place, Trim},
+    skip::Wanted,
+    trim::{Cut, Place, SLACK_S, Trim},
 };
 use crate::{Error, Result, frame::Frame};
 
@@ -44,6 +46,12 @@ pub struct Source {
     /// Time of the input's first frame, and of the first that is wanted.
     first_pts: Option<i64>,
     start_pts: Option<i64>,
+    /// Number of the first that is wanted, as the input counts.
+    start_idx: u64,
+    /// Frames that would have been given and were passed over.
+    n_skipped: u64,
+    /// What becomes of frames that can't be decoded.
+    on_damage: OnDamage,
     /// The end of the last wanted frame, on the input's clock.
     end_pts: i64,
     reached_end: bool,
@@ -120,6 +128,9 @@ impl Source {
             resampler: settings.rate.map(|rate| Resampler::new(base, rate)),
             first_pts: None,
             start_pts: None,
+            start_idx: 0,
+            n_skipped: 0,
+            on_damage: decode.on_damage.unwrap_or_default(),
             end_pts: 0,
             reached_end: false,
             n_out: 0,
@@ -158,6 +169,39 @@ impl Source {
         }
     }
 
+    /// After the first frame: goes on with frame number `frame` or one before it, without decoding those between where
+    /// they aren't needed to tell what follows. Nothing in the input may have been doubtful up to there.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn skip_to(&mut self, frame: u64) -> Result<()> {
+        let Input::Video(decoder) = &mut self.input else { return Ok(()) };
+        if self.resampler.is_some() || self.settings.deinterlace || self.ended || self.n_out == 0 {
+            return Ok(());
+        }
+        let next = decoder.skip_to(Wanted { frame: self.start_idx + frame, pts: i64::MIN })? - self.start_idx;
+        self.n_skipped += next - self.n_out;
+        self.n_out = next;
+        Ok(())
+    }
+
+    /// Frames that [`Source::skip_to`] passed over.
+    pub fn n_skipped(&self) -> u64 {
+        self.n_skipped
+    }
+
+    /// Passes over frames before the wanted part, unless what is wrong with them changes the numbers of the others.
+    fn skip_start(&mut self, first_pts: i64) -> Result<()> {
+        let Input::Video(decoder) = &mut self.input else { return Ok(()) };
+        if self.settings.deinterlace || self.on_damage == OnDamage::Skip {
+            return Ok(());
+        }
+        let Trim { start_frame, from_s, .. } = self.settings.trim;
+        let pts = from_s
+            .map_or(i64::MIN, |from_s| first_pts + ((from_s - 2.0 * SLACK_S) / self.tick_s).floor() as i64);
+        decoder.skip_to(Wanted { frame: start_frame.unwrap_or(0), pts }).map(drop)
+    }
+
     fn decoded(&mut self) -> Option<Result<Frame>> {
         match &mut self.input {
             Input::Video(decoder) => decoder.next(),
@@ -189,9 +233,13 @@ impl Source {
                 Err(e) => return Some(Err(e)),
             };
             let (pts, duration) = (frame.picture.pts(), frame.picture.duration());
+            let is_first = self.first_pts.is_none();
             let first = *self.first_pts.get_or_insert(pts);
             match self.settings.trim.place(&frame, (pts - first) as f64 * self.tick_s) {
-                Place::Before => continue,
+                Place::Before => match is_first.then(|| self.skip_start(first)) {
+                    Some(Err(e)) => return Some(Err(e)),
+                    _ => continue,
+                },
                 Place::Behind => {
                     self.reached_end = true;
                     // A frame lasts until the next one.
@@ -199,6 +247,9 @@ impl Source {
                     break;
                 }
                 Place::Within => {}
+            }
+            if self.start_pts.is_none() {
+                self.start_idx = frame.idx;
             }
             let start = *self.start_pts.get_or_insert(pts);
             self.end_pts = pts + duration;

@@ -48,14 +48,12 @@ impl Trim {
 
     /// Where a frame lies that is `since_first_s` after the first one.
     pub(super) fn place(&self, frame: &Frame, since_first_s: f64) -> Place {
-        // Times that are typed are rounded; half a millisecond is less than any frame.
-        let slack = 5e-4;
         if self.end_frame.is_some_and(|end| frame.idx >= end)
-            || self.to_s.is_some_and(|to| since_first_s > to - slack)
+            || self.to_s.is_some_and(|to| since_first_s > to - SLACK_S)
         {
             Place::Behind
         } else if self.start_frame.is_some_and(|start| frame.idx < start)
-            || self.from_s.is_some_and(|from| since_first_s < from - slack)
+            || self.from_s.is_some_and(|from| since_first_s < from - SLACK_S)
         {
             Place::Before
         } else {
@@ -63,6 +61,9 @@ impl Trim {
         }
     }
 }
+
+/// Times that are typed are rounded; half a millisecond is less than any frame. Seconds.
+pub(super) const SLACK_S: f64 = 5e-4;
 
 /// Where a frame lies, seen from the wanted part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Error, Result,
     frame::{Blended, Frame},
-    report::Times,
+    report::{Tally, Times},
     resume::{End, Seams, Work},
 };
 
@@ -40,6 +40,8 @@ pub struct Written {
     pub frames: u64,
     /// Frames in which a face is new.
     pub swapped: u64,
+    /// Who was replaced in them.
+    pub tally: Tally,
     /// Length of the file.
     pub bytes: u64,
     /// The encoder's name.
@@ -99,6 +101,12 @@ impl Writer {
         self.segments.next_stretch()
     }
 
+    /// Whether an earlier run found the input to be whole up to the begin of the stretch, so that nothing is missed
+    /// when the frames before it aren't decoded.
+    pub fn is_sure(&self) -> bool {
+        self.segments.is_sure()
+    }
+
     /// Encodes one frame of the stretch. Frames come in the order of presentation.
     ///
     /// # Errors
@@ -145,6 +153,8 @@ impl Writer {
         let times = Times { first: first.first_pts, last: last.last_pts, time_base: self.coder.time_base };
         let (frames, encoder_name) = (journal.n_frames(), encoder.name.clone());
         let swapped = journal.segments.values().map(|segment| segment.swapped).sum();
+        let mut tally = Tally::default();
+        journal.segments.values().for_each(|segment| tally.merge(&segment.tally));
         let end = journal.end.clone().unwrap_or_default();
         self.muxer.set_cut(end.cut);
         self.muxer.start(encoder, look, self.coder.time_base, self.coder.frame_rate)?;
@@ -153,7 +163,7 @@ impl Writer {
         let mut notes: Vec<String> = self.coder.note.take().into_iter().collect();
         notes.extend(tracks.notes());
         self.segments.work.remove();
-        Ok(Written { frames, swapped, bytes, encoder: encoder_name, tracks, times, notes, end })
+        Ok(Written { frames, swapped, tally, bytes, encoder: encoder_name, tracks, times, notes, end })
     }
 }
 

@@ -140,6 +140,9 @@ fn no_videos(b: &Bench) {
     b.refused(&b.write("text.mp4", b"not a video\n"), 1, "not a video");
     let noise: Vec<u8> = (0..50_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     b.refused(&b.write("noise.mp4", &noise), 1, "not a video");
+    let exr = b.make("a.exr", "-i base.mp4 -frames:v 1 -pix_fmt gbrpf32le");
+    b.refused(&exr, 1, "linear light");
+    b.refused(&b.path("%05d.exr"), 1, "16-bit PNG");
     let jpeg = b.make("a.jpg", "-i base.mp4 -frames:v 1");
     fs::rename(jpeg, b.path("jpeg.mp4")).expect("renamed");
     assert_eq!(b.run(&b.path("jpeg.mp4"), "out.jpg", &[]).code, Some(0), "a picture's way");
@@ -405,6 +408,9 @@ fn too_large(b: &Bench) {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\x7f\xff\xff\xff\x7f\xff\xff\xff\x08\x06\0\0\0".to_vec();
     png.extend(crc32(&png[12..29]).to_be_bytes());
     b.refused(&b.write("lie.png", &png), 4, "--max-pixels");
+    // More tracks than any film has.
+    let many = " -map 0:a".repeat(130);
+    b.refused(&b.make("many.mkv", &format!("-i base.mp4 -map 0:v{many} -c copy")), 4, "131 streams");
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

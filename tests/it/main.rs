@@ -1,15 +1,22 @@
 //! The program from outside. Each module says what belongs there.
 
+mod bad_pictures;
 mod blend;
 mod eval;
 mod faults;
 mod field_probes;
+mod labels;
 mod media;
+mod mutation;
 mod parts;
 mod pictures;
 mod program;
 mod resume;
 mod round_trip;
+mod sandbox;
+mod skip;
 mod tidy;
+#[cfg(feature = "train")]
+mod train;
 mod video;
 mod video_refused;

@@ -121,7 +121,7 @@ pub fn pass(
             writer.next_stretch()?;
         }
         n_frames += 1;
-        writer.add(Blended { frame, n_faces: 0, memory: None })?;
+        writer.add(Blended { frame, replaced: Vec::new(), memory: None })?;
     }
     writer.end(n_frames, End::default())?;
     writer.commit()

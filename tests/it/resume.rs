@@ -238,6 +238,38 @@ fn starved(stage: &Stage, blocks: usize) -> Output {
 }
 
 #[test]
+fn a_run_without_memory_ends_and_goes_on_later() {
+    let Some(stage) = Stage::new() else { return };
+    let mut n_failed = 0;
+    // From too little to begin with to enough, kilobytes of address space.
+    for kilobytes in (200_000..=1_000_000).step_by(100_000) {
+        let command = stage.command(&[]);
+        let mut shell = Command::new("timeout");
+        let limited = format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"");
+        shell.args(["60", "sh", "-c", &limited, BINARY]).args(command.get_args());
+        let out = shell.stdout(Stdio::null()).stderr(Stdio::piped()).output().expect("starts");
+        if out.status.success() {
+            stage.is_whole();
+            break;
+        }
+        // 127: not even the libraries could be loaded.
+        assert!(
+            matches!(out.status.code(), Some(1 | 127)),
+            "{kilobytes} kB: {:?} {}",
+            out.status,
+            told(&out)
+        );
+        assert!(!told(&out).is_empty() && !stage.output.exists(), "{kilobytes} kB");
+        n_failed += u32::from(out.status.code() == Some(1));
+        stage.journal();
+    }
+    assert!(n_failed > 0, "memory was never short");
+    let done = stage.run(&[]);
+    assert!(done.status.success(), "{}", told(&done));
+    stage.is_whole();
+}
+
+#[test]
 fn a_full_disk_stops_a_run_that_goes_on_later() {
     let Some(stage) = Stage::new() else { return };
     let source = fs::read(&stage.input).expect("there");

@@ -206,7 +206,7 @@ fn a_writer_that_is_given_up_leaves_nothing() {
     let mut writer = writer(&input, &output, &lossless()).expect("made");
     writer.begin(&frames[0].picture).expect("an encoder");
     let add = |writer: &mut Writer, frame: &Frame| {
-        writer.add(Blended { frame: frame.clone(), n_faces: 0, memory: None })
+        writer.add(Blended { frame: frame.clone(), replaced: Vec::new(), memory: None })
     };
     frames
         .iter()

@@ -1,21 +1,18 @@
 //! Hands in front of a face: 21 joints of each (MediaPipe's hand landmarks), drawn as flesh around bones.
 
-use ndarray::{Array2, Array4, Axis};
+use ndarray::Array2;
 
 use super::palm::Palms;
 use crate::{
     Error, Result,
-    face::{
-        landmark::Region,
-        resample::{self, Interpolation},
-    },
+    face::{landmark::Region, look::look},
     frame::{CropPx, FramePx, Similarity},
     nn::{Network, Runtime},
     video::Picture,
 };
 
-const NAME: &str = "hand_landmark_224.onnx";
-const NETWORK: &[u8] = include_bytes!("../../../models/hand_landmark_224.onnx");
+pub(super) const NAME: &str = "hand_landmark_224.onnx";
+pub(super) const NETWORK: &[u8] = include_bytes!("../../../models/hand_landmark_224.onnx");
 
 /// Side of the network's picture.
 const SIDE: usize = 224;
@@ -90,14 +87,7 @@ impl Hands {
 
     fn hand(&mut self, picture: &Picture, square: &Region) -> Result<Option<Hand>> {
         let alignment = square.alignment_to(SIDE);
-        let mut input = Array4::zeros([1, 3, SIDE, SIDE]);
-        input.index_axis_mut(Axis(0), 0).assign(&resample::cut(
-            picture,
-            &alignment,
-            SIDE,
-            Interpolation::Bilinear,
-        ));
-        let outputs = self.joints.run(&[("input", input.view().into_dyn())])?;
+        let outputs = look(&mut self.joints, picture, &alignment, SIDE)?;
         let [joints, presence, ..] = &outputs[..] else { return Err(wrong_outputs()) };
         let joints: Vec<f32> = joints.iter().copied().collect();
         if joints.len() != 3 * N_JOINTS {

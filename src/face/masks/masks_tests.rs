@@ -24,5 +24,6 @@ fn doubt_is_decided() {
 #[test]
 fn mask_types_are_known_by_name() {
     assert_eq!(MaskType::parse("hands").ok(), Some(MaskType::Hands));
+    assert_eq!(MaskType::parse("occlusion").ok(), Some(MaskType::Occlusion));
     assert!(MaskType::parse("box").expect_err("unknown").to_string().contains("hull, person"));
 }

@@ -4,12 +4,15 @@
 //! one square grid over the crop of the new face.
 
 mod hands;
+mod occlusion;
 mod palm;
 mod person;
+mod steady;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayD};
 
-use self::{hands::Hands, person::Person};
+pub use self::steady::{Steadier, steadied};
+use self::{hands::Hands, occlusion::Occlusion, person::Person};
 use crate::{
     Error, Result,
     frame::{CropPx, FramePx, Similarity, Swapped},
@@ -30,10 +33,12 @@ pub enum MaskType {
     Person,
     /// Hands, found by their palms and drawn from their joints.
     Hands,
+    /// Leaves out whatever lies in front of the face.
+    Occlusion,
 }
 
 impl MaskType {
-    /// `hull`, `person`, `hands`.
+    /// `hull`, `person`, `hands`, `occlusion`.
     ///
     /// # Errors
     /// [`Error::BadSetting`] with the choices.
@@ -42,7 +47,21 @@ impl MaskType {
             "hull" => Ok(Self::Hull),
             "person" => Ok(Self::Person),
             "hands" => Ok(Self::Hands),
-            _ => Err(Error::setting("--face-mask-types", text, "the choices are hull, person and hands")),
+            "occlusion" => Ok(Self::Occlusion),
+            _ => {
+                let reason = "the choices are hull, person, hands and occlusion";
+                Err(Error::setting("--face-mask-types", text, reason))
+            }
+        }
+    }
+
+    /// Its networks, by the names of their files.
+    pub(super) fn networks(self) -> &'static [(&'static str, &'static [u8])] {
+        match self {
+            Self::Hull => &[],
+            Self::Person => &[(person::NAME, person::NETWORK)],
+            Self::Hands => &[(palm::NAME, palm::NETWORK), (hands::NAME, hands::NETWORK)],
+            Self::Occlusion => &[(occlusion::NAME, occlusion::NETWORK)],
         }
     }
 }
@@ -52,6 +71,7 @@ impl MaskType {
 pub struct Masker {
     person: Option<Person>,
     hands: Option<Hands>,
+    occlusion: Option<Occlusion>,
 }
 
 /// A map over a square of the frame, 0..=1 in each of its pixels.
@@ -72,6 +92,7 @@ impl Masker {
         Ok(Self {
             person: has(MaskType::Person).then(|| Person::new(runtime)).transpose()?,
             hands: has(MaskType::Hands).then(|| Hands::new(runtime)).transpose()?,
+            occlusion: has(MaskType::Occlusion).then(|| Occlusion::new(runtime)).transpose()?,
         })
     }
 
@@ -109,6 +130,9 @@ impl Masker {
         let mut maps = Vec::new();
         if let Some(person) = &mut self.person {
             maps.push(person.look(picture, points)?);
+        }
+        if let Some(occlusion) = &mut self.occlusion {
+            maps.push(occlusion.look(picture, points)?);
         }
         let hands = match &mut self.hands {
             Some(hands) => Some(hands.look(picture, points)?),
@@ -150,6 +174,12 @@ impl Map {
             *to *= above * (1.0 - fy) + below * fy;
         }
     }
+}
+
+/// The first of a network's outputs as a plane, if it is one of this side.
+fn plane(outputs: &[ArrayD<f32>], side: usize) -> Option<Array2<f32>> {
+    let values = outputs.first().filter(|output| output.shape().ends_with(&[side, side]))?;
+    values.to_shape((side, side)).ok().map(|plane| plane.to_owned())
 }
 
 /// A step from 0 to 1 around `middle`, `width` wide, so that a faint doubt leaves no ghost.

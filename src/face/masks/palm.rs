@@ -1,20 +1,17 @@
 //! Finding palms: MediaPipe's palm detector.
 
-use ndarray::{Array4, Axis, Ix3};
+use ndarray::{Axis, Ix3};
 
 use crate::{
     Error, Result,
-    face::{
-        landmark::Region,
-        resample::{self, Interpolation},
-    },
+    face::{landmark::Region, look::look},
     frame::{CropPx, FramePx},
     nn::{Network, Runtime},
     video::Picture,
 };
 
-const NAME: &str = "palm_detection_192.onnx";
-const NETWORK: &[u8] = include_bytes!("../../../models/palm_detection_192.onnx");
+pub(super) const NAME: &str = "palm_detection_192.onnx";
+pub(super) const NETWORK: &[u8] = include_bytes!("../../../models/palm_detection_192.onnx");
 
 /// Side of the network's picture.
 const SIDE: usize = 192;
@@ -45,14 +42,7 @@ impl Palms {
     /// [`Error::Device`] when the network fails.
     pub fn find(&mut self, picture: &Picture, region: &Region) -> Result<Vec<Region>> {
         let alignment = region.alignment_to(SIDE);
-        let mut input = Array4::zeros([1, 3, SIDE, SIDE]);
-        input.index_axis_mut(Axis(0), 0).assign(&resample::cut(
-            picture,
-            &alignment,
-            SIDE,
-            Interpolation::Bilinear,
-        ));
-        let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
+        let outputs = look(&mut self.network, picture, &alignment, SIDE)?;
         let wrong = || Error::model(NAME, "has not the outputs of models/README.md");
         let [boxes, logits] = &outputs[..] else { return Err(wrong()) };
         let boxes = boxes.view().into_dimensionality::<Ix3>().map_err(|_| wrong())?;

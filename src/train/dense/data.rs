@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use ndarray::{Array2, Array3, Array4, Axis};
+use ndarray::{Array3, Array4, Axis};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::{Labelled, Task};
+use super::{Labelled, MaskedFace, Task};
 use crate::{
     Error, Result,
     face_set::FaceSet,
@@ -74,14 +74,12 @@ impl Faces {
         let side_px = task.config().side_px;
         let draw = |i: usize| {
             let mut rng = SmallRng::seed_from_u64(mixed(&[seed, step, i as u64]));
-            let (face, mask) = self.face(side_px, &mut rng);
-            let (stranger, _) = self.face(side_px, &mut rng);
-            task.draw(&face, &mask, &stranger, &mut rng)
+            task.draw(&mut |rng| self.face(side_px, rng), &mut rng)
         };
         Batch::of(&(0..n).map(draw).collect::<Vec<_>>())
     }
 
-    fn face(&self, side_px: usize, rng: &mut SmallRng) -> (Array3<f32>, Array2<f32>) {
+    fn face(&self, side_px: usize, rng: &mut SmallRng) -> MaskedFace {
         let face = &self.0[rng.random_range(0..self.0.len())];
         let (geometry, _, light, _) = VARIATION.draw(rng, face.side_px, side_px);
         let mut picture = Array3::zeros((3, side_px, side_px));

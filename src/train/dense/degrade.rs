@@ -14,13 +14,14 @@ use crate::face_set::rgb8_from_crop;
 pub fn degrade(picture: &mut Array3<f32>, rng: &mut SmallRng) {
     tint(picture, rng, 0.2);
     if rng.random_bool(0.3) {
-        *picture = blurred_picture(picture, rng.random_range(0.5..1.8));
+        let side = picture.dim().1 as f32;
+        *picture = blurred_picture(picture, side * rng.random_range(0.004..0.014));
     }
     if rng.random_bool(0.4) {
         grain(picture, rng.random_range(0.0..0.05), rng);
     }
-    if rng.random_bool(0.5) {
-        compress(picture, rng.random_range(35..95));
+    if rng.random_bool(0.4) {
+        compress(picture, rng.random_range(50..95));
     }
     // The running sums of a blur may end a hair outside.
     picture.mapv_inplace(|v| v.clamp(0.0, 1.0));

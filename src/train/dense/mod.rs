@@ -5,6 +5,7 @@
 
 mod data;
 mod degrade;
+mod materials;
 mod occluders;
 mod plane;
 mod seams;
@@ -17,15 +18,15 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::atomic::AtomicBool};
 use ndarray::{Array2, Array3};
 use rand::rngs::SmallRng;
 
-use self::unet::UnetConfig;
 pub use self::{data::Faces, step::run};
+use self::{plane::reduced, unet::UnetConfig};
 use super::{device, device::Device};
 use crate::{Error, Result};
 
 /// What a network labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// What is in front of a face: hands, cups, glasses, hair. Map `covered` at the picture's side.
+    /// What is in front of a face: hands, cups, glasses, hair. Map `covered`, at the picture's side.
     Occlusion,
     /// Where a face was blended in. Map `seam`, `4 M (1 - M)` of the blending mask, at half the picture's side.
     Seam,
@@ -47,20 +48,23 @@ impl Task {
         }
     }
 
-    /// A labelled picture, made of a face, its mask and a second picture.
-    fn draw(
-        self,
-        face: &Array3<f32>,
-        mask: &Array2<f32>,
-        stranger: &Array3<f32>,
-        rng: &mut SmallRng,
-    ) -> Labelled {
-        match self {
-            Self::Occlusion => occluders::occluded(face, mask, stranger, rng),
-            Self::Seam => seams::blended(face, mask, rng),
-        }
+    /// A labelled picture, made of faces with their masks as `next` gives them.
+    fn draw(self, next: &mut dyn FnMut(&mut SmallRng) -> MaskedFace, rng: &mut SmallRng) -> Labelled {
+        let (face, mask) = next(rng);
+        let labelled = match self {
+            Self::Occlusion => {
+                let (stranger, _) = next(rng);
+                occluders::occluded(&face, &mask, &stranger, rng)
+            }
+            Self::Seam => seams::blended(&face, &mask, rng),
+        };
+        let level = self.config().map_level;
+        Labelled { map: reduced(&labelled.map, level), weight: reduced(&labelled.weight, level), ..labelled }
     }
 }
+
+/// A face, `[3, side, side]`, and where it is, `[side, side]`.
+type MaskedFace = (Array3<f32>, Array2<f32>);
 
 impl FromStr for Task {
     type Err = Error;

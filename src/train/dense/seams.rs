@@ -9,7 +9,7 @@ use rand::{Rng, rngs::SmallRng};
 use super::{
     Labelled,
     degrade::{degrade, grain, tint},
-    plane::{Move, blurred, blurred_picture, lay_over, reduced},
+    plane::{Move, blurred, blurred_picture, lay_over},
 };
 
 /// The label's softness, share of the side: a hard edge is a line of this width.
@@ -18,7 +18,7 @@ const LABEL_SIGMA: f32 = 0.012;
 /// Extra weight of pixels on a seam, which are few.
 const ON_SEAM: f32 = 4.0;
 
-/// A face, half the time blended into itself. The map is `4 M (1 - M)` of the mask that blended, at half the side.
+/// A face, half the time blended into itself. The map is `4 M (1 - M)` of the mask that blended.
 pub fn blended(face: &Array3<f32>, mask: &Array2<f32>, rng: &mut SmallRng) -> Labelled {
     let mut picture = face.clone();
     let mut map = Array2::zeros(mask.dim());
@@ -35,7 +35,6 @@ pub fn blended(face: &Array3<f32>, mask: &Array2<f32>, rng: &mut SmallRng) -> La
         picture = foreground(face, rng);
     }
     degrade(&mut picture, rng);
-    let map = reduced(&map, 1);
     Labelled { weight: map.mapv(|m| 1.0 + ON_SEAM * m), picture, map, score: Some(f32::from(is_fake)) }
 }
 

@@ -77,13 +77,14 @@ impl Shape {
     /// Draws one of the kinds.
     pub fn draw(rng: &mut SmallRng) -> Self {
         match rng.random_range(0..100) {
-            0..40 => hand(rng),
-            40..53 => bar(rng),
-            53..66 => cup(rng),
-            66..74 => microphone(rng),
-            74..80 => glasses(rng),
-            80..85 => strands(rng),
-            85..97 => blob(rng),
+            0..34 => hand(rng),
+            34..46 => chain(rng),
+            46..56 => bar(rng),
+            56..66 => cup(rng),
+            66..73 => microphone(rng),
+            73..81 => glasses(rng),
+            81..86 => strands(rng),
+            86..97 => blob(rng),
             _ => letters(rng),
         }
     }
@@ -103,7 +104,7 @@ impl Shape {
 }
 
 fn spot(rng: &mut SmallRng) -> Point {
-    [rng.random_range(0.15..0.85), rng.random_range(0.15..0.95)]
+    [rng.random_range(0.2..0.8), rng.random_range(0.25..0.95)]
 }
 
 fn any_angle(rng: &mut SmallRng) -> f32 {
@@ -131,6 +132,19 @@ fn hand(rng: &mut SmallRng) -> Shape {
         parts.push(Part::Rod { from: at, to: wrist, radii: [size * rng.random_range(0.5..0.85); 2] });
     }
     Shape { parts, fillet: size * 0.15, is_hand: true }
+}
+
+/// Round things in a row: spoons, lollipops, sausages, balls, an arm without a hand.
+fn chain(rng: &mut SmallRng) -> Shape {
+    let (mut at, mut angle) = (spot(rng), any_angle(rng));
+    let mut parts = Vec::new();
+    for _ in 0..rng.random_range(1..=4) {
+        let radii = [rng.random_range(0.04..0.22), rng.random_range(0.03..0.14)];
+        parts.push(Part::Ellipse { at, radii, angle });
+        at = along(at, angle, radii[0] * rng.random_range(0.8..1.9));
+        angle += rng.random_range(-0.4..0.4);
+    }
+    Shape { parts, fillet: 0.0, is_hand: rng.random_bool(0.6) }
 }
 
 fn bar(rng: &mut SmallRng) -> Shape {
@@ -170,7 +184,7 @@ fn glasses(rng: &mut SmallRng) -> Shape {
     let (half, tilt) = (rng.random_range(0.12..0.16), rng.random_range(-0.08..0.08_f32));
     let radii = [rng.random_range(0.08..0.125), rng.random_range(0.055..0.1)];
     let is_dark = rng.random_bool(0.5);
-    let thickness = rng.random_range(0.004..0.014);
+    let thickness = rng.random_range(0.007..0.018);
     let mut parts = Vec::new();
     for sign in [-1.0, 1.0] {
         let at = [middle[0] + sign * half, middle[1] + sign * half * tilt];

@@ -61,7 +61,7 @@ pub fn run<B: AutodiffBackend>(
     stop: &AtomicBool,
 ) -> Result<()> {
     let config = settings.task.config();
-    let level = Level { side_px: config.side_px, n_steps: settings.n_steps };
+    let level = Level::new(config.side_px, settings.n_steps, settings.batch);
     let schedule = Schedule::new(vec![level], settings.learning_rate)?;
     B::seed(device, settings.seed);
     let mut unet = Unet::<B>::new(&config, device);

@@ -21,8 +21,15 @@ use crate::{
 
 const TASKS: [Task; 2] = [Task::Occlusion, Task::Seam];
 
-/// A face of bands of colour, a round mask, and a stranger.
-fn face(side: usize) -> (Array3<f32>, Array2<f32>, Array3<f32>) {
+/// A picture of the task from [`face`], with its negative as the stranger.
+fn drawn(task: Task, side: usize, seed: u64) -> Labelled {
+    let (face, mask) = face(side);
+    let mut faces = [face.clone(), face.mapv(|v| 1.0 - v)].into_iter();
+    task.draw(&mut |_| (faces.next().unwrap(), mask.clone()), &mut SmallRng::seed_from_u64(seed))
+}
+
+/// A face of bands of colour, and a round mask.
+fn face(side: usize) -> (Array3<f32>, Array2<f32>) {
     let face = Array3::from_shape_fn((3, side, side), |(c, y, x)| {
         0.3 + 0.1 * c as f32 + 0.2 * ((x + 2 * y) as f32 / 9.0).sin()
     });
@@ -30,17 +37,16 @@ fn face(side: usize) -> (Array3<f32>, Array2<f32>, Array3<f32>) {
     let mask = Array2::from_shape_fn([side, side], |(y, x)| {
         (middle * 0.7 - (x as f32 - middle).hypot(y as f32 - middle)).clamp(0.0, 1.0)
     });
-    (face.clone(), mask, face.mapv(|v| 1.0 - v))
+    (face, mask)
 }
 
 #[test]
 fn labels_say_where_pictures_were_changed() {
     for task in TASKS {
         let side = task.config().side_px;
-        let (face, mask, stranger) = face(side);
         let mut n_marked = 0;
         for seed in 0..12 {
-            let draw = || task.draw(&face, &mask, &stranger, &mut SmallRng::seed_from_u64(seed));
+            let draw = || drawn(task, side, seed);
             let one = draw();
             assert_eq!(one.picture, draw().picture, "{task:?} {seed} isn't the same twice");
             assert_eq!(one.map.dim(), (task.config().map_px(), task.config().map_px()));
@@ -58,10 +64,10 @@ fn labels_say_where_pictures_were_changed() {
 
 #[test]
 fn what_covers_a_face_differs_from_it_and_the_rest_is_the_face() {
-    let (face, mask, stranger) = face(64);
+    let (face, _) = face(64);
     let (mut inside, mut outside) = ((0.0, 0.0), (0.0, 0.0));
     for seed in 0..24 {
-        let one = Task::Occlusion.draw(&face, &mask, &stranger, &mut SmallRng::seed_from_u64(seed));
+        let one = drawn(Task::Occlusion, 64, seed);
         for ((y, x), covered) in one.map.indexed_iter() {
             let difference: f32 =
                 (0..3).map(|c| (one.picture[[c, y, x]] - face[[c, y, x]]).abs()).sum::<f32>() / 3.0;
@@ -87,7 +93,7 @@ fn onnx_runtime_gives_what_the_framework_gives_and_training_goes_on_from_it() {
         let unlike = Unet::<Flex>::new(&other.config(), &FlexDevice);
         assert!(unlike.planted(&bytes, &FlexDevice).unwrap_err().contains("another shape"));
         let Some(runtime) = &runtime else { continue };
-        let (face, ..) = face(config.side_px);
+        let (face, _) = face(config.side_px);
         let input: Array4<f32> = face.insert_axis(ndarray::Axis(0));
         let logits = again.forward(tensor_from_array(&input, &FlexDevice));
         let mut network = runtime.network("labels", &folded).unwrap();
@@ -105,7 +111,7 @@ fn onnx_runtime_gives_what_the_framework_gives_and_training_goes_on_from_it() {
 fn face_set(dir: &std::path::Path) {
     use crate::face_set::{FaceRecord, FaceSetHeader, FaceSetWriter};
     let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("mesh-inner-v1", 1.3, 64)).unwrap();
-    let (pixels, mask, _) = face(64);
+    let (pixels, mask) = face(64);
     for frame in 0..3 {
         set.append(&FaceRecord {
             pixels: pixels.clone(),

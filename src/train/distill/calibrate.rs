@@ -66,8 +66,12 @@ pub fn calibrated<B: Backend>(
     let (own, wanted) = (&mut decoders[0], &teacher.decoders[0]);
     walk.wanted = rectify(wanted.first.forward(code.clone()));
     walk.own = rectify(own.first.forward(code));
+    if let (Some(own), Some(wanted)) = (&own.coarse, &wanted.coarse) {
+        walk.step(own, None, wanted);
+    }
+    let first = 1 + usize::from(wanted.coarse.is_some());
     let levels = own.levels.iter_mut().zip(&wanted.levels);
-    for ((own, wanted), kept) in levels.zip(kept.decoder[1..].chunks_exact(2)) {
+    for ((own, wanted), kept) in levels.zip(kept.decoder[first..].chunks_exact(2)) {
         walk.own = doubled(walk.own);
         walk.wanted = doubled(walk.wanted);
         walk.fit_pair(own, wanted, kept);

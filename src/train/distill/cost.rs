@@ -93,7 +93,13 @@ mod tests {
     fn costs_are_those_that_one_counts_by_hand() {
         for weights in [Weights::Full, Weights::Half] {
             let of = |separable: bool| {
-                let config = CombConfig { latent: 6, encoder: vec![4, 2], decoder: vec![5, 3], separable };
+                let config = CombConfig {
+                    latent: 6,
+                    encoder: vec![4, 2],
+                    decoder: vec![5, 3],
+                    coarse: false,
+                    separable,
+                };
                 let comb = Comb::<Flex>::new(&config, 1, &FlexDevice);
                 let encoder = cost(&encoder_onnx(&comb.encoder, 1, 6, weights)).expect("ours");
                 (encoder, cost(&decoder_onnx(&comb.decoders[0], 1, 6, weights)).expect("ours"))

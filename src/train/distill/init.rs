@@ -52,7 +52,8 @@ pub fn begun<B: Backend>(
     };
     // The level's activation is what its second convolution gives.
     let of_encoder: Vec<_> = encoder.kept.iter().skip(2).step_by(2).cloned().collect();
-    let of_decoder: Vec<_> = decoder.kept.iter().step_by(2).cloned().collect();
+    let first = usize::from(config.coarse);
+    let of_decoder: Vec<_> = decoder.kept.iter().skip(first).step_by(2).cloned().collect();
     Student {
         comb,
         encoder_projections: projections(encoder_projections, &of_encoder),
@@ -64,13 +65,21 @@ pub fn begun<B: Backend>(
 fn encoder_widths(config: &CombConfig) -> Vec<usize> {
     let c = &config.encoder;
     let pairs = c.windows(2).rev().flat_map(|w| [w[1], w[0]]);
-    c.last().copied().into_iter().chain(pairs).chain([config.latent]).collect()
+    let coarse = config.coarse.then_some(c[0]);
+    c.last().copied().into_iter().chain(pairs).chain(coarse).chain([config.latent]).collect()
 }
 
 /// The same of a decoder's, up to the picture, whose channels are all needed.
 fn decoder_widths(config: &CombConfig) -> Vec<usize> {
     let c = &config.decoder;
-    c.first().copied().into_iter().chain(c[1..].iter().flat_map(|n| [*n, *n])).chain([usize::MAX]).collect()
+    let coarse = config.coarse.then_some(c[0]);
+    c.first()
+        .copied()
+        .into_iter()
+        .chain(coarse)
+        .chain(c[1..].iter().flat_map(|n| [*n, *n]))
+        .chain([usize::MAX])
+        .collect()
 }
 
 /// Convolutions with fewer channels between them.
@@ -181,6 +190,9 @@ fn separated_encoder<B: Backend>(
     for (pair, two) in encoder.levels.iter_mut().rev().zip(filters[1..].chunks_exact(2)) {
         put_pair(pair, two, device);
     }
+    if let Some(coarse) = &mut encoder.coarse {
+        put(coarse, &filters[filters.len() - 2], device);
+    }
     put(&mut encoder.last, last, device);
     encoder
 }
@@ -192,7 +204,12 @@ fn separated_decoder<B: Backend>(
 ) -> Decoder<B> {
     let (first, last) = (&filters[0], &filters[filters.len() - 1]);
     put(&mut decoder.first, first, device);
-    for (pair, two) in decoder.levels.iter_mut().zip(filters[1..].chunks_exact(2)) {
+    let mut rest = &filters[1..];
+    if let (Some(coarse), [filter, after @ ..]) = (&mut decoder.coarse, rest) {
+        put(coarse, filter, device);
+        rest = after;
+    }
+    for (pair, two) in decoder.levels.iter_mut().zip(rest.chunks_exact(2)) {
         put_pair(pair, two, device);
     }
     put(&mut decoder.to_rgb[filters.len() / 2 - 1], last, device);

@@ -34,7 +34,7 @@ use crate::{
         average,
         checkpoint::{self, Kept},
         data::Batch,
-        losses::loss,
+        losses::{LossWeights, loss},
         model::{Comb, CombConfig},
         preview::tensor_from_array,
     },
@@ -48,6 +48,9 @@ const N_CALIBRATION: usize = 32;
 
 /// Most a gradient may be, as the norm of one parameter's.
 const MAX_GRADIENT: f32 = 1.0;
+
+/// Checkpoints that are kept.
+const N_KEPT: usize = 2;
 
 /// The format of the checkpoints.
 const SCHEMA: &str = "faceswap-distillation-1";
@@ -117,6 +120,10 @@ impl Kept for State {
 
     fn step(&self) -> u64 {
         self.step
+    }
+
+    fn score(&self) -> Option<(usize, f32)> {
+        None
     }
 }
 
@@ -367,9 +374,9 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let comb = &self.trained.model.comb;
         let code = encode(&comb.encoder, tensor(&batch.input)).output;
         let own = decode(&comb.decoders[0], code).output;
-        let (total, four) = loss(own, &target, mask, &tensor(&batch.weight));
-        let parts = ["dssim", "l1", "gradient", "mask"].into_iter().enumerate();
-        (total, parts.map(|(i, name)| (name, four.clone().narrow(0, i, 1))).collect())
+        let (total, all) = loss(own, &target, mask, &tensor(&batch.weight), &LossWeights::default());
+        let parts = ["loss", "dssim", "l1", "gradient", "mask"].into_iter().enumerate();
+        (total, parts.map(|(i, name)| (name, all.clone().narrow(0, i, 1))).collect())
     }
 
     /// The teacher's pictures and masks of `x`.
@@ -392,7 +399,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     }
 
     fn save(&self) -> Result<()> {
-        checkpoint::save::<B, _, _, _>(&self.folder, &self.trained)
+        checkpoint::save::<B, _, _, _>(&self.folder, &self.trained, N_KEPT)
     }
 }
 

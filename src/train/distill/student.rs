@@ -138,6 +138,7 @@ impl StudentConfig {
             latent: teacher.latent,
             encoder: teacher.encoder.iter().map(narrow).collect(),
             decoder: teacher.decoder.iter().map(narrow).collect(),
+            coarse: teacher.coarse,
             separable: self.convolution == Convolution::Dws,
         };
         if comb == *teacher {
@@ -190,6 +191,7 @@ mod tests {
             latent: 256,
             encoder: vec![128, 64, 32, 16, 8],
             decoder: vec![160, 96, 48, 24, 12],
+            coarse: false,
             separable: false,
         }
     }

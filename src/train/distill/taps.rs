@@ -2,7 +2,10 @@
 
 use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
-use crate::train::model::{Decoder, Encoder, doubled, halved, rectify};
+use crate::train::{
+    model::{Decoder, Encoder, doubled, halved, rectify},
+    quick::convolved,
+};
 
 /// An output, and the activations on the way to it.
 pub struct Tapped<B: Backend> {
@@ -19,12 +22,15 @@ pub struct Tapped<B: Backend> {
 /// - output: `[batch, latent, 1, 1]`
 pub fn encode<B: Backend>(encoder: &Encoder<B>, x: Tensor<B, 4>) -> Tapped<B> {
     let finest = encoder.levels.len();
-    let mut h = rectify(encoder.from_rgb[finest].forward(x));
+    let mut h = rectify(convolved(&encoder.from_rgb[finest], x));
     let mut levels = Vec::with_capacity(finest);
     for pair in encoder.levels.iter().rev() {
         h = pair.forward(h);
         levels.push(h.clone());
         h = halved(h);
+    }
+    if let Some(coarse) = &encoder.coarse {
+        h = rectify(convolved(coarse, h));
     }
     Tapped { output: rectify(encoder.last.forward(h)), levels }
 }
@@ -36,12 +42,15 @@ pub fn encode<B: Backend>(encoder: &Encoder<B>, x: Tensor<B, 4>) -> Tapped<B> {
 /// - output: `[batch, 4, side, side]`: red, green, blue, mask, 0..=1
 pub fn decode<B: Backend>(decoder: &Decoder<B>, latent: Tensor<B, 4>) -> Tapped<B> {
     let mut h = rectify(decoder.first.forward(latent));
+    if let Some(coarse) = &decoder.coarse {
+        h = rectify(convolved(coarse, h));
+    }
     let mut levels = vec![h.clone()];
     for pair in &decoder.levels {
         h = pair.forward(doubled(h));
         levels.push(h.clone());
     }
-    Tapped { output: sigmoid(decoder.to_rgb[decoder.levels.len()].forward(h)), levels }
+    Tapped { output: sigmoid(convolved(&decoder.to_rgb[decoder.levels.len()], h)), levels }
 }
 
 #[cfg(test)]
@@ -56,9 +65,9 @@ mod tests {
 
     #[test]
     fn tapping_changes_nothing_and_gives_every_level() {
-        for separable in [false, true] {
+        for (coarse, separable) in [(false, false), (false, true), (true, true)] {
             let config =
-                CombConfig { latent: 12, encoder: vec![9, 8, 6], decoder: vec![10, 7, 5], separable };
+                CombConfig { latent: 12, encoder: vec![9, 8, 6], decoder: vec![10, 7, 5], coarse, separable };
             let comb = Comb::<Flex>::new(&config, 1, &FlexDevice);
             let x = Tensor::random([2, 3, 16, 16], Distribution::Uniform(0.0, 1.0), &FlexDevice);
             let stage = Stage { level: 2, alpha: 1.0 };

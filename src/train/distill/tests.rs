@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
     nn::Runtime,
-    train::{ExportSettings, TrainSettings, export as export_bundle, train},
+    train::{Checkpoint, ExportSettings, Overrides, TrainSettings, export as export_bundle, train},
 };
 
 /// A set of `n` faces of 24 px in one colour with stripes; with `target`, each has a truth of that colour.
@@ -53,15 +53,20 @@ fn room() -> Room {
     let training = TrainSettings {
         faces: vec![("A".into(), faces.clone()), ("B".into(), own.clone())],
         out: dir.path().join("training"),
-        side_px: 16,
-        batch_per_identity: 2,
-        max_steps: 4,
+        overrides: Overrides {
+            side_px: Some(16),
+            start_side_px: Some(16),
+            batch: Some(2),
+            n_steps: Some(4),
+            ..Overrides::default()
+        },
         ..TrainSettings::default()
     };
     train(&training, &mut |_| (), &AtomicBool::new(false)).unwrap();
     let teacher = dir.path().join("identities/B");
     export_bundle(&ExportSettings {
         training: training.out,
+        checkpoint: Checkpoint::Last,
         identity: "B".into(),
         out: teacher.clone(),
         subject: "nobody".into(),

@@ -18,6 +18,9 @@ use crate::{
 /// One face in so many of each set is kept for the report.
 const HELD_OUT: usize = 10;
 
+/// How much more often rare poses and expressions are drawn, as in training.
+const BALANCE: f64 = 0.5;
+
 /// Faces that the report looks at, at most.
 const MAX_MEASURED: usize = 60;
 
@@ -135,7 +138,7 @@ impl Transfer {
             _ => (n + (step % 2) as usize) / 2,
         };
         let draw = |identity: &Identity, who: usize, n: usize| {
-            identity.batch(who, step, seed, n, side_px, augmentation)
+            identity.batch(who, step, seed, (n, side_px), (augmentation, BALANCE))
         };
         let batch = match n_with {
             0 => draw(&self.without, 1, n),

@@ -1,0 +1,126 @@
+//! What trains, and what is made of it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::ProgressArgs;
+
+/// `faceswap train --faces A=faces/A --faces B=faces/B -o models/my.train`
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// An identity and a face set of it; several sets of one identity are joined
+    #[arg(long = "faces", required = true, value_name = "NAME=DIR")]
+    pub faces: Vec<String>,
+    /// Folder of the training; one that exists is resumed
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// What is trained: tiny (a test in seconds), light (128 px, two cores), laptop (256 px), studio (512 px, a GPU) or
+    /// cinema (1024 px, a large GPU) [default: as the folder's training before, else light]
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub preset: Option<String>,
+    /// What is trained, as a file: the train.toml that every training writes into its folder, changed
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Side of the finished network, pixels
+    #[arg(long, value_name = "PX")]
+    pub side: Option<usize>,
+    /// Side at which training starts; it doubles until --side is reached [default: the preset's, or the side of --init]
+    #[arg(long, value_name = "PX")]
+    pub start_side: Option<usize>,
+    /// The sides and the steps at each, in place of --side, --start-side and --steps, e.g. 32:4000,64:4000,128:8000
+    #[arg(long, value_name = "SIDE:STEPS", value_delimiter = ',')]
+    #[arg(conflicts_with_all = ["side", "start_side", "steps"])]
+    pub levels: Vec<String>,
+    /// Begin with the networks of the identities in this folder instead of chance; an identity that isn't there
+    /// begins as a copy of the first
+    #[arg(long, value_name = "DIR")]
+    pub init: Option<PathBuf>,
+    /// Samples of each identity in a batch
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Batches whose gradients make one step: a large batch in little memory
+    #[arg(long, value_name = "N")]
+    pub accumulate: Option<usize>,
+    /// Steps in all
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// The time that there is, e.g. 8h, 90m or 1h30m: a new training's steps are planned into it, and this run ends after
+    /// it; the same command goes on later
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "minutes")]
+    pub budget: Option<String>,
+    /// Stop after this many minutes, whatever was planned; the same command goes on later
+    #[arg(long, value_name = "MIN")]
+    pub minutes: Option<f64>,
+    /// Adam's learning rate
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f64>,
+    /// The encoder's rate as a share of --learning-rate, 0 to 1; 0 keeps the encoder of --init as it is
+    #[arg(long, value_name = "SHARE")]
+    pub encoder_rate: Option<f64>,
+    /// How often a face is mirrored, 0 to 1; 0 keeps what is different on the left and on the right
+    #[arg(long, value_name = "SHARE")]
+    pub flip: Option<f64>,
+    /// How far the encoder's input is bent, share of its side, 0 to 0.1; 0 is sharpest, for faces with exact targets
+    #[arg(long, value_name = "SHARE")]
+    pub warp: Option<f64>,
+    /// How much more often rare poses and expressions are drawn: 0 as often as they are, 1 as often as any other
+    #[arg(long, value_name = "SHARE")]
+    pub balance: Option<f64>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Time between two checkpoints, e.g. 3m or 30s
+    #[arg(long, value_name = "TIME", default_value = "3m")]
+    pub save_every: String,
+    /// Checkpoints to keep, beside the best one
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub keep: usize,
+    /// Batches that are worked on at once [default: all cores on the cpu, else 1]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// A face set that is never trained on, shown in the preview
+    #[arg(long, value_name = "DIR")]
+    pub preview: Option<PathBuf>,
+    /// Device: cpu, libtorch, cuda (as far as compiled in)
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// `faceswap export models/my.train --identity B -o models/identities/B --subject .. --consent ..`
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of the training
+    #[arg(value_name = "TRAINING")]
+    pub training: PathBuf,
+    /// Which of its checkpoints: last, best (least loss on a few fixed faces), or a step
+    #[arg(long, value_name = "WHICH", default_value = "last")]
+    pub checkpoint: String,
+    /// Which of its identities
+    #[arg(short, long, value_name = "NAME")]
+    pub identity: String,
+    /// Folder of the bundle
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Whose face it is
+    #[arg(long, value_name = "WHO")]
+    pub subject: String,
+    /// On what ground it may be used: self, written, licence, synthetic, public-domain
+    #[arg(long, value_name = "BASIS")]
+    pub consent: String,
+    /// Date of the consent [default: today]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<String>,
+    /// Licence of the bundle
+    #[arg(long, value_name = "SPDX", default_value = "LicenseRef-Proprietary")]
+    pub licence: String,
+    /// Store the weights in 32 bits instead of 16
+    #[arg(long)]
+    pub full_precision: bool,
+    /// Replace a bundle that exists
+    #[arg(long)]
+    pub overwrite: bool,
+}

@@ -1,0 +1,85 @@
+//! What each job of the command line may reach, before it reads what strangers made.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    Error, Result, cli,
+    nn::{Provider, Runtime},
+    sandbox::Sandbox,
+    settings::model_dirs,
+    video::Pattern,
+};
+
+/// Takes from this thread, and so from all that it starts, what the swap doesn't need.
+///
+/// # Errors
+/// [`Error::Device`] when the kernel has the means and refuses them.
+pub(super) fn enter_for_swap(args: &cli::SwapArgs, input: &Path, runtime: Option<&Runtime>) -> Result<()> {
+    let who = args.who.map.iter().filter_map(|pair| Some(pair.rsplit_once('=')?.0));
+    let identities = args.who.map.iter().filter_map(|pair| Some(pair.rsplit_once('=')?.1));
+    let named = args.identity.as_deref().into_iter().chain(identities).chain(who).map(PathBuf::from);
+    let mut sandbox = reading(Sandbox::default(), input);
+    for path in args.who.reference.iter().cloned().chain(named) {
+        // Names of identities and choices of faces are no paths, and are left out as such.
+        sandbox = sandbox.reading(path);
+    }
+    for dir in model_dirs(args.models.models.as_deref()) {
+        sandbox = sandbox.reading(dir);
+    }
+    if args.follow_symlinks {
+        for entry in std::fs::read_dir(input).into_iter().flatten().flatten() {
+            sandbox = entry.path().canonicalize().into_iter().fold(sandbox, Sandbox::reading);
+        }
+    }
+    sandbox = match args.output.as_deref() {
+        Some(folder) if folder.is_dir() || input.is_dir() => sandbox.writing_in(folder),
+        Some(file) => sandbox.writing(file),
+        // Beside the input, whatever way leads there.
+        None if input.is_dir() => sandbox.writing(&input.canonicalize().unwrap_or_else(|_| input.into())),
+        None => sandbox.writing(input),
+    };
+    for file in args.report.iter().chain(&args.debug_overlay) {
+        sandbox = sandbox.writing(file);
+    }
+    enter(sandbox, &args.runtime, runtime)
+}
+
+/// The same for a job that reads `inputs` and writes `outputs`, files or folders.
+///
+/// # Errors
+/// As [`enter_for_swap`].
+pub(super) fn enter_for<'a>(
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+    outputs: impl IntoIterator<Item = &'a PathBuf>,
+    args: &cli::RuntimeArgs,
+    runtime: &Runtime,
+) -> Result<()> {
+    let sandbox = inputs.into_iter().fold(Sandbox::default(), |sandbox, path| reading(sandbox, path));
+    let sandbox = outputs.into_iter().fold(sandbox, |sandbox, path| {
+        if path.is_dir() { sandbox.writing_in(path) } else { sandbox.writing(path) }
+    });
+    enter(sandbox, args, Some(runtime))
+}
+
+fn reading(sandbox: Sandbox, input: &Path) -> Sandbox {
+    match Pattern::parse(input) {
+        Some(pattern) => sandbox.reading(pattern.folder()),
+        None => sandbox.reading(input),
+    }
+}
+
+fn enter(mut sandbox: Sandbox, args: &cli::RuntimeArgs, runtime: Option<&Runtime>) -> Result<()> {
+    if args.no_sandbox {
+        return Ok(());
+    }
+    if let Some(runtime) = runtime {
+        // Its providers are libraries of their own beside it.
+        sandbox = runtime.dylib().parent().into_iter().fold(sandbox, Sandbox::reading);
+        if runtime.provider() != Provider::Cpu {
+            sandbox = sandbox.with_gpu();
+        }
+    }
+    let refused =
+        |e| Error::Device(format!("the sandbox can't be entered ({e}); --no-sandbox goes on without"));
+    sandbox.enter().map(drop).map_err(refused)
+}

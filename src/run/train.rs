@@ -1,0 +1,132 @@
+//! What is trained, and what becomes of it.
+
+use std::{path::PathBuf, sync::atomic::AtomicBool};
+
+use super::{emit, style};
+use crate::{
+    Error, Outcome, Result, cli,
+    face_set::report::report,
+    measure::identity::Embedder,
+    nn::{Runtime, RuntimeSettings},
+    progress::Watch,
+    settings::{checked, n_hardware_threads},
+    train::{self, Device, ExportSettings, Overrides, Preset, TrainEvent, TrainSettings},
+};
+
+/// Trains.
+pub(super) fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let mut faces = Vec::new();
+    for pair in &args.faces {
+        let (name, dir) = pair
+            .split_once('=')
+            .filter(|(name, dir)| !name.is_empty() && !dir.is_empty())
+            .ok_or_else(|| Error::setting("--faces", pair, "must be NAME=FOLDER, e.g. A=faces/A"))?;
+        faces.push((name.to_owned(), PathBuf::from(dir)));
+    }
+    let device = Device::by_name(&args.device)?;
+    let n_threads = match args.threads {
+        Some(n) => checked("--threads", n, 1..=256)?,
+        // The other devices share the work out by themselves.
+        None if device == Device::Cpu => n_hardware_threads(),
+        None => 1,
+    };
+    let budget = args.budget.as_deref().map(|text| minutes("--for", text)).transpose()?;
+    let settings = TrainSettings {
+        faces,
+        out: args.output,
+        init: args.init,
+        config: args.config,
+        preset: args.preset.as_deref().map(Preset::by_name).transpose()?,
+        overrides: Overrides {
+            side_px: args.side,
+            start_side_px: args.start_side,
+            n_steps: args.steps,
+            levels: args.levels.iter().map(|text| text.parse()).collect::<Result<_>>()?,
+            batch: args.batch.map(|n| checked("--batch", n, 1..=256)).transpose()?,
+            learning_rate: args.learning_rate,
+            encoder_rate: args.encoder_rate,
+            accumulate: args.accumulate,
+            balance: args.balance,
+            flip: args.flip,
+            warp: args.warp,
+            seed: args.seed,
+        },
+        plan_minutes: budget,
+        max_minutes: args.minutes.or(budget),
+        device,
+        n_threads,
+        preview: args.preview,
+        save_every_minutes: minutes("--save-every", &args.save_every)?,
+        n_kept: checked("--keep", args.keep, 1..=1000)?,
+    };
+    let watch = Watch::new(style(&args.progress), stop);
+    // Before any hour is spent.
+    for text in warnings(&settings.faces)? {
+        watch.event(&TrainEvent::Note { text: format!("warning: {text}") });
+    }
+    train::train(&settings, &mut |event| watch.event(event), stop)?;
+    Ok(Outcome::Whole)
+}
+
+/// Faces of each set that are looked at before a training; `faceswap faces report` looks at all.
+const N_LOOKED_AT: usize = 100;
+
+/// What is wrong with the faces or missing among them, as far as a quick look says it. Where ONNX Runtime isn't
+/// installed, nobody looks whose faces they are.
+fn warnings(faces: &[(String, PathBuf)]) -> Result<Vec<String>> {
+    let embedder = Runtime::load(&RuntimeSettings::default()).and_then(|runtime| Embedder::new(&runtime));
+    report(faces, N_LOOKED_AT, embedder.ok().as_mut()).map(|report| report.warnings)
+}
+
+/// Writes an identity of a training.
+pub(super) fn export(args: cli::ExportArgs) -> Result<Outcome> {
+    let bundle = train::export(&ExportSettings {
+        training: args.training,
+        checkpoint: args.checkpoint.parse()?,
+        identity: args.identity,
+        out: args.output,
+        subject: args.subject,
+        basis: args.consent,
+        date: args.date,
+        licence: args.licence,
+        half: !args.full_precision,
+        overwrite: args.overwrite,
+    })?;
+    emit(&bundle.to_string());
+    Ok(Outcome::Whole)
+}
+
+/// A time such as `8h`, `90m`, `1h30m` or `45s`, in minutes.
+fn minutes(name: &str, text: &str) -> Result<f64> {
+    let bad = || Error::setting(name, text, "must be a time, e.g. 8h, 90m, 1h30m or 45s");
+    let (mut total, mut rest) = (0.0, text);
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
+        let number: f64 = rest[..end].parse().map_err(|_| bad())?;
+        let unit = match &rest[end..=end] {
+            "h" => 60.0,
+            "m" => 1.0,
+            "s" => 1.0 / 60.0,
+            _ => return Err(bad()),
+        };
+        total += number * unit;
+        rest = &rest[end + 1..];
+    }
+    if total > 0.0 && total < 1e7 { Ok(total) } else { Err(bad()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_and_others_refused() {
+        for (text, want) in [("8h", 480.0), ("90m", 90.0), ("1h30m", 90.0), ("30s", 0.5), ("1.5h", 90.0)] {
+            assert_eq!(minutes("--for", text).expect("a time"), want, "{text}");
+        }
+        for text in ["", "8", "h", "8 h", "-1h", "1d", "0m", "1h30", "NaNh", "infh"] {
+            let told = minutes("--for", text).expect_err("no time").to_string();
+            assert!(told.contains("--for") && told.contains("1h30m"), "{told}");
+        }
+    }
+}
