@@ -5,7 +5,6 @@
 //! between those and the frames after them.
 
 mod html;
-pub(crate) mod page;
 mod reels;
 mod row;
 mod scenes;

@@ -7,10 +7,7 @@ use image::{ImageFormat, RgbImage, imageops};
 use ndarray::{Array2, Array3};
 
 use super::{
-    EvalReport, EvalSettings, FIRST_COMPOSITE, Gathered, OUTPUT, UNCHANGED,
-    page::{STYLE, data_url, escaped},
-    row::FrameScores,
-    table,
+    EvalReport, EvalSettings, FIRST_COMPOSITE, Gathered, OUTPUT, UNCHANGED, row::FrameScores, table,
 };
 use crate::{
     frame::{Frame, Rect},
@@ -75,6 +72,14 @@ impl Album {
         self.worst.truncate(N_WORST);
     }
 }
+
+const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1200px;margin:2em auto;padding:0 1em;color:#222}\
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2em .6em;text-align:right;\
+border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}tr.own{background:#eef6ee}\
+figure{display:inline-block;margin:.5em 1em .5em 0}figcaption{color:#555}img{max-width:100%}\
+.pair{position:relative;display:inline-block}.pair img+img{position:absolute;left:0;top:0;clip-path:inset(0 50% 0 0)}\
+.pair+input{display:block;width:100%}svg{background:#fafafa;border:1px solid #ddd;margin:.3em}\
+.enlarged{image-rendering:pixelated}";
 
 /// Colours of the rows in plots: output, unchanged, hard paste, feather.
 const COLOURS: [&str; 4] = ["#c22", "#888", "#36c", "#393"];

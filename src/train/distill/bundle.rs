@@ -64,6 +64,7 @@ pub fn write(settings: &DistillSettings, name: &str, material: &Material<'_>, do
             encoder_weights_sha256: sha256(&full),
             identities: vec![teacher.name.clone()],
             n_faces: vec![material.transfer.n_faces()],
+            config: None,
         }),
         ..teacher.clone()
     };

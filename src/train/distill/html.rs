@@ -11,9 +11,13 @@ use super::{
     transfer::HeldFace,
 };
 use crate::{
-    eval::page::{STYLE, data_url, escaped},
     face_set::rgb8_from_crop,
+    page::{data_url, escaped},
 };
+
+const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1400px;margin:2em auto;padding:0 1em;color:#222}\
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2em .6em;text-align:right;\
+border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}img{max-width:100%}";
 
 /// Faces that are shown.
 const N_SHOWN: usize = 8;

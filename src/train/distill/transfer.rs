@@ -185,7 +185,7 @@ fn opened(dir: &Path, alignment: &Alignment) -> Result<FaceSet> {
 
 /// A set with other entries.
 fn copy(set: &FaceSet, entries: Vec<FaceEntry>) -> FaceSet {
-    FaceSet { dir: set.dir.clone(), header: set.header.clone(), entries }
+    FaceSet { dir: set.dir.clone(), header: set.header.clone(), entries, excluded: set.excluded.clone() }
 }
 
 /// Two batches of one side as one.
