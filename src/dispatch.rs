@@ -32,7 +32,6 @@ macro_rules! dispatched {
             $plain($($arg),*)
         }
 
-        #[expect(clippy::inline_always, reason = "its copies are compiled for what their callers have")]
         #[inline(always)]
         fn $plain $(<$kind: $bound>)? ($($arg: $ty),*) $(-> $ret)? $body
     };

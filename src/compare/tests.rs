@@ -12,7 +12,7 @@ use super::{
 
 fn desk(dir: &Path, blind: bool, n_trials: usize) -> CompareSettings {
     let videos = ["a.mp4", "b.mp4"].map(|name| {
-        std::fs::write(dir.join(name), name).expect("written");
+        fs::write(dir.join(name), name).expect("written");
         dir.join(name)
     });
     CompareSettings {
@@ -107,7 +107,7 @@ fn a_page_gets_clips_without_names_and_its_answers_are_kept() {
     assert!(ask(&mut desk, "GET /clip/0/left").ends_with(left.expect("planned")));
     assert!(ask(&mut desk, "POST /choice/0/left").contains("\"nth\":1"));
     assert!(ask(&mut desk, "POST /choice/0/left").starts_with("HTTP/1.1 409"));
-    let kept = std::fs::read_to_string(&settings.output).expect("written after each answer");
+    let kept = fs::read_to_string(&settings.output).expect("written after each answer");
     assert!(kept.contains("\"choice\": \"left\""), "{kept}");
     assert!(ask(&mut desk, "POST /choice/1/right").contains("\"done\":true"));
     for bad in ["GET /../../etc/passwd", "GET /clip/9/left", "GET /clip/0/up", "POST /choice/x/left", "PUT /"]

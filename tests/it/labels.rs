@@ -8,7 +8,7 @@ use std::{
 };
 
 use faceswap::{
-    face::{self, Finder, FinderSettings, MaskType, Masker, Template, forgery::SeamDetector},
+    face::{self, Finder, FinderSettings, MaskType, Masker, Template, forgery::SeamDetector, search::Effort},
     frame::{CropPx, Frame, FramePx, Rect, Similarity},
     nn::{Runtime, RuntimeSettings},
     video::{DecodeSettings, Decoder},
@@ -40,7 +40,7 @@ fn scenes(runtime: &Runtime) -> Vec<Scene> {
     let frames = Decoder::open(Path::new(DEMO), &DecodeSettings::default()).expect("the demo opens");
     let frames = frames.map(|frame| frame.expect("the demo decodes")).filter(|frame| frame.idx % 40 == 0);
     let scene = |frame: Frame| {
-        let points = finder.find(&frame).expect("the networks run").remove(0).points;
+        let points = finder.find(&frame, Effort::Quick).expect("the networks run").remove(0).points;
         let alignment = face::align(&points, &Template::default(), face::DEFAULT_MARGIN, SIDE);
         Scene { frame, points, alignment }
     };
