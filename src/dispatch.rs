@@ -33,7 +33,7 @@ macro_rules! dispatched {
         }
 
         #[inline(always)]
-        fn $plain $(<$kind: $bound>)? ($($arg: $ty),*) $(-> $ret)? $body
+        $vis fn $plain $(<$kind: $bound>)? ($($arg: $ty),*) $(-> $ret)? $body
     };
 }
 pub(crate) use dispatched;

@@ -24,8 +24,9 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::{Error, Result};
 
-/// Items that may wait between two stages.
-const QUEUE_LEN: usize = 2;
+/// Items that may wait between two stages. One is enough to keep both at work, since whoever puts it there goes on
+/// with the next; each more costs a frame's memory between all stages.
+const QUEUE_LEN: usize = 1;
 
 /// One step of the line: turns a stream of `In` into a stream of `Out`.
 pub trait Stage: Send {
@@ -402,7 +403,7 @@ mod tests {
             })
         })
         .expect("no stage fails");
-        // Two queues of 2, tickets and workers 2 + 2, one in each hand: 12 is generous, 200 would be a leak.
-        assert!(most.load(Ordering::SeqCst) <= 12, "{most:?} items in flight");
+        // Two queues of 1, tickets and workers 2 + 2, one in each hand: 10 is generous, 200 would be a leak.
+        assert!(most.load(Ordering::SeqCst) <= 10, "{most:?} items in flight");
     }
 }

@@ -136,6 +136,7 @@ pub fn swap_video(
 struct Stages {
     analysis: Analysis,
     swapper: Swapper,
+    /// None where nobody looks for what is in front of a face.
     maskers: Vec<Masker>,
 }
 
@@ -153,7 +154,10 @@ fn swap_stages(
     if let Some(memory) = stretch.memory {
         analysis.tracker = analysis.tracker.recalling(*memory);
     }
-    let maskers = (0..settings.n_workers).map(|_| Masker::new(runtime, &settings.mask_types));
+    // Where nobody looks for what is in front of a face, the frames needn't wait there either.
+    let looks = settings.mask_types.iter().any(|kind| *kind != MaskType::Hull);
+    let n_maskers = if looks { settings.n_workers } else { 0 };
+    let maskers = (0..n_maskers).map(|_| Masker::new(runtime, &settings.mask_types));
     Ok(Stages {
         analysis,
         swapper: Swapper::for_cast(runtime, cast, settings.batch)?,
@@ -174,13 +178,13 @@ fn finish<'scope>(
     };
     let frames = line.source("decode", frames)?;
     let tracked = analysis.into_line(line, frames)?;
-    let swapped = line.stage("swap", tracked, swapper)?;
-    let maskers = maskers.into_iter().map(Masker::into_worker).collect();
-    let mut masked = line.parallel("mask", swapped, maskers)?;
-    if settings.mask_types.iter().any(|kind| *kind != MaskType::Hull) {
-        masked = line.stage("steady", masked, Steadier::default())?;
+    let mut swapped = line.stage("swap", tracked, swapper)?;
+    if !maskers.is_empty() {
+        let maskers = maskers.into_iter().map(Masker::into_worker).collect();
+        swapped = line.parallel("mask", swapped, maskers)?;
+        swapped = line.stage("steady", swapped, Steadier::default())?;
     }
-    let graded = line.stage("grade", masked, Grader::new(&settings.grade))?;
+    let graded = line.stage("grade", swapped, Grader::new(&settings.grade))?;
     line.parallel("blend", graded, blenders(settings))
 }
 

@@ -18,6 +18,7 @@ pub mod mask;
 mod poisson;
 pub mod pyramid;
 pub mod resample;
+mod sample;
 pub mod warp;
 
 pub use colour::ColorTransfer;

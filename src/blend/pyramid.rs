@@ -27,7 +27,7 @@ use std::borrow::Cow;
 
 use super::{
     resample::{Filter, Taps, resampled},
-    warp::subtract,
+    sample::subtract,
 };
 use crate::{
     dispatch::dispatched,

@@ -207,4 +207,22 @@ proptest! {
         multi_band(&mut mirror, &mirrored_rows(&mask, w), &floors, n_small, &[]);
         prop_assert!(largest_difference(&mirrored_rows(&plain, w), &mirror) < 2e-5);
     }
+
+    #[test]
+    fn floors_are_the_same_on_every_machine(half in 1_usize..150, seed in 0_usize..1000) {
+        let rows: Vec<Vec<f32>> = (0..4).map(|i| noise(2 * half, seed + i)).collect();
+        let rows = [&rows[0][..], &rows[1][..], &rows[2][..], &rows[3][..]];
+        let (mut tall, mut short) = (vec![0.0; 2 * half], vec![0.0; half]);
+        let (mut found, mut plain) = (short.clone(), short.clone());
+        halved_row(rows, &mut tall, &mut found);
+        halved_row_plain(rows, &mut tall, &mut plain);
+        prop_assert_eq!(&found, &plain);
+        let (mut wide, mut plain) = (vec![0.0; 2 * half], vec![0.0; 2 * half]);
+        doubled(&rows[0][..half], &rows[1][..half], &mut short, &mut wide);
+        doubled_plain(&rows[0][..half], &rows[1][..half], &mut short, &mut plain);
+        prop_assert_eq!(&wide, &plain);
+        keep(&mut wide, rows[0], rows[1], rows[2]);
+        keep_plain(&mut plain, rows[0], rows[1], rows[2]);
+        prop_assert_eq!(&wide, &plain);
+    }
 }

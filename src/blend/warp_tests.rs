@@ -1,4 +1,9 @@
-use super::*;
+use proptest::prelude::*;
+
+use super::{
+    super::sample::{along_plain, linear_plain},
+    *,
+};
 
 /// A smooth picture, the same whatever the grid: `p` in 0..1.
 fn wave(x: f64, y: f64) -> [f32; 3] {
@@ -83,5 +88,70 @@ fn the_reach_holds_all_of_the_mask() {
         let c = alignment.to_crop(FramePx { x: x as f64 + 0.5, y: y as f64 + 0.5 });
         let deep = (12.0..49.0).contains(&c.x) && (21.0..40.0).contains(&c.y);
         assert!(!deep || *m > 0.999, "({x}, {y}): {m}");
+    }
+}
+
+/// Catmull-Rom by its formula at a point of a square of quads that goes on outside, in pixels from its first centre.
+fn by_the_formula(planes: &[f32], side: usize, (u, v): (f64, f64)) -> [f64; 3] {
+    let kernel = |x: f64| match x.abs() {
+        x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+        x if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+        _ => 0.0,
+    };
+    let near = |at: f64| {
+        (at.floor() as isize - 1..=at.floor() as isize + 2).map(move |i| (i, kernel(at - i as f64)))
+    };
+    let inside = |i: isize| i.clamp(0, side as isize - 1) as usize;
+    [0, 1, 2].map(|c| {
+        let value = |x, y| f64::from(planes[(c * side + inside(y)) * side + inside(x)]);
+        near(v).map(|(y, wy)| near(u).map(|(x, wx)| wx * value(x, y)).sum::<f64>() * wy).sum()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn rows_are_those_of_the_formula_and_the_same_on_every_machine(
+        side in 4_usize..90, scale in 0.2_f64..1.0, angle in -3.2_f64..3.2, (width, height) in (1_usize..200, 1_usize..9),
+        (tx, ty) in (-30.0_f64..90.0, -30.0_f64..90.0),
+    ) {
+        let planes: Vec<f32> =
+            (0..3 * side * side).map(|i| (i.wrapping_mul(2_654_435_761) >> 8 & 0xff) as f32 / 255.0).collect();
+        let alignment = Similarity { a: scale * angle.cos(), b: scale * angle.sin(), tx, ty };
+        let rect = Rect { x0: 7, y0: 3, x1: 7 + width, y1: 3 + height };
+        let (n, part) = (width * height, shown(&alignment, rect, side));
+        let quads = Quads::graded(&planes, side, part, None);
+        let mut found = vec![9.0; 3 * n];
+        quads.to_frame(&alignment, rect, &mut found);
+        let less = quads.difference(&alignment, rect, &vec![0.25; 3 * n]);
+        for y in 0..height {
+            let Some((row, way)) = quads.way(&alignment, rect, y) else { continue };
+            let mut plain = vec![0.0; 3 * row.len()];
+            let (red, rest) = plain.split_at_mut(row.len());
+            let (green, blue) = rest.split_at_mut(row.len());
+            along_plain(&quads.pixels, quads.stride(), way, [red, green, blue]);
+            for (i, at) in row.clone().enumerate() {
+                let p = FramePx { x: 7.5 + (at % width) as f64, y: 3.5 + y as f64 };
+                let CropPx { x, y } = alignment.to_crop(p);
+                let want = by_the_formula(&planes, side, (x - 0.5, y - 0.5));
+                for c in 0..3 {
+                    let value = found[c * n + at];
+                    prop_assert!((f64::from(value) - want[c]).abs() < 2e-4, "{p:?} {c}: {value}, not {}", want[c]);
+                    prop_assert_eq!(value.to_bits(), plain[c * row.len() + i].to_bits());
+                    prop_assert_eq!(less[c * n + at], value - 0.25);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_is_the_same_on_every_machine(side in 2_usize..70, angle in -3.2_f64..3.2, width in 1_usize..200) {
+        let mask: Vec<f32> = (0..side * side).map(|i| (i.wrapping_mul(40_503) >> 3 & 0xff) as f32 / 255.0).collect();
+        let way = Way { start: (0.3 * side as f64, 0.4 * side as f64), step: (0.37 * angle.cos(), 0.37 * angle.sin()) };
+        let (mut found, mut plain) = (vec![0.0; width], vec![0.0; width]);
+        linear(&mask, side, way, &mut found);
+        linear_plain(&mask, side, way, &mut plain);
+        prop_assert_eq!(found, plain);
     }
 }

@@ -181,7 +181,7 @@ impl Person {
             if degrees < least {
                 out.push(format!(
                     "{name}: no frame with more than {least:.0} degrees {way} (at most {:.0}); such a pose can't be swapped well",
-                    most.max(0.0)
+                    most.max(0.0) + 0.0 // No -0.
                 ));
             }
         }

@@ -37,7 +37,8 @@ fn set(dir: &Path, faces: &[Vec<[f32; 2]>]) {
     let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("t", 1.3, 64)).unwrap();
     for (frame, points) in faces.iter().enumerate() {
         let pixels = Array3::from_shape_fn((3, 64, 64), |(_, y, x)| {
-            ((x * (frame + 3) + y * 7) % 13) as f32 / 13.0 * (0.5 + frame as f32 / faces.len() as f32 / 2.0)
+            let noise = (x * 7919 + y * 104_729 + frame * 31_337) ^ (x * y * 31 + frame * 7);
+            (noise % 101) as f32 / 101.0 * (0.5 + frame as f32 / faces.len() as f32 / 2.0)
         });
         set.append(&FaceRecord {
             pixels,

@@ -24,12 +24,13 @@ pub(super) fn enter_for_swap(args: &cli::SwapArgs, input: &Path, runtime: Option
         sandbox = sandbox.reading(path);
     }
     for dir in model_dirs(args.models.models.as_deref()) {
+        // Identities may be linked in from elsewhere; whoever may write there is the user.
+        sandbox =
+            linked_from(&dir).chain(linked_from(&dir.join("identities"))).fold(sandbox, Sandbox::reading);
         sandbox = sandbox.reading(dir);
     }
     if args.follow_symlinks {
-        for entry in std::fs::read_dir(input).into_iter().flatten().flatten() {
-            sandbox = entry.path().canonicalize().into_iter().fold(sandbox, Sandbox::reading);
-        }
+        sandbox = linked_from(input).fold(sandbox, Sandbox::reading);
     }
     sandbox = match args.output.as_deref() {
         Some(folder) if folder.is_dir() || input.is_dir() => sandbox.writing_in(folder),
@@ -59,6 +60,15 @@ pub(super) fn enter_for<'a>(
         if path.is_dir() { sandbox.writing_in(path) } else { sandbox.writing(path) }
     });
     enter(sandbox, args, Some(runtime))
+}
+
+/// What the symbolic links in a folder lead to.
+fn linked_from(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_symlink())
+        .filter_map(|path| path.canonicalize().ok())
 }
 
 fn reading(sandbox: Sandbox, input: &Path) -> Sandbox {

@@ -281,7 +281,8 @@ impl TrainConfig {
             return Ok(None);
         }
         let side_px = by.side_px.unwrap_or_else(|| self.side_px().max(start_px.unwrap_or(0)));
-        let start_px = by.start_side_px.or(start_px).unwrap_or(own_start_px.min(side_px));
+        // A start above the end is the base's fault, and is told as such.
+        let start_px = by.start_side_px.unwrap_or(start_px.unwrap_or(own_start_px).min(side_px));
         let own_steps = self.levels.iter().map(|level| level.n_steps).sum();
         even_levels(start_px, side_px, by.n_steps.unwrap_or(own_steps)).map(Some)
     }

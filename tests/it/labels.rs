@@ -172,7 +172,7 @@ fn an_audit_tells_scores_in_words_in_json_and_by_its_exit_code() {
         (Some(6), Some(6))
     );
     let frames = Decoder::open(&heat, &DecodeSettings::default()).expect("a video");
-    assert_eq!(frames.map(|frame| frame.expect("decodes")).count(), 6);
+    assert_eq!(frames.collect::<faceswap::Result<Vec<Frame>>>().expect("decodes").len(), 6);
     // A limit just below what was found, and one just above.
     for (limit, code) in [(seam * 0.99, 5), (seam * 1.01, 0)] {
         let out = faceswap(&["audit", text(&clip), "-q", "--fail-if", &format!("seam>{limit}")]);
