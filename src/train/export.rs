@@ -316,7 +316,10 @@ pub(super) fn conv<B: Backend>(graph: &mut GraphWriter, x: Value, c: &Conv2d<B>,
     let weight = c.weight.val();
     let dims = weight.dims();
     let bias = c.bias.as_ref().map_or_else(|| vec![0.0; dims[0]], |bias| values(bias.val()));
-    graph.grouped_conv(x, dims, &values(weight), &bias, pad, c.groups)
+    match c.groups {
+        1 => graph.conv(x, dims, &values(weight), &bias, pad),
+        groups => graph.grouped_conv(x, dims, &values(weight), &bias, pad, groups),
+    }
 }
 
 /// A tensor's numbers, row by row.
