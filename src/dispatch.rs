@@ -32,6 +32,7 @@ macro_rules! dispatched {
             $plain($($arg),*)
         }
 
+        // Its copies are compiled for what their callers have.
         #[inline(always)]
         $vis fn $plain $(<$kind: $bound>)? ($($arg: $ty),*) $(-> $ret)? $body
     };

@@ -1,5 +1,5 @@
 //! The two networks of our own on the demo, whose person is rendered and wasn't trained on: what lies in front of the
-//! face is told and a bare face isn't, and a face that was put in is told from one that wasn't.
+//! face is told and a bare face isn't; an audit tells what it finds in every way that it can.
 
 use std::{
     fs,
@@ -89,7 +89,7 @@ fn what_lies_in_front_of_a_face_is_told_and_a_bare_face_is_not() {
         let idx = scene.frame.idx;
         let bare = scene.in_view(&mut masker, &scene.frame, |_, _| true);
         assert!(bare > 0.97, "frame {idx}: of the bare face {bare} is in view");
-        for colour in [[0.1, 0.25, 0.6], [0.85, 0.8, 0.75], [0.05; 3]] {
+        for colour in [[0.1, 0.25, 0.6], [0.05, 0.45, 0.15]] {
             let frame = scene.painted(colour, bar);
             let under = scene.in_view(&mut masker, &frame, |x, y| bar(x, y - 0.02) && bar(x, y + 0.02));
             let above = scene.in_view(&mut masker, &frame, |_, y| y < 0.56);
@@ -99,44 +99,6 @@ fn what_lies_in_front_of_a_face_is_told_and_a_bare_face_is_not() {
             );
         }
     }
-}
-
-#[test]
-fn a_face_that_was_pasted_in_scores_higher_than_the_same_face_before() {
-    let Some(runtime) = runtime() else { return };
-    let mut detector = SeamDetector::new(&runtime).expect("the network loads");
-    let mut score =
-        |frame: &Frame, scene: &Scene| detector.look(&frame.picture, &scene.points).expect("runs").score;
-    let scenes = scenes(&runtime);
-    let (mut real, mut pasted) = (0.0, 0.0);
-    for pair in scenes.windows(2) {
-        let (scene, other) = (&pair[0], &pair[1]);
-        real += score(&scene.frame, scene);
-        pasted += score(&with_face_of(scene, other), scene);
-    }
-    let n = (scenes.len() - 1) as f64;
-    assert!(pasted / n > real / n + 0.3, "{} of the pasted, {} of the real ones", pasted / n, real / n);
-}
-
-/// A scene with the face of another one in its place, softer and warmer, behind a hard edge.
-fn with_face_of(scene: &Scene, other: &Scene) -> Frame {
-    let crop = face::crop(&other.frame.picture, &other.alignment.scaled(0.25), SIDE / 4);
-    let hull = face::hull_mask(&scene.points, &scene.alignment, SIDE);
-    let mut frame = scene.frame.clone();
-    let (x1, y1) = frame.picture.size_px();
-    let whole = Rect { x0: 0, y0: 0, x1, y1 };
-    let old = frame.picture.rgb_rect(whole);
-    let delta = Array3::from_shape_fn(old.dim(), |(c, y, x)| {
-        let p = scene.alignment.to_crop(FramePx { x: x as f64 + 0.5, y: y as f64 + 0.5 });
-        let (column, row) = (p.x.max(0.0) as usize, p.y.max(0.0) as usize);
-        if hull.get([row, column]).is_none_or(|inside| *inside < 0.5) {
-            return 0.0;
-        }
-        let warmer = [1.1, 1.0, 0.85][c];
-        warmer * crop[[c, row / 4, column / 4]] - old[[c, y, x]]
-    });
-    frame.picture.add_rgb(whole, &delta);
-    frame
 }
 
 fn faceswap(args: &[&str]) -> Output {

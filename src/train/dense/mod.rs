@@ -43,8 +43,13 @@ impl Task {
 
     fn config(self) -> UnetConfig {
         match self {
-            Self::Occlusion => UnetConfig { side_px: 64, widths: vec![12, 24, 32, 48], map_level: 0 },
-            Self::Seam => UnetConfig { side_px: 128, widths: vec![8, 16, 24, 32, 48], map_level: 1 },
+            Self::Occlusion => {
+                UnetConfig { side_px: 64, widths: vec![12, 24, 32, 48], map_level: 0, sharpening: 0.0 }
+            }
+            // A seam shows in the grain before it shows in the colours.
+            Self::Seam => {
+                UnetConfig { side_px: 128, widths: vec![8, 16, 24, 32, 48], map_level: 1, sharpening: 6.0 }
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::train::{
 };
 
 /// The size of a U-Net.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct UnetConfig {
     /// Side of the picture, pixels.
     pub side_px: usize,
@@ -23,6 +23,8 @@ pub struct UnetConfig {
     pub widths: Vec<usize>,
     /// The level at which the map comes out: 0 at the picture's side, 1 at half of it.
     pub map_level: usize,
+    /// How much stronger than in the picture its finest detail (what half its side can't show) comes in.
+    pub sharpening: f64,
 }
 
 impl UnetConfig {
@@ -47,6 +49,8 @@ pub struct Unet<B: Backend> {
     to_map: Conv2d<B>,
     /// 1x1 from the lowest level's means to the picture's logit.
     to_score: Conv2d<B>,
+    /// As in [`UnetConfig`].
+    sharpening: f64,
 }
 
 /// A 3x3 convolution, a normalisation over the batch, and a leaky rectifier. The export folds the normalisation into the convolution.
@@ -105,6 +109,7 @@ impl<B: Backend> Unet<B> {
             up: climbs().map(|level| Layer::new(w[level], w[level], device)).collect(),
             to_map: conv(w[config.map_level], 1, 1, 0, 1.0, device),
             to_score: conv(lowest, 1, 1, 0, 1.0, device),
+            sharpening: config.sharpening,
         }
     }
 
@@ -113,7 +118,12 @@ impl<B: Backend> Unet<B> {
     /// # Shapes
     /// - input: `[batch, 3, side, side]`, RGB 0..=1
     pub fn forward(&self, x: Tensor<B, 4>) -> Logits<B> {
-        let mut h = self.first.forward(x * 2.0 - 1.0);
+        let mut h = x * 2.0 - 1.0;
+        if self.sharpening > 0.0 {
+            let soft = doubled(halved(h.clone()));
+            h = h * (1.0 + self.sharpening) - soft * self.sharpening;
+        }
+        h = self.first.forward(h);
         let mut kept = Vec::new();
         for [a, b] in &self.down {
             kept.push(h.clone());
@@ -160,6 +170,14 @@ pub fn unet_onnx<B: Backend>(
     let mut graph = GraphWriter::new(map_name, weights);
     let face = graph.input("face", &[3, config.side_px, config.side_px]);
     let mut h = graph.scaled(face, 2.0, -1.0);
+    if config.sharpening > 0.0 {
+        let gain = config.sharpening as f32;
+        let soft = graph.halved(h.clone());
+        let soft = graph.doubled(soft);
+        let soft = graph.scaled(soft, -gain, 0.0);
+        h = graph.scaled(h, 1.0 + gain, 0.0);
+        h = graph.add(h, soft);
+    }
     h = write_leaky(&mut graph, h, &unet.first.folded(), 1);
     let mut kept = Vec::new();
     for [a, b] in &unet.down {
