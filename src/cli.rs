@@ -4,6 +4,8 @@ mod audit;
 mod blend;
 mod compare;
 mod face_sets;
+#[cfg(feature = "train")]
+mod distill;
 mod measure;
 mod part;
 #[cfg(feature = "train")]
@@ -15,6 +17,8 @@ pub use audit::{AuditArgs, MaskArgs};
 pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use compare::CompareArgs;
+#[cfg(feature = "train")]
+pub use distill::{ConvolutionChoice, DistillArgs, StartChoice};
 pub use face_sets::{FaceSetCommand, ReportArgs, SortArgs};
 pub use measure::{BenchArgs, EvalArgs};
 pub use part::{DamageChoice, PartArgs, UnsupportedChoice};
@@ -49,6 +53,9 @@ pub enum Command {
     /// Write one identity of a training as a bundle that can swap (needs the cargo feature `train`).
     #[cfg(feature = "train")]
     Export(ExportArgs),
+    /// Teach a small network what an identity does, so that it swaps faster (needs the cargo feature `train`).
+    #[cfg(feature = "train")]
+    Distill(DistillArgs),
     /// List the people in a clip, with a contact sheet, to pick who is swapped.
     Faces(FacesArgs),
     /// Measure how a clip's faces are found and held still.

@@ -4,6 +4,8 @@ mod blend;
 mod compare;
 mod face_sets;
 mod inspect;
+#[cfg(feature = "train")]
+mod distill;
 mod part;
 mod shelter;
 #[cfg(feature = "train")]
@@ -47,6 +49,8 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::TrainLabels(args)) => train_labels(args, stop),
         #[cfg(feature = "train")]
         Some(Command::Export(args)) => train::export(args),
+        #[cfg(feature = "train")]
+        Some(Command::Distill(args)) => distill::distill(args, stop),
         Some(Command::Faces(cli::FacesArgs { command: Some(command), .. })) => face_sets::run(command),
         Some(Command::Faces(args)) => faces(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),

@@ -43,7 +43,7 @@ pub use choose::Pick;
 pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
-pub use landmark::{LandmarkSettings, Refine};
+pub use landmark::{LandmarkSettings, Refine, Region};
 pub use masks::{MaskType, Masker, Steadier};
 pub use memory::Memory;
 pub use pose::Look;

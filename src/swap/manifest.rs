@@ -34,6 +34,9 @@ pub struct Manifest {
     pub networks: Networks,
     /// Whose face it is, and on what ground it may be used.
     pub consent: Consent,
+    /// Whose student it is, where it was distilled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Distilled>,
     /// Where the weights come from.
     pub training: Option<Training>,
 }
@@ -137,6 +140,22 @@ pub struct Consent {
     /// Anything else, for example where the paper lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// What a distilled identity learnt from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distilled {
+    /// The teacher's name.
+    pub teacher: String,
+    /// SHA-256 of the teacher's encoder, 64 hexadecimal digits.
+    pub teacher_encoder_sha256: String,
+    /// SHA-256 of the teacher's decoder.
+    pub teacher_decoder_sha256: String,
+    /// What makes the student smaller, for a person to read.
+    pub student: String,
+    /// What it was trained to do, in this order.
+    pub stages: Vec<String>,
 }
 
 /// Where the weights come from.

@@ -32,25 +32,45 @@ pub struct Base {
 }
 
 impl Base {
-    /// Reads the identities in the folder `dir`, which must share their encoder.
+    /// Reads the identities in the folder `dir`, which must share their encoder; students of others are passed over,
+    /// since each has an encoder of its own.
     ///
     /// # Errors
     /// [`Error::BadSetting`] for a folder without identities, [`Error::BadModel`] for one that doesn't fit the others
     /// or wasn't written by `faceswap export`, else those of [`Bundle::load`].
     pub fn read(dir: &Path) -> Result<Self> {
-        let found: Vec<Bundle> =
+        let mut found: Vec<Bundle> =
             installed(&[dir.into()]).into_iter().map(|entry| entry.bundle).collect::<Result<_>>()?;
-        let Some(first) = found.first() else {
+        found.retain(|bundle| bundle.manifest.distilled.is_none());
+        if found.is_empty() {
             let reason = "holds no identities; give a folder of bundles, e.g. models/identities";
             return Err(Error::setting("--init", dir.display(), reason));
-        };
+        }
+        Self::of(&found)
+    }
+
+    /// The networks of `found`, one bundle or more, which must share their encoder.
+    ///
+    /// # Errors
+    /// [`Error::BadModel`] for a bundle that doesn't fit the others or wasn't written by `faceswap export`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn of(found: &[Bundle]) -> Result<Self> {
+        let first = &found[0];
         let mut base = Self {
-            config: CombConfig { latent: 0, encoder: Vec::new(), decoder: Vec::new(), coarse: false },
+            config: CombConfig {
+                latent: 0,
+                encoder: Vec::new(),
+                decoder: Vec::new(),
+                coarse: false,
+                separable: false,
+            },
             alignment: Alignment { template: first.template.name().into(), margin: first.margin },
             encoder: filters(first, "encoder", &first.encoder)?,
             decoders: Vec::new(),
         };
-        for bundle in &found {
+        for bundle in found {
             let alignment = Alignment { template: bundle.template.name().into(), margin: bundle.margin };
             if bundle.encoder != first.encoder || alignment != base.alignment {
                 let reason = format!(
@@ -62,10 +82,15 @@ impl Base {
             base.decoders.push((bundle.name.clone(), filters(bundle, "decoder", &bundle.decoder)?));
         }
         base.config = base.config_of_filters(first)?;
-        for bundle in &found {
+        for bundle in found {
             base.check(bundle)?;
         }
         Ok(base)
+    }
+
+    /// The convolutions of its encoder, and of its first decoder, in the order in which they run.
+    pub fn filters(&self) -> [&[Filter]; 2] {
+        [&self.encoder, &self.decoders[0].1]
     }
 
     /// Side of its networks, pixels.
@@ -109,7 +134,7 @@ impl Base {
         of_encoder.reverse();
         let of_decoder = widths(decoder, (2 + usize::from(coarse)).min(decoder.len()));
         let latent = encoder[encoder.len() - 1].dims[0];
-        Ok(CombConfig { latent, encoder: of_encoder, decoder: of_decoder, coarse })
+        Ok(CombConfig { latent, encoder: of_encoder, decoder: of_decoder, coarse, separable: false })
     }
 
     /// That the bundle's networks are exactly what the export writes for these weights.
@@ -173,7 +198,7 @@ fn convs_of_decoder<B: Backend>(decoder: &mut Decoder<B>, level: usize) -> Vec<&
 }
 
 /// The encoder with `filters` in the order of the export, from its level on down.
-fn planted_encoder<B: Backend>(
+pub(super) fn planted_encoder<B: Backend>(
     mut encoder: Encoder<B>,
     filters: &[Filter],
     device: &B::Device,
@@ -184,7 +209,7 @@ fn planted_encoder<B: Backend>(
 }
 
 /// As [`planted_encoder`], from 4 px up.
-fn planted_decoder<B: Backend>(
+pub(super) fn planted_decoder<B: Backend>(
     mut decoder: Decoder<B>,
     filters: &[Filter],
     device: &B::Device,

@@ -10,16 +10,16 @@ use std::{
 };
 
 use burn::{
-    module::Module,
+    module::{AutodiffModule, Module},
     optim::Optimizer,
     record::{FullPrecisionSettings, NamedMpkBytesRecorder, NamedMpkFileRecorder, Record, Recorder},
     tensor::backend::{AutodiffBackend, Backend},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     data::Alignment,
-    model::{Comb, CombConfig, Stage},
+    model::{CombConfig, Stage},
 };
 use crate::{Error, Result};
 
@@ -27,6 +27,35 @@ use crate::{Error, Result};
 const SCHEMA: &str = "faceswap-training-1";
 
 /// What stands in a checkpoint beside the weights.
+pub trait Kept: Serialize + DeserializeOwned {
+    /// The format of the folder that this version writes and reads.
+    const SCHEMA: &'static str;
+    /// The format of the folder that it comes from.
+    fn schema(&self) -> &str;
+    /// Steps done.
+    fn step(&self) -> u64;
+    /// The level that it was scored at, and its loss there; `None` for one that can't be the best.
+    fn score(&self) -> Option<(usize, f32)>;
+}
+
+impl Kept for State {
+    const SCHEMA: &'static str = SCHEMA;
+
+    fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn score(&self) -> Option<(usize, f32)> {
+        let score = self.score.filter(|score| score.is_finite() && self.stage.alpha >= 1.0)?;
+        Some((self.stage.level, score))
+    }
+}
+
+/// What stands in the checkpoint of a comb beside its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
@@ -64,17 +93,18 @@ impl State {
 
 type Reader = NamedMpkFileRecorder<FullPrecisionSettings>;
 
-/// Everything that [`save`] and [`load`] carry.
+/// Everything that [`save`] and [`load`] carry: a network and its average on a backend without gradients, an optimizer,
+/// and what stands beside them.
 #[derive(Debug)]
-pub struct Trained<B: AutodiffBackend, O> {
+pub struct Trained<M, A, O, S = State> {
     /// The weights that are trained.
-    pub model: Comb<B>,
+    pub model: M,
     /// Their moving average, which is exported.
-    pub average: Comb<B::InnerBackend>,
+    pub average: A,
     /// The optimizer.
     pub optimizer: O,
     /// The rest.
-    pub state: State,
+    pub state: S,
 }
 
 fn folder(training: &Path) -> PathBuf {
@@ -93,15 +123,12 @@ pub fn newest(training: &Path) -> Result<Option<PathBuf>> {
 ///
 /// # Errors
 /// As [`newest`] and [`state`].
-pub fn best(training: &Path) -> Result<Option<PathBuf>> {
+pub fn best<S: Kept>(training: &Path) -> Result<Option<PathBuf>> {
     let mut best: Option<(usize, f32, PathBuf)> = None;
     for (_, path) in all(training)? {
         // One that can't be read is nobody's best.
-        let Ok(state) = state(&path) else { continue };
-        let Some(score) = state.score.filter(|score| score.is_finite() && state.stage.alpha >= 1.0) else {
-            continue;
-        };
-        let level = state.stage.level;
+        let Ok(state) = state::<S>(&path) else { continue };
+        let Some((level, score)) = state.score() else { continue };
         if best.as_ref().is_none_or(|(l, s, _)| level > *l || (level == *l && score <= *s)) {
             best = Some((level, score, path));
         }
@@ -137,12 +164,13 @@ fn all(training: &Path) -> Result<Vec<(u64, PathBuf)>> {
 ///
 /// # Errors
 /// [`Error::BadModel`] for another format, [`Error::Io`] when it can't be read.
-pub fn state(checkpoint: &Path) -> Result<State> {
+pub fn state<S: Kept>(checkpoint: &Path) -> Result<S> {
     let path = checkpoint.join("state.json");
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let state: State = serde_json::from_str(&text).map_err(|e| Error::model(&path, e.to_string()))?;
-    if state.schema != SCHEMA {
-        return Err(Error::model(&path, format!("schema {}, this version reads {SCHEMA}", state.schema)));
+    let state: S = serde_json::from_str(&text).map_err(|e| Error::model(&path, e.to_string()))?;
+    if state.schema() != S::SCHEMA {
+        let reason = format!("schema {}, this version reads {}", state.schema(), S::SCHEMA);
+        return Err(Error::model(&path, reason));
     }
     Ok(state)
 }
@@ -152,25 +180,31 @@ pub fn state(checkpoint: &Path) -> Result<State> {
 ///
 /// # Errors
 /// [`Error::Io`] when it can't be written; at least the one before it stays, and nothing half.
-pub fn save<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
+pub fn save<B, M, O, S>(
     training: &Path,
-    trained: &Trained<B, O>,
+    trained: &Trained<M, M::InnerModule, O, S>,
     n_kept: usize,
-) -> Result<()> {
-    prune(training, n_kept.max(1))?;
+) -> Result<()>
+where
+    B: AutodiffBackend,
+    M: AutodiffModule<B>,
+    O: Optimizer<M, B>,
+    S: Kept,
+{
+    prune::<S>(training, n_kept.max(1))?;
     loop {
-        let written = write(training, trained);
+        let written = write::<B, M, O, S>(training, trained);
         if written.is_err() {
             // What is half would take the room that the next one needs.
-            let _ = fs::remove_dir_all(partial(training, trained.state.step));
-            let spare = spares(training, 1)?;
+            let _ = fs::remove_dir_all(partial(training, trained.state.step()));
+            let spare = spares::<S>(training, 1)?;
             if let Some(oldest) = spare.first() {
                 fs::remove_dir_all(oldest).map_err(Error::io(oldest))?;
                 continue;
             }
         }
         written?;
-        return prune(training, n_kept.max(1));
+        return prune::<S>(training, n_kept.max(1));
     }
 }
 
@@ -178,16 +212,22 @@ fn partial(training: &Path, step: u64) -> PathBuf {
     folder(training).join(format!(".{step}.partial"))
 }
 
-fn write<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
-    training: &Path,
-    trained: &Trained<B, O>,
-) -> Result<()> {
-    let (dir, temporary) = (folder(training), partial(training, trained.state.step));
+fn write<B, M, O, S>(training: &Path, trained: &Trained<M, M::InnerModule, O, S>) -> Result<()>
+where
+    B: AutodiffBackend,
+    M: AutodiffModule<B>,
+    O: Optimizer<M, B>,
+    S: Kept,
+{
+    let (dir, temporary) = (folder(training), partial(training, trained.state.step()));
     // A killed run may have left another one behind.
     remove_partials(&dir)?;
     fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
-    write_record(&temporary.join("model.mpk"), trained.model.clone().into_record())?;
-    write_record(&temporary.join("average.mpk"), trained.average.clone().into_record())?;
+    write_record::<B, _>(&temporary.join("model.mpk"), trained.model.clone().into_record())?;
+    write_record::<B::InnerBackend, _>(
+        &temporary.join("average.mpk"),
+        trained.average.clone().into_record(),
+    )?;
     let optimizer = |path: &Path| bytes::<B, _>(path, trained.optimizer.to_record());
     let path = temporary.join("optimizer.mpk");
     write_whole(&path, &optimizer(&path)?)?;
@@ -195,7 +235,7 @@ fn write<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
     let text =
         serde_json::to_string_pretty(&trained.state).map_err(|e| Error::model(&path, e.to_string()))?;
     write_whole(&path, text.as_bytes())?;
-    let path = dir.join(trained.state.step.to_string());
+    let path = dir.join(trained.state.step().to_string());
     if path.exists() {
         fs::remove_dir_all(&path).map_err(Error::io(&path))?;
     }
@@ -232,25 +272,31 @@ fn remove_partials(dir: &Path) -> Result<()> {
 }
 
 /// The checkpoints beside the last `n_kept` and the best, the oldest first.
-fn spares(training: &Path, n_kept: usize) -> Result<Vec<PathBuf>> {
-    let (found, best) = (all(training)?, best(training)?);
+fn spares<S: Kept>(training: &Path, n_kept: usize) -> Result<Vec<PathBuf>> {
+    let (found, best) = (all(training)?, best::<S>(training)?);
     let old = &found[..found.len().saturating_sub(n_kept)];
     Ok(old.iter().map(|(_, path)| path.clone()).filter(|path| Some(path) != best.as_ref()).collect())
 }
 
-fn prune(training: &Path, n_kept: usize) -> Result<()> {
-    spares(training, n_kept)?.iter().try_for_each(|old| fs::remove_dir_all(old).map_err(Error::io(old)))
+fn prune<S: Kept>(training: &Path, n_kept: usize) -> Result<()> {
+    spares::<S>(training, n_kept)?.iter().try_for_each(|old| fs::remove_dir_all(old).map_err(Error::io(old)))
 }
 
 /// Reads a checkpoint into `fresh`, whose shapes must be those of its state.
 ///
 /// # Errors
 /// [`Error::BadModel`] when a file is missing or broken.
-pub fn load<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
+pub fn load<B, M, O, S>(
     checkpoint: &Path,
-    fresh: Trained<B, O>,
+    fresh: Trained<M, M::InnerModule, O, S>,
     device: &B::Device,
-) -> Result<Trained<B, O>> {
+) -> Result<Trained<M, M::InnerModule, O, S>>
+where
+    B: AutodiffBackend,
+    M: AutodiffModule<B>,
+    O: Optimizer<M, B>,
+    S: Kept,
+{
     let failed = |e: burn::record::RecorderError| {
         Error::model(checkpoint, format!("{e}; remove this folder to go on from the checkpoint before it"))
     };
@@ -258,7 +304,7 @@ pub fn load<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
     let optimizer = Recorder::<B>::load(&file, checkpoint.join("optimizer"), device).map_err(failed)?;
     Ok(Trained {
         model: fresh.model.load_file(checkpoint.join("model"), &file, device).map_err(failed)?,
-        average: average(checkpoint, fresh.average, device)?,
+        average: average::<B::InnerBackend, _>(checkpoint, fresh.average, device)?,
         optimizer: fresh.optimizer.load_record(optimizer),
         state: state(checkpoint)?,
     })
@@ -268,7 +314,7 @@ pub fn load<B: AutodiffBackend, O: Optimizer<Comb<B>, B>>(
 ///
 /// # Errors
 /// [`Error::BadModel`] when the file is missing or broken.
-pub fn average<B: Backend>(checkpoint: &Path, fresh: Comb<B>, device: &B::Device) -> Result<Comb<B>> {
+pub fn average<B: Backend, M: Module<B>>(checkpoint: &Path, fresh: M, device: &B::Device) -> Result<M> {
     fresh
         .load_file(checkpoint.join("average"), &Reader::new(), device)
         .map_err(|e| Error::model(checkpoint.join("average.mpk"), e.to_string()))

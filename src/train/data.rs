@@ -7,7 +7,6 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use super::{
     augment::{Augmentation, Geometry, Tone, sample_rgb, sample_weight},
     balance::rarity,
-    config::TrainConfig,
 };
 use crate::{
     Error, Result,
@@ -114,13 +113,14 @@ impl Identity {
     }
 
     /// A batch of `n` faces for a step: the same for the same seed, step and identity, whatever was drawn before.
+    /// `balance` is how much more often rare poses and expressions are drawn, 0 to 1.
     pub fn batch(
         &self,
         who: usize,
         step: u64,
         seed: u64,
         (n, side_px): (usize, usize),
-        config: &TrainConfig,
+        (augmentation, balance): (&Augmentation, f64),
     ) -> Batch {
         let mut batch = Batch::zeros(n, side_px);
         for i in 0..n {
@@ -128,8 +128,8 @@ impl Identity {
             // Folder after folder, on from where the step before stopped: more folders than samples is no loss.
             let nth = (step as usize).wrapping_mul(n).wrapping_add(i);
             let folder = &self.folders[nth % self.folders.len()];
-            let sample = pick(folder, config.balance, &mut rng);
-            self.fill(&mut batch, i, sample, &config.augmentation.draw(&mut rng, self.side_px, side_px));
+            let sample = pick(folder, balance, &mut rng);
+            self.fill(&mut batch, i, sample, &augmentation.draw(&mut rng, self.side_px, side_px));
         }
         batch
     }
@@ -246,7 +246,7 @@ pub(super) fn mixed(parts: &[u64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::config::Preset;
+    use crate::train::config::{Preset, TrainConfig};
 
     /// An identity with folders of one grey face each: the first of value 10, the second of value 20, and so on.
     fn identity(n_folders: u8) -> Identity {
@@ -275,7 +275,7 @@ mod tests {
             let config = config(balance);
             let n_rare: usize = (0..500)
                 .map(|step| {
-                    let batch = identity.batch(0, step, 1, (4, 8), &config);
+                    let batch = identity.batch(0, step, 1, (4, 8), (&config.augmentation, config.balance));
                     batch.target.outer_iter().filter(|face| (face[[0, 4, 4]] * 255.0).round() == 10.0).count()
                 })
                 .sum();
@@ -289,7 +289,7 @@ mod tests {
         let identity = identity(7);
         let mut drawn: Vec<u8> = (0..7)
             .flat_map(|step| {
-                let batch = identity.batch(0, step, 1, (2, 8), &config(0.5));
+                let batch = identity.batch(0, step, 1, (2, 8), (&Augmentation::none(), 0.5));
                 batch
                     .target
                     .outer_iter()
@@ -306,7 +306,9 @@ mod tests {
     fn a_batch_follows_from_seed_step_and_identity_alone() {
         let config = TrainConfig { augmentation: Augmentation::default(), ..config(0.5) };
         let identity = identity(3);
-        let draw = |who, step, seed| identity.batch(who, step, seed, (2, 8), &config).input;
+        let draw = |who, step, seed| {
+            identity.batch(who, step, seed, (2, 8), (&config.augmentation, config.balance)).input
+        };
         assert_eq!(draw(0, 5, 1), draw(0, 5, 1));
         assert!(
             draw(0, 5, 1) != draw(1, 5, 1)

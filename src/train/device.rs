@@ -7,6 +7,7 @@ use burn::backend::{Autodiff, Flex};
 use super::{
     TrainSettings,
     dense::{self, LabelProgress, LabelSettings},
+    distill::{self, DistillProgress, DistillSettings},
     step::{Material, Tell, Trainer},
 };
 use crate::{Error, Result};
@@ -97,6 +98,36 @@ pub fn label_on(
         Device::Cuda => {
             type Cuda = Autodiff<burn::backend::Cuda>;
             dense::run::<Cuda>(settings, faces, &Default::default(), tell, stop)
+        }
+        #[allow(unreachable_patterns, reason = "with every feature on, nothing is left")]
+        missing => Err(not_compiled_in(missing)),
+    }
+}
+
+/// Trains a student, or its control, on the device of the settings.
+///
+/// # Errors
+/// [`Error::Device`] for a device that isn't compiled in, else those of [`distill::train_student`].
+pub fn distill_on(
+    settings: &DistillSettings,
+    material: &distill::Material<'_>,
+    goal: distill::Goal,
+    tell: &mut dyn FnMut(&DistillProgress) -> Result<()>,
+    stop: &AtomicBool,
+) -> Result<Option<distill::Done>> {
+    match settings.device {
+        Device::Cpu => {
+            distill::train_student::<Autodiff<Flex>>(settings, material, goal, Default::default(), tell, stop)
+        }
+        #[cfg(feature = "train-libtorch")]
+        Device::LibTorch => {
+            type LibTorch = Autodiff<burn::backend::LibTorch>;
+            distill::train_student::<LibTorch>(settings, material, goal, Default::default(), tell, stop)
+        }
+        #[cfg(feature = "train-cuda")]
+        Device::Cuda => {
+            type Cuda = Autodiff<burn::backend::Cuda>;
+            distill::train_student::<Cuda>(settings, material, goal, Default::default(), tell, stop)
         }
         #[allow(unreachable_patterns, reason = "with every feature on, nothing is left")]
         missing => Err(not_compiled_in(missing)),

@@ -61,7 +61,7 @@ impl Checkpoint {
     fn of(self, training: &Path) -> Result<PathBuf> {
         let found = match self {
             Self::Last => checkpoint::newest(training)?,
-            Self::Best => checkpoint::best(training)?,
+            Self::Best => checkpoint::best::<State>(training)?,
             Self::Step(step) => checkpoint::of_step(training, step)?,
         };
         found.ok_or_else(|| match self {
@@ -109,7 +109,7 @@ pub fn export(settings: &ExportSettings) -> Result<Bundle> {
     let consent = consent(settings)?;
     check_out(&settings.out, settings.overwrite)?;
     let checkpoint = settings.checkpoint.of(&settings.training)?;
-    let state = checkpoint::state(&checkpoint)?;
+    let state: State = checkpoint::state(&checkpoint)?;
     let who = position(&state, &settings.identity)?;
     if state.stage.alpha < 1.0 {
         let (side, percent) = (side_of_level(state.stage.level), state.stage.alpha * 100.0);
@@ -120,7 +120,7 @@ pub fn export(settings: &ExportSettings) -> Result<Bundle> {
     }
     let device = FlexDevice;
     let fresh = Comb::<Flex>::new(&state.comb, state.identities.len(), &device);
-    let comb = checkpoint::average(&checkpoint, fresh, &device)?;
+    let comb = checkpoint::average::<Flex, _>(&checkpoint, fresh, &device)?;
     let weights = if settings.half { Weights::Half } else { Weights::Full };
     let (level, latent) = (state.stage.level, state.comb.latent);
     let files = [
@@ -139,6 +139,7 @@ pub fn export(settings: &ExportSettings) -> Result<Bundle> {
         alignment: Alignment { template: state.alignment.template.clone(), margin: state.alignment.margin },
         networks: Networks { encoder, decoder },
         consent,
+        distilled: None,
         training: Some(Training {
             version: env!("CARGO_PKG_VERSION").into(),
             date: today(),
@@ -190,7 +191,7 @@ fn position(state: &State, name: &str) -> Result<usize> {
 }
 
 /// Only a bundle is ever replaced, whatever `overwrite` says: the folder might be somebody's home.
-fn check_out(out: &Path, overwrite: bool) -> Result<()> {
+pub(super) fn check_out(out: &Path, overwrite: bool) -> Result<()> {
     let refused = |reason: &str| Err(Error::setting("--output", out.display(), reason));
     if out.join(manifest::FILE_NAME).exists() {
         return if overwrite {
@@ -205,7 +206,7 @@ fn check_out(out: &Path, overwrite: bool) -> Result<()> {
 }
 
 /// Writes the folder under a temporary name, and renames it when it is whole.
-fn write(out: &Path, manifest: &Manifest, files: &[(&str, Vec<u8>)]) -> Result<()> {
+pub(super) fn write(out: &Path, manifest: &Manifest, files: &[(&str, Vec<u8>)]) -> Result<()> {
     let text = toml::to_string_pretty(manifest).map_err(|e| Error::model(out, e.to_string()))?;
     let text = format!("# An identity for faceswap. Both networks belong to it; change neither.\n\n{text}");
     let name = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -284,8 +285,24 @@ pub fn decoder_onnx<B: Backend>(
 }
 
 fn pair<B: Backend>(graph: &mut GraphWriter, x: Value, pair: &Pair<B>) -> Value {
-    let h = leaky(graph, x, &pair.a, 1);
-    leaky(graph, h, &pair.b, 1)
+    let h = three_by_three(graph, x, &pair.a, pair.a_depthwise.as_ref());
+    three_by_three(graph, h, &pair.b, pair.b_depthwise.as_ref())
+}
+
+/// One of a pair with its rectifier; in two where it is separable.
+fn three_by_three<B: Backend>(
+    graph: &mut GraphWriter,
+    x: Value,
+    c: &Conv2d<B>,
+    depthwise: Option<&Conv2d<B>>,
+) -> Value {
+    match depthwise {
+        None => leaky(graph, x, c, 1),
+        Some(depthwise) => {
+            let h = conv(graph, x, depthwise, 1);
+            leaky(graph, h, c, 0)
+        }
+    }
 }
 
 /// A convolution with the leaky rectifier after it.
@@ -299,7 +316,10 @@ pub(super) fn conv<B: Backend>(graph: &mut GraphWriter, x: Value, c: &Conv2d<B>,
     let weight = c.weight.val();
     let dims = weight.dims();
     let bias = c.bias.as_ref().map_or_else(|| vec![0.0; dims[0]], |bias| values(bias.val()));
-    graph.conv(x, dims, &values(weight), &bias, pad)
+    match c.groups {
+        1 => graph.conv(x, dims, &values(weight), &bias, pad),
+        groups => graph.grouped_conv(x, dims, &values(weight), &bias, pad, groups),
+    }
 }
 
 /// A tensor's numbers, row by row.
@@ -308,7 +328,7 @@ fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
 }
 
 /// The day in UTC, `YYYY-MM-DD`.
-fn today() -> String {
+pub(super) fn today() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     day((seconds / 86_400) as i64)
 }

@@ -10,7 +10,13 @@ use crate::{
 };
 
 fn config() -> CombConfig {
-    CombConfig { latent: 24, encoder: vec![16, 12, 8, 6], decoder: vec![20, 16, 12, 8], coarse: true }
+    CombConfig {
+        latent: 24,
+        encoder: vec![16, 12, 8, 6],
+        decoder: vec![20, 16, 12, 8],
+        coarse: true,
+        separable: false,
+    }
 }
 
 /// Faces of noise, each with its own brightness.
@@ -103,7 +109,7 @@ fn training(dir: &Path, stage: Stage) {
         score: None,
     };
     let trained = checkpoint::Trained { average: model.valid(), model, optimizer, state };
-    checkpoint::save(dir, &trained, 2).unwrap();
+    checkpoint::save::<B, _, _, _>(dir, &trained, 2).unwrap();
 }
 
 fn settings(dir: &Path) -> ExportSettings {

@@ -13,6 +13,7 @@ mod config;
 mod data;
 mod dense;
 mod device;
+mod distill;
 mod export;
 mod filters;
 mod losses;
@@ -24,6 +25,7 @@ mod plot;
 mod preview;
 mod quick;
 mod schedule;
+pub mod soft_targets;
 mod step;
 
 use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
@@ -32,6 +34,9 @@ pub use augment::Augmentation;
 pub use config::{Overrides, Preset, TrainConfig};
 pub use dense::{LabelProgress, LabelSettings, Task, train_labels};
 pub use device::Device;
+pub use distill::{
+    Convolution, DistillProgress, DistillSettings, Ending, Phase, Projection, Report, StudentConfig, distill,
+};
 pub use export::{Checkpoint, ExportSettings, export};
 pub use losses::{LossParts, LossWeights};
 pub use model::{Comb, CombConfig, Stage};

@@ -39,6 +39,9 @@ pub struct CombConfig {
     pub encoder: Vec<usize>,
     /// Channels of the decoders at 4, 8, 16, .. pixels.
     pub decoder: Vec<usize>,
+    /// Whether its 3x3 convolutions are depthwise-separable.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub separable: bool,
     /// Whether both parts have a 3x3 convolution at 4 pixels as well, as the published network does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub coarse: bool,
@@ -60,7 +63,7 @@ impl CombConfig {
         let encoder = [128, 128, 64, 32, 16, 8, 8, 8, 8];
         let decoder = [160, 128, 96, 48, 24, 16, 12, 8, 8];
         let (encoder, decoder) = (encoder[..n_levels].to_vec(), decoder[..n_levels].to_vec());
-        Ok(Self { latent: 256, encoder, decoder, coarse: false })
+        Ok(Self { latent: 256, encoder, decoder, coarse: false, separable: false })
     }
 
     /// The published comb at `width` times its channels, whose finished side is `side_px`.
@@ -70,7 +73,13 @@ impl CombConfig {
     pub fn published(side_px: usize, width: f64) -> Result<Self> {
         let of = |n: usize| ((n as f64 * width).round() as usize).max(4);
         let widths: Vec<usize> = PUBLISHED[..n_levels_of(side_px)?].iter().map(|n| of(*n)).collect();
-        Ok(Self { latent: of(PUBLISHED_LATENT), encoder: widths.clone(), decoder: widths, coarse: true })
+        Ok(Self {
+            latent: of(PUBLISHED_LATENT),
+            encoder: widths.clone(),
+            decoder: widths,
+            coarse: true,
+            separable: false,
+        })
     }
 
     /// The same network up to a lower side.
@@ -204,13 +213,19 @@ pub struct Decoder<B: Backend> {
     pub to_rgb: Vec<Conv2d<B>>,
 }
 
-/// Two 3x3 convolutions, each with a leaky rectifier.
+/// Two 3x3 convolutions, each with a leaky rectifier. A depthwise-separable one is two: each channel by itself, 3x3
+/// and without bias, then all channels pixel by pixel, 1x1; there is no rectifier in between (Chollet, "Xception",
+/// 2017, found that one there hurts).
 #[derive(Module, Debug)]
 pub struct Pair<B: Backend> {
-    /// The first.
+    /// The first, or its 1x1 part.
     pub a: Conv2d<B>,
-    /// The second.
+    /// The second, or its 1x1 part.
     pub b: Conv2d<B>,
+    /// The first one's part channel by channel. Checkpoints that know of none have none.
+    pub a_depthwise: Option<Conv2d<B>>,
+    /// The second one's.
+    pub b_depthwise: Option<Conv2d<B>>,
 }
 
 /// A convolution with He's initial weights of that gain.
@@ -233,19 +248,46 @@ pub(super) fn rectifier_gain() -> f64 {
     (2.0 / (1.0 + SLOPE * SLOPE)).sqrt()
 }
 
+/// A 3x3 convolution of every channel by itself.
+fn depthwise<B: Backend>(n: usize, device: &B::Device) -> Conv2d<B> {
+    Conv2dConfig::new([n, n], [3, 3])
+        .with_groups(n)
+        .with_bias(false)
+        .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+        .with_initializer(Initializer::KaimingNormal { gain: 1.0, fan_out_only: false })
+        .init(device)
+}
+
 impl<B: Backend> Pair<B> {
-    fn new(n_in: usize, n_mid: usize, n_out: usize, device: &B::Device) -> Self {
-        let gain = rectifier_gain();
-        Self { a: conv(n_in, n_mid, 3, 1, gain, device), b: conv(n_mid, n_out, 3, 1, gain, device) }
+    fn new(widths: [usize; 3], is_separable: bool, device: &B::Device) -> Self {
+        let (gain, [n_in, n_mid, n_out]) = (rectifier_gain(), widths);
+        let (kernel, pad) = if is_separable { (1, 0) } else { (3, 1) };
+        Self {
+            a: conv(n_in, n_mid, kernel, pad, gain, device),
+            b: conv(n_mid, n_out, kernel, pad, gain, device),
+            a_depthwise: is_separable.then(|| depthwise(n_in, device)),
+            b_depthwise: is_separable.then(|| depthwise(n_mid, device)),
+        }
     }
 
-    fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        rectify(convolved(&self.b, rectify(convolved(&self.a, x))))
+    /// # Shapes
+    /// `[batch, in, h, w]` to `[batch, out, h, w]`
+    pub(super) fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let h = rectify(convolved(&self.a, apart(self.a_depthwise.as_ref(), x)));
+        rectify(convolved(&self.b, apart(self.b_depthwise.as_ref(), h)))
     }
 
-    /// Both, in the order in which they run.
+    /// Both, in the order in which they run, without what is channel by channel.
     pub(super) fn convs(&mut self) -> [&mut Conv2d<B>; 2] {
         [&mut self.a, &mut self.b]
+    }
+}
+
+/// Each channel by itself, where there is a convolution for that.
+pub(super) fn apart<B: Backend>(depthwise: Option<&Conv2d<B>>, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    match depthwise {
+        Some(depthwise) => depthwise.forward(x),
+        None => x,
     }
 }
 
@@ -260,7 +302,7 @@ impl<B: Backend> Encoder<B> {
         let gain = rectifier_gain();
         Self {
             from_rgb: c.iter().map(|n| conv(3, *n, 1, 0, gain, device)).collect(),
-            levels: c.windows(2).map(|w| Pair::new(w[1], w[1], w[0], device)).collect(),
+            levels: c.windows(2).map(|w| Pair::new([w[1], w[1], w[0]], config.separable, device)).collect(),
             coarse: config.coarse.then(|| conv(c[0], c[0], 3, 1, gain, device)),
             last: conv(c[0], config.latent, 4, 0, gain, device),
             down: AvgPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
@@ -299,7 +341,7 @@ impl<B: Backend> Decoder<B> {
         Self {
             first: conv(config.latent, c[0], 4, 3, rectifier_gain(), device),
             coarse: config.coarse.then(|| conv(c[0], c[0], 3, 1, rectifier_gain(), device)),
-            levels: c.windows(2).map(|w| Pair::new(w[0], w[1], w[1], device)).collect(),
+            levels: c.windows(2).map(|w| Pair::new([w[0], w[1], w[1]], config.separable, device)).collect(),
             to_rgb: c.iter().map(|n| conv(*n, N_OUT, 1, 0, 1.0, device)).collect(),
         }
     }

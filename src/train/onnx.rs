@@ -131,13 +131,29 @@ impl GraphWriter {
 
     /// Convolution with stride 1 and `pad` zeros around. `weight` is `[out, in, k, k]`, `bias` `[out]`.
     pub fn conv(&mut self, x: Value, dims: [usize; 4], weight: &[f32], bias: &[f32], pad: usize) -> Value {
+        self.grouped_conv(x, dims, weight, bias, pad, 1)
+    }
+
+    /// The same in groups of channels that don't see each other. `weight` is `[out, in / groups, k, k]`.
+    pub fn grouped_conv(
+        &mut self,
+        x: Value,
+        dims: [usize; 4],
+        weight: &[f32],
+        bias: &[f32],
+        pad: usize,
+        groups: usize,
+    ) -> Value {
         let weight = self.weight(&dims, weight);
         let bias = self.weight(&dims[..1], bias);
-        let attributes = vec![
+        let mut attributes = vec![
             ints("kernel_shape", &[dims[2], dims[3]]),
             ints("pads", &[pad; 4]),
             ints("strides", &[1; 2]),
         ];
+        if groups > 1 {
+            attributes.push(int("group", groups as i64));
+        }
         self.node("Conv", vec![x, weight, bias], attributes)
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::backend::Backend;
 use super::{
     TrainSettings,
     base::{Base, grown},
-    checkpoint,
+    checkpoint::{self, State},
     config::{self, Preset, TrainConfig},
     data::Alignment,
     model::{Comb, CombConfig},
@@ -92,6 +92,6 @@ impl Plan {
 /// from a base goes on without it.
 fn checkpointed(settings: &TrainSettings, comb: CombConfig) -> Result<CombConfig> {
     let Some(path) = checkpoint::newest(&settings.out)? else { return Ok(comb) };
-    let found = checkpoint::state(&path)?.comb;
+    let found = checkpoint::state::<State>(&path)?.comb;
     Ok(if found.side_px() == comb.side_px() { found } else { comb })
 }

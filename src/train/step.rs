@@ -16,7 +16,7 @@ use burn::{
 
 use super::{
     LossParts, TrainEvent, TrainProgress, TrainSettings, average,
-    checkpoint::{self, State, Trained},
+    checkpoint::{self, State},
     config,
     data::{Alignment, Batch, Identity},
     losses::loss,
@@ -59,6 +59,7 @@ pub struct Material<'a> {
 }
 
 type Optim<B> = OptimizerAdaptor<Adam, Comb<B>, B>;
+type Trained<B> = checkpoint::Trained<Comb<B>, Comb<<B as AutodiffBackend>::InnerBackend>, Optim<B>>;
 
 /// Tells what happens, to a person or a program, and to the log.
 pub type Tell<'a> = &'a mut dyn FnMut(&TrainEvent);
@@ -69,7 +70,7 @@ pub struct Trainer<'a, B: AutodiffBackend> {
     material: &'a Material<'a>,
     plan: Plan,
     device: B::Device,
-    trained: Trained<B, Optim<B>>,
+    trained: Trained<B>,
 }
 
 /// How the line of batches ended.
@@ -178,7 +179,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let mut again = fresh::<B>(&self.plan, self.trained.state.clone(), &self.device);
         again.state.step = 0;
         self.trained = match checkpoint::newest(&self.settings.out)? {
-            Some(path) => checkpoint::load(&path, again, &self.device)?,
+            Some(path) => checkpoint::load::<B, _, _, _>(&path, again, &self.device)?,
             None => again,
         };
         self.trained.state.seed = self.trained.state.seed.wrapping_add(1);
@@ -302,7 +303,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     /// Writes a checkpoint; then what shows where the training stands, as far as that is possible.
     fn save(&mut self, tell: Tell<'_>) -> Result<()> {
         self.trained.state.score = Some(self.score());
-        checkpoint::save(&self.settings.out, &self.trained, self.settings.n_kept)?;
+        checkpoint::save::<B, _, _, _>(&self.settings.out, &self.trained, self.settings.n_kept)?;
         let State { stage, step, score, .. } = self.trained.state;
         let (out, comb, material) = (&self.settings.out, &self.trained.average, self.material);
         let shown = preview::sheet(comb, stage, material.identities, material.strangers, &self.device)
@@ -358,18 +359,14 @@ fn drawn(plan: &Plan, material: &Material<'_>, step: u64, seed: u64) -> Vec<Vec<
     let (level, config) = (plan.schedule.level(step), &plan.config);
     let draw = |nth: u64, (who, identity): (usize, &Identity)| {
         let nth = step * config.accumulate as u64 + nth;
-        identity.batch(who, nth, seed, (level.batch, level.side_px), config)
+        identity.batch(who, nth, seed, (level.batch, level.side_px), (&config.augmentation, config.balance))
     };
     let of_all = |nth: u64| material.identities.iter().enumerate().map(|one| draw(nth, one)).collect();
     (0..config.accumulate as u64).map(of_all).collect()
 }
 
 /// A training before its first step, from the plan's seed.
-fn begun<B: AutodiffBackend>(
-    plan: &Plan,
-    material: &Material<'_>,
-    device: &B::Device,
-) -> Trained<B, Optim<B>> {
+fn begun<B: AutodiffBackend>(plan: &Plan, material: &Material<'_>, device: &B::Device) -> Trained<B> {
     let state = State {
         schema: State::schema(),
         identities: material.identities.iter().map(|i| i.name.clone()).collect(),
@@ -388,7 +385,7 @@ fn begun<B: AutodiffBackend>(
 }
 
 /// A training that hasn't begun.
-fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B, Optim<B>> {
+fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B> {
     let model = plan.first_comb::<B>(&state.identities, device);
     let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
     // The method's Adam: betas .9 and .999; an epsilon of 1e-8 where the framework has 1e-5.
@@ -397,12 +394,8 @@ fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> T
 }
 
 /// `fresh` with the weights of a checkpoint, if it is one of the same training.
-fn resumed<B: AutodiffBackend>(
-    path: &Path,
-    fresh: Trained<B, Optim<B>>,
-    device: &B::Device,
-) -> Result<Trained<B, Optim<B>>> {
-    let (wanted, found) = (fresh.state.clone(), checkpoint::state(path)?);
+fn resumed<B: AutodiffBackend>(path: &Path, fresh: Trained<B>, device: &B::Device) -> Result<Trained<B>> {
+    let (wanted, found) = (fresh.state.clone(), checkpoint::state::<State>(path)?);
     let differs = |what: &str, found: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
         let reason =
             format!("holds a training with {what} {found:?}, asked for is {wanted:?}; give another folder");
@@ -417,7 +410,7 @@ fn resumed<B: AutodiffBackend>(
     if found.alignment != wanted.alignment {
         return differs("faces cut with", &found.alignment, &wanted.alignment);
     }
-    let mut trained = checkpoint::load(path, fresh, device)?;
+    let mut trained = checkpoint::load::<B, _, _, _>(path, fresh, device)?;
     trained.state.n_faces = wanted.n_faces;
     Ok(trained)
 }

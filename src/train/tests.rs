@@ -67,9 +67,9 @@ fn run(settings: &TrainSettings) -> Vec<TrainEvent> {
 /// The averaged weights of the newest checkpoint, without the random names that the framework gives them.
 fn weights(training: &TrainSettings) -> Vec<u32> {
     let path = checkpoint::newest(&training.out).unwrap().unwrap();
-    let state = checkpoint::state(&path).unwrap();
+    let state = checkpoint::state::<checkpoint::State>(&path).unwrap();
     let fresh = Comb::<Flex>::new(&state.comb, state.identities.len(), &FlexDevice);
-    let comb = checkpoint::average(&path, fresh, &FlexDevice).unwrap();
+    let comb = checkpoint::average::<Flex, _>(&path, fresh, &FlexDevice).unwrap();
     let mut all = Bits(Vec::new());
     comb.visit(&mut all);
     all.0
@@ -245,7 +245,7 @@ fn the_last_checkpoints_are_kept_and_the_best() {
     // An old one that is better than all others stays.
     let path = settings.out.join("checkpoints/3/state.json");
     let state = fs::read_to_string(&path).unwrap();
-    let score = checkpoint::state(path.parent().unwrap()).unwrap().score.unwrap();
+    let score = checkpoint::state::<checkpoint::State>(path.parent().unwrap()).unwrap().score.unwrap();
     assert!(state.contains("\"score\""));
     let better = state.replace(&format!("\"score\": {score}"), "\"score\": 0.0001");
     assert_ne!(better, state, "{state}");
@@ -254,7 +254,7 @@ fn the_last_checkpoints_are_kept_and_the_best() {
     longer.overrides.n_steps = Some(8);
     run(&longer);
     assert_eq!(steps(), [3, 7, 8]);
-    let best = checkpoint::best(&settings.out).unwrap().unwrap();
+    let best = checkpoint::best::<checkpoint::State>(&settings.out).unwrap().unwrap();
     assert!(best.ends_with("checkpoints/3"), "{best:?}");
     assert!(longer.out.join("timelapse/000001.png").exists() && longer.out.join("loss.html").exists());
 }

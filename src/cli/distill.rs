@@ -1,0 +1,102 @@
+//! What may be typed about students.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{ProgressArgs, RuntimeArgs};
+
+/// The student's 3x3 convolutions.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum ConvolutionChoice {
+    /// As the teacher's.
+    Full,
+    /// Depthwise-separable: channel by channel, then pixel by pixel.
+    Dws,
+}
+
+/// What the student begins with.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum StartChoice {
+    /// What fits of the teacher's weights.
+    Teacher,
+    /// Chance.
+    Chance,
+}
+
+/// `faceswap distill --teacher models/identities/B --faces faces/crowd -o models/identities/B.fast`
+#[derive(Debug, Args)]
+pub struct DistillArgs {
+    /// Folder of the identity that teaches
+    #[arg(long, value_name = "DIR")]
+    pub teacher: PathBuf,
+    /// Face sets of anybody, which both networks swap; what they ought to look like isn't needed, and is used where
+    /// `extract --truth` cut it as well
+    #[arg(long = "faces", value_name = "DIR", num_args = 1.., required_unless_present = "own")]
+    pub faces: Vec<PathBuf>,
+    /// Face sets of the teacher's own person: their truth is the face itself
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub own: Vec<PathBuf>,
+    /// Face sets that are never trained on, for the report [default: the last tenth of each set]
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub held_out: Vec<PathBuf>,
+    /// Folder of the student's bundle; it ends in the student's name
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Folder of the checkpoints and the report; one that exists is resumed [default: OUTPUT.distill]
+    #[arg(long, value_name = "DIR")]
+    pub work: Option<PathBuf>,
+    /// Channels as a share of the teacher's, rounded up to whole blocks of eight
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    pub student_width: f64,
+    /// The student's 3x3 convolutions [default: dws, with --student-width full]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub student_conv: Option<ConvolutionChoice>,
+    /// What the student begins with
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "teacher")]
+    pub student_start: StartChoice,
+    /// What is put between the student's activations and the teacher's while it learns: 3x3, 1x1, 1x1-lrelu or
+    /// 1x1-sine
+    #[arg(long, value_name = "KIND", default_value = "3x3")]
+    pub projection: String,
+    /// What it learns, in this order: projection, perceptual, truth [default: all for which there are faces]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub stages: Vec<String>,
+    /// Train a second network of the student's size without the teacher, from the truth, in as many steps, and
+    /// report it too
+    #[arg(long)]
+    pub control: bool,
+    /// Other bundles to stand in the report's table, for example other students
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub beside: Vec<PathBuf>,
+    /// Faces in a step
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub batch: usize,
+    /// Steps in all
+    #[arg(long, value_name = "N", default_value_t = 6_000)]
+    pub steps: u64,
+    /// Stop after this many minutes; the same command goes on later
+    #[arg(long, value_name = "MIN")]
+    pub minutes: Option<f64>,
+    /// Adam's learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    pub learning_rate: f64,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Device to train on: cpu, libtorch, cuda (as far as compiled in)
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// Store the weights in 32 bits instead of 16
+    #[arg(long)]
+    pub full_precision: bool,
+    /// Replace a bundle that exists
+    #[arg(long)]
+    pub overwrite: bool,
+    /// ONNX Runtime, for the report
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}

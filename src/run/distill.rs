@@ -1,0 +1,61 @@
+//! A student of an identity.
+
+use std::sync::atomic::AtomicBool;
+
+use super::{emit, runtime_settings, style};
+use crate::{
+    Error, Outcome, Result, cli,
+    progress::Watch,
+    settings::{checked, checked_f64},
+    train::{self, Convolution, Device, DistillSettings, Ending, Phase, Projection, StudentConfig},
+};
+
+/// Distils, and prints the table.
+pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let usual = DistillSettings::new(args.teacher, args.output);
+    let convolution = match args.student_conv {
+        Some(cli::ConvolutionChoice::Dws) => Convolution::Dws,
+        Some(cli::ConvolutionChoice::Full) => Convolution::Full,
+        None if args.student_width < 1.0 => Convolution::Full,
+        None => Convolution::Dws,
+    };
+    let settings = DistillSettings {
+        faces: args.faces,
+        own: args.own,
+        held_out: args.held_out,
+        work: args.work.unwrap_or(usual.work),
+        student: StudentConfig {
+            width: args.student_width,
+            convolution,
+            projection: Projection::by_name(&args.projection)?,
+            from_teacher: args.student_start == cli::StartChoice::Teacher,
+        },
+        phases: args.stages.iter().map(|name| Phase::by_name(name)).collect::<Result<_>>()?,
+        control: args.control,
+        beside: args.beside,
+        batch: checked("--batch", args.batch, 1..=256)?,
+        max_steps: args.steps,
+        max_minutes: args.minutes,
+        learning_rate: checked_f64("--learning-rate", args.learning_rate, 1e-7..=1.0)?,
+        seed: args.seed,
+        device: Device::by_name(&args.device)?,
+        runtime: runtime_settings(&args.runtime)?,
+        half: !args.full_precision,
+        overwrite: args.overwrite,
+        ..usual
+    };
+    let watch = Watch::new(style(&args.progress), stop);
+    match train::distill(&settings, &mut |progress| watch.line(&progress.to_string()), stop)? {
+        Ending::Whole(report) => {
+            emit(&report.to_string());
+            emit(&format!("\n{}", settings.out.display()));
+            emit(&settings.work.join("report.html").display().to_string());
+            Ok(Outcome::Whole)
+        }
+        Ending::Unfinished if watch.is_stopped() => Err(Error::Cancelled),
+        Ending::Unfinished => {
+            watch.line("the minutes are over before the steps: the same command goes on");
+            Ok(Outcome::Whole)
+        }
+    }
+}

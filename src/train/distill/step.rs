@@ -1,0 +1,449 @@
+//! The loop of a distillation on one backend.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use burn::{
+    backend::{Flex, flex::FlexDevice},
+    grad_clipping::GradientClippingConfig,
+    module::AutodiffModule,
+    nn::conv::Conv2d,
+    optim::{Adam, AdamConfig, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
+    tensor::{
+        Tensor,
+        backend::{AutodiffBackend, Backend},
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DistillProgress, DistillSettings, init,
+    losses::{self, Parts},
+    plan::{Phase, Plan},
+    student::{Student, StudentConfig},
+    taps::{decode, encode},
+    teacher::Teacher,
+    transfer::Transfer,
+};
+use crate::{
+    Error, Result, line,
+    train::{
+        average,
+        checkpoint::{self, Kept},
+        data::Batch,
+        losses::{LossWeights, loss},
+        model::{Comb, CombConfig},
+        preview::tensor_from_array,
+    },
+};
+
+/// Steps between two lines of the log.
+const TELL_EVERY: u64 = 50;
+
+/// Faces on which a student that begins with its teacher's weights is fitted.
+const N_CALIBRATION: usize = 32;
+
+/// Most a gradient may be, as the norm of one parameter's.
+const MAX_GRADIENT: f32 = 1.0;
+
+/// Checkpoints that are kept.
+const N_KEPT: usize = 2;
+
+/// The format of the checkpoints.
+const SCHEMA: &str = "faceswap-distillation-1";
+
+/// Who learns from what.
+pub struct Material<'a> {
+    /// Who is asked.
+    pub teacher: &'a Teacher,
+    /// The faces.
+    pub transfer: &'a Transfer,
+    /// The student's size.
+    pub config: &'a CombConfig,
+    /// What is learnt when.
+    pub plan: &'a Plan,
+    /// When this run began; its minutes are counted from here.
+    pub begin: Instant,
+}
+
+/// Who learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Goal {
+    /// The student.
+    Student,
+    /// A network of the student's size that never sees the teacher: from chance, from the truth alone, in as many
+    /// steps.
+    Control,
+}
+
+impl Goal {
+    /// The name of its folder and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Student => "student",
+            Self::Control => "control",
+        }
+    }
+}
+
+/// What is kept beside the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    schema: String,
+    goal: Goal,
+    teacher_sha256: [String; 2],
+    student: StudentConfig,
+    comb: CombConfig,
+    phases: Vec<Phase>,
+    n_steps: u64,
+    batch: usize,
+    seed: u64,
+    /// Steps done.
+    pub step: u64,
+    /// Samples seen.
+    pub n_samples: u64,
+    /// Minutes of training so far.
+    pub minutes: f64,
+}
+
+impl Kept for State {
+    const SCHEMA: &'static str = SCHEMA;
+
+    fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn score(&self) -> Option<(usize, f32)> {
+        None
+    }
+}
+
+/// A network that has learnt all it was meant to.
+pub struct Done {
+    /// Its average, with one decoder.
+    pub comb: Comb<Flex>,
+    /// How it came to be.
+    pub state: State,
+}
+
+type Optim<B> = OptimizerAdaptor<Adam, Student<B>, B>;
+type Trained<B> =
+    checkpoint::Trained<Student<B>, Student<<B as AutodiffBackend>::InnerBackend>, Optim<B>, State>;
+
+/// Trains the student, or goes on with it; `None` when there are steps left and the minutes are over or `stop` is set.
+///
+/// # Errors
+/// [`Error::BadSetting`] when the folder holds another distillation, [`Error::Io`] when a checkpoint can't be written,
+/// [`Error::Device`] when the loss is not a number.
+pub fn train_student<B: AutodiffBackend>(
+    settings: &DistillSettings,
+    material: &Material<'_>,
+    goal: Goal,
+    device: B::Device,
+    tell: &mut dyn FnMut(&DistillProgress) -> Result<()>,
+    stop: &AtomicBool,
+) -> Result<Option<Done>> {
+    let folder = settings.work.join(goal.name());
+    let mut trainer = Trainer::<B>::start(settings, material, goal, folder, device)?;
+    if trainer.trained.state.step < material.plan.n_steps {
+        trainer.run(tell, stop)?;
+    }
+    let Trainer { folder, trained: Trained::<B> { state, .. }, .. } = trainer;
+    if state.step < material.plan.n_steps {
+        return Ok(None);
+    }
+    let path = checkpoint::newest(&folder)?.ok_or_else(|| Error::model(&folder, "holds no checkpoint"))?;
+    let fresh = Student::<Flex>::new(
+        material.config,
+        material.teacher.config(),
+        settings.student.projection,
+        &FlexDevice,
+    );
+    let comb = checkpoint::average::<Flex, _>(&path, fresh, &FlexDevice)?.comb;
+    Ok(Some(Done { comb, state }))
+}
+
+/// A distillation in progress.
+struct Trainer<'a, B: AutodiffBackend> {
+    settings: &'a DistillSettings,
+    material: &'a Material<'a>,
+    folder: PathBuf,
+    device: B::Device,
+    /// The teacher; gradients pass through it, and none reaches its weights.
+    teacher: Comb<B>,
+    trained: Trained<B>,
+}
+
+impl<'a, B: AutodiffBackend> Trainer<'a, B> {
+    fn start(
+        settings: &'a DistillSettings,
+        material: &'a Material<'a>,
+        goal: Goal,
+        folder: PathBuf,
+        device: B::Device,
+    ) -> Result<Self> {
+        let is_student = goal == Goal::Student;
+        let state = State {
+            schema: SCHEMA.into(),
+            goal,
+            teacher_sha256: material.teacher.sha256(),
+            student: settings.student,
+            comb: material.config.clone(),
+            phases: if is_student { material.plan.phases.clone() } else { vec![Phase::Truth] },
+            n_steps: material.plan.n_steps,
+            batch: settings.batch,
+            seed: settings.seed,
+            step: 0,
+            n_samples: 0,
+            minutes: 0.0,
+        };
+        B::seed(&device, settings.seed);
+        let projection = settings.student.projection;
+        let mut model = Student::<B>::new(material.config, material.teacher.config(), projection, &device);
+        if is_student && settings.student.from_teacher {
+            let (side_px, augmentation) = (material.config.side_px(), &settings.augmentation);
+            let (batch, _) =
+                material.transfer.batch(0, settings.seed, N_CALIBRATION, side_px, augmentation, false);
+            let faces = tensor_from_array::<B>(&batch.input, &device);
+            model = init::begun(model, material.teacher, material.config, faces, &device);
+        }
+        let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
+        let optimizer = AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init();
+        let mut trained = Trained::<B> { average: model.valid(), model, optimizer, state };
+        if let Some(path) = checkpoint::newest(&folder)? {
+            same_distillation(&path, &checkpoint::state(&path)?, &trained.state)?;
+            trained = checkpoint::load::<B, _, _, _>(&path, trained, &device)?;
+        }
+        let teacher = material.teacher.comb::<B>(&device);
+        Ok(Self { settings, material, folder, device, teacher, trained })
+    }
+
+    /// Trains until the steps or the minutes are done, or `stop` is set; with a checkpoint at the end.
+    fn run(&mut self, tell: &mut dyn FnMut(&DistillProgress) -> Result<()>, stop: &AtomicBool) -> Result<()> {
+        let (settings, material) = (self.settings, self.material);
+        let State { step: first, minutes: minutes_before, n_steps, goal, .. } = self.trained.state;
+        let side_px = material.config.side_px();
+        let run_start = Instant::now();
+        let over = || {
+            let minutes = material.begin.elapsed().as_secs_f64() / 60.0;
+            settings.max_minutes.is_some_and(|most| minutes >= most)
+        };
+        let batches = (first..n_steps).map(|step| {
+            let truth_only = goal == Goal::Control;
+            let (n, seed) = (settings.batch, settings.seed);
+            Ok((step, material.transfer.batch(step, seed, n, side_px, &settings.augmentation, truth_only)))
+        });
+        let (mut sums, mut told, mut saved) = (Vec::new(), Instant::now(), Instant::now());
+        let mut n_summed = 0;
+        line::run(|mut line| {
+            let batches =
+                line.source("batches", batches.take_while(|_| !stop.load(Ordering::Relaxed) && !over()))?;
+            line.drain("step", batches, |(step, (batch, n_with_truth)): (u64, (Batch, usize))| {
+                let phase = self.phase(step);
+                let parts = self.step(step, phase, &batch, n_with_truth)?;
+                add(&mut sums, &parts);
+                n_summed += 1;
+                let state = &mut self.trained.state;
+                state.minutes = minutes_before + run_start.elapsed().as_secs_f64() / 60.0;
+                let ends_phase = step + 1 == n_steps || self.phase(step + 1) != phase;
+                if (step + 1).is_multiple_of(TELL_EVERY) || ends_phase {
+                    let n_samples = (n_summed * settings.batch) as f64;
+                    let per_s = n_samples / told.elapsed().as_secs_f64();
+                    tell(&self.progress(phase, &sums, n_summed, per_s))?;
+                    (sums, n_summed, told) = (Vec::new(), 0, Instant::now());
+                }
+                if saved.elapsed().as_secs_f64() / 60.0 >= settings.save_every_minutes {
+                    self.save()?;
+                    saved = Instant::now();
+                }
+                Ok(())
+            })
+        })?;
+        self.save()
+    }
+
+    fn phase(&self, step: u64) -> Phase {
+        match self.trained.state.goal {
+            Goal::Student => self.material.plan.phase(step),
+            Goal::Control => Phase::Truth,
+        }
+    }
+
+    /// One step: the losses of the phase, one step of Adam, one of the average.
+    fn step(
+        &mut self,
+        step: u64,
+        phase: Phase,
+        batch: &Batch,
+        n_with_truth: usize,
+    ) -> Result<Vec<(&'static str, f32)>> {
+        let (total, parts) = match phase {
+            Phase::Projection => summed(self.projection(batch)),
+            Phase::Perceptual => summed(self.perceptual(batch)),
+            Phase::Truth => self.truth(batch, n_with_truth),
+        };
+        let values: Vec<(&'static str, f32)> = parts
+            .into_iter()
+            .map(|(name, part)| {
+                let value = part.detach().into_data().convert::<f32>().into_vec::<f32>();
+                (name, value.ok().and_then(|v| v.first().copied()).unwrap_or(f32::NAN))
+            })
+            .collect();
+        if values.iter().any(|(_, value)| !value.is_finite()) {
+            let rate = self.settings.learning_rate / 2.0;
+            return Err(Error::Device(format!(
+                "the loss is not a number at step {step}; go on from the last checkpoint in {} with \
+                 --learning-rate {rate:e}",
+                self.folder.display()
+            )));
+        }
+        let checkpoint::Trained { model, optimizer, average, state } = &mut self.trained;
+        let gradients = GradientsParams::from_grads(total.backward(), &*model);
+        *model = optimizer.step(self.material.plan.rate(step), model.clone(), gradients);
+        *average = average::follow(average.clone(), &model.valid(), step);
+        state.step = step + 1;
+        state.n_samples += batch.input.dim().0 as u64;
+        Ok(values)
+    }
+
+    /// Encoder and decoder apart: the decoder reads the teacher's codes, so neither waits for the other.
+    fn projection(&self, batch: &Batch) -> Parts<B> {
+        let x = tensor_from_array::<B::InnerBackend>(&batch.input, &self.device);
+        let weight = tensor_from_array::<B>(&batch.weight, &self.device);
+        let teacher = self.teacher.valid();
+        let taught = encode(&teacher.encoder, x.clone());
+        let shown = decode(&teacher.decoders[0], taught.output.clone());
+        let model = &self.trained.model;
+        let code = lifted::<B, 4>(taught.output);
+        let encoded = encode(&model.comb.encoder, lifted::<B, 4>(x));
+        let decoded = decode(&model.comb.decoders[0], code.clone());
+        let projection = self.settings.student.projection;
+        let levels = |own: Vec<Tensor<B, 4>>, wanted: Vec<Tensor<B::InnerBackend, 4>>, by: &[Conv2d<B>]| {
+            let projected: Vec<_> =
+                own.into_iter().zip(by).map(|(own, conv)| projection.project(conv, own)).collect();
+            losses::missed_at_levels(projected.into_iter().zip(wanted.into_iter().map(lifted::<B, 4>)))
+        };
+        let mut parts = losses::picture(decoded.output, lifted::<B, 4>(shown.output), &weight);
+        parts.push(("code", losses::missed(encoded.output, code)));
+        parts.push(("encoder", levels(encoded.levels, taught.levels, &model.encoder_projections[..])));
+        parts.push(("decoder", levels(decoded.levels, shown.levels, &model.decoder_projections[..])));
+        parts
+    }
+
+    /// End to end: the teacher's picture, and what the teacher's encoder sees in it.
+    fn perceptual(&self, batch: &Batch) -> Parts<B> {
+        let x = tensor_from_array::<B::InnerBackend>(&batch.input, &self.device);
+        let weight = tensor_from_array::<B>(&batch.weight, &self.device);
+        let wanted = self.taught(x.clone());
+        let comb = &self.trained.model.comb;
+        let code = encode(&comb.encoder, lifted::<B, 4>(x)).output;
+        let own = decode(&comb.decoders[0], code).output;
+        let seen = encode(&self.teacher.valid().encoder, rgb(&wanted));
+        let own_seen = encode(&self.teacher.encoder, rgb(&own));
+        let mut parts = losses::picture(own, lifted::<B, 4>(wanted), &weight);
+        let pairs = own_seen.levels.into_iter().zip(seen.levels.into_iter().map(lifted::<B, 4>));
+        let code = std::iter::once((own_seen.output, lifted::<B, 4>(seen.output)));
+        parts.push(("perceptual", losses::missed_at_levels(pairs.chain(code))));
+        parts
+    }
+
+    /// End to end: the truth of the first `n_with_truth` faces, the teacher's picture of the others.
+    fn truth(&self, batch: &Batch, n_with_truth: usize) -> (Tensor<B, 1>, Parts<B>) {
+        let tensor = |array| tensor_from_array::<B>(array, &self.device);
+        let (mut target, mut mask) = (tensor(&batch.target), tensor(&batch.mask));
+        let n = batch.input.dim().0;
+        if n_with_truth < n {
+            let others = batch.input.slice(ndarray::s![n_with_truth.., .., .., ..]).to_owned();
+            let taught = self.taught(tensor_from_array::<B::InnerBackend>(&others, &self.device));
+            let replaced = |own: Tensor<B, 4>, taught: Tensor<B, 4>| match n_with_truth {
+                0 => taught,
+                _ => Tensor::cat(vec![own.narrow(0, 0, n_with_truth), taught], 0),
+            };
+            target = replaced(target, lifted::<B, 4>(rgb(&taught)));
+            mask = replaced(mask, lifted::<B, 4>(taught.narrow(1, 3, 1)));
+        }
+        let comb = &self.trained.model.comb;
+        let code = encode(&comb.encoder, tensor(&batch.input)).output;
+        let own = decode(&comb.decoders[0], code).output;
+        let (total, all) = loss(own, &target, mask, &tensor(&batch.weight), &LossWeights::default());
+        let parts = ["loss", "dssim", "l1", "gradient", "mask"].into_iter().enumerate();
+        (total, parts.map(|(i, name)| (name, all.clone().narrow(0, i, 1))).collect())
+    }
+
+    /// The teacher's pictures and masks of `x`.
+    fn taught(&self, x: Tensor<B::InnerBackend, 4>) -> Tensor<B::InnerBackend, 4> {
+        let teacher = self.teacher.valid();
+        decode(&teacher.decoders[0], encode(&teacher.encoder, x).output).output
+    }
+
+    fn progress(&self, phase: Phase, sums: &[(&'static str, f32)], n: usize, per_s: f64) -> DistillProgress {
+        let state = &self.trained.state;
+        DistillProgress {
+            goal: state.goal.name(),
+            phase,
+            step: state.step,
+            n_steps: state.n_steps,
+            minutes: state.minutes,
+            samples_per_s: per_s,
+            losses: sums.iter().map(|(name, sum)| (*name, sum / n as f32)).collect(),
+        }
+    }
+
+    fn save(&self) -> Result<()> {
+        checkpoint::save::<B, _, _, _>(&self.folder, &self.trained, N_KEPT)
+    }
+}
+
+/// A constant in a graph of gradients.
+fn lifted<B: AutodiffBackend, const D: usize>(x: Tensor<B::InnerBackend, D>) -> Tensor<B, D> {
+    Tensor::from_inner(x)
+}
+
+/// The colours of `[batch, 4, h, w]`.
+fn rgb<B: Backend>(x: &Tensor<B, 4>) -> Tensor<B, 4> {
+    x.clone().narrow(1, 0, 3)
+}
+
+fn summed<B: Backend>(parts: Parts<B>) -> (Tensor<B, 1>, Parts<B>) {
+    (losses::total(&parts), parts)
+}
+
+/// Adds values by name; a new phase with other names begins anew.
+fn add(sums: &mut Vec<(&'static str, f32)>, values: &[(&'static str, f32)]) {
+    if sums.len() != values.len() {
+        *sums = values.iter().map(|(name, _)| (*name, 0.0)).collect();
+    }
+    sums.iter_mut().zip(values).for_each(|(sum, value)| sum.1 += value.1);
+}
+
+/// That a checkpoint is one of the wanted distillation.
+fn same_distillation(path: &Path, found: &State, wanted: &State) -> Result<()> {
+    let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
+    let differences = [
+        ("teacher", text(&found.teacher_sha256), text(&wanted.teacher_sha256)),
+        ("student", text(&(found.student, &found.comb)), text(&(wanted.student, &wanted.comb))),
+        ("stages", text(&found.phases), text(&wanted.phases)),
+        ("number of steps", text(&found.n_steps), text(&wanted.n_steps)),
+        ("batch", text(&found.batch), text(&wanted.batch)),
+        ("seed", text(&found.seed), text(&wanted.seed)),
+    ];
+    for (what, found, wanted) in differences {
+        if found != wanted {
+            let reason = format!(
+                "holds a distillation with another {what}, {found}; asked for is {wanted}; give another folder with \
+                 --work, or remove this one"
+            );
+            return Err(Error::setting("--work", path.display(), reason));
+        }
+    }
+    Ok(())
+}

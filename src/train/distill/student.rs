@@ -1,0 +1,223 @@
+//! What the student is: the teacher's comb, narrower or with separable convolutions, and the projections beside it.
+
+use std::fmt;
+
+use burn::{
+    module::Module,
+    nn::conv::Conv2d,
+    tensor::{Tensor, backend::Backend},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Result,
+    train::model::{Comb, CombConfig, conv, rectifier_gain, rectify},
+};
+
+/// ONNX Runtime computes channels in blocks of this many (AVX2; 16 with AVX-512) and fills up what is missing, so
+/// anything in between costs as much as the next multiple.
+const BLOCK: usize = 8;
+
+/// The kind of the student's 3x3 convolutions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Convolution {
+    /// As the teacher's.
+    #[default]
+    Full,
+    /// Depthwise-separable: channel by channel, then pixel by pixel.
+    Dws,
+}
+
+/// What is put between the student's activations and the teacher's, and thrown away in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Projection {
+    /// A 3x3 convolution.
+    #[default]
+    #[serde(rename = "3x3")]
+    Three,
+    /// A 1x1 convolution.
+    #[serde(rename = "1x1")]
+    One,
+    /// A 1x1 convolution and a leaky rectifier.
+    #[serde(rename = "1x1-lrelu")]
+    OneRectified,
+    /// A 1x1 convolution and a sine.
+    #[serde(rename = "1x1-sine")]
+    OneSine,
+}
+
+impl Projection {
+    const ALL: [Self; 4] = [Self::Three, Self::One, Self::OneRectified, Self::OneSine];
+
+    /// The projection called `name`.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] with the known names.
+    pub fn by_name(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|projection| projection.to_string() == name);
+        found.ok_or_else(|| Error::setting("--projection", name, "must be 3x3, 1x1, 1x1-lrelu or 1x1-sine"))
+    }
+
+    fn kernel(self) -> usize {
+        if self == Self::Three { 3 } else { 1 }
+    }
+
+    /// A student's activation as `conv` and this make it: `[batch, student, h, w]` to `[batch, teacher, h, w]`.
+    pub fn project<B: Backend>(self, conv: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let h = conv.forward(x);
+        match self {
+            Self::Three | Self::One => h,
+            Self::OneRectified => rectify(h),
+            Self::OneSine => h.sin(),
+        }
+    }
+}
+
+impl fmt::Display for Projection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Three => "3x3",
+            Self::One => "1x1",
+            Self::OneRectified => "1x1-lrelu",
+            Self::OneSine => "1x1-sine",
+        })
+    }
+}
+
+/// What makes the student smaller, and how it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StudentConfig {
+    /// Its channels as a share of the teacher's, rounded up to whole blocks of eight; 0 < width <= 1.
+    pub width: f64,
+    /// Its convolutions.
+    pub convolution: Convolution,
+    /// What its activations are compared through.
+    pub projection: Projection,
+    /// Whether it begins with what fits of the teacher's weights instead of chance.
+    pub from_teacher: bool,
+}
+
+impl Default for StudentConfig {
+    fn default() -> Self {
+        Self {
+            width: 1.0,
+            convolution: Convolution::Dws,
+            projection: Projection::default(),
+            from_teacher: true,
+        }
+    }
+}
+
+impl fmt::Display for StudentConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x channels", self.width)?;
+        if self.convolution == Convolution::Dws {
+            f.write_str(", depthwise-separable")?;
+        }
+        write!(f, ", {} projection", self.projection)?;
+        if self.from_teacher { f.write_str(", begun with the teacher's weights") } else { Ok(()) }
+    }
+}
+
+impl StudentConfig {
+    /// The student of a teacher of that size. The code between encoder and decoder keeps its length, so that each part
+    /// can be taught by itself.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] for a width outside 0..=1, and for a student that would be its teacher.
+    pub fn comb(&self, teacher: &CombConfig) -> Result<CombConfig> {
+        if !(self.width > 0.0 && self.width <= 1.0) {
+            return Err(Error::setting("--student-width", self.width, "must be above 0, and 1 at most"));
+        }
+        let narrow = |n: &usize| {
+            let wanted = (*n as f64 * self.width).ceil() as usize;
+            wanted.next_multiple_of(BLOCK).min(*n)
+        };
+        let comb = CombConfig {
+            latent: teacher.latent,
+            encoder: teacher.encoder.iter().map(narrow).collect(),
+            decoder: teacher.decoder.iter().map(narrow).collect(),
+            coarse: teacher.coarse,
+            separable: self.convolution == Convolution::Dws,
+        };
+        if comb == *teacher {
+            let reason = "makes a student as large as its teacher; take fewer channels or --student-conv dws";
+            return Err(Error::setting("--student-width", self.width, reason));
+        }
+        Ok(comb)
+    }
+}
+
+/// The student while it learns.
+#[derive(Module, Debug)]
+pub struct Student<B: Backend> {
+    /// What will be exported: one decoder.
+    pub comb: Comb<B>,
+    /// From the student's activations to the teacher's, level by level from the finest on.
+    pub encoder_projections: Vec<Conv2d<B>>,
+    /// The same, from 4 px on.
+    pub decoder_projections: Vec<Conv2d<B>>,
+}
+
+impl<B: Backend> Student<B> {
+    /// A student with He's initial weights for a teacher of that size.
+    pub fn new(
+        student: &CombConfig,
+        teacher: &CombConfig,
+        projection: Projection,
+        device: &B::Device,
+    ) -> Self {
+        let kernel = projection.kernel();
+        let project = |(from, to): (&usize, &usize)| -> Conv2d<B> {
+            conv(*from, *to, kernel, kernel / 2, rectifier_gain(), device)
+        };
+        let below = student.n_levels() - 1;
+        let encoder = student.encoder[..below].iter().zip(&teacher.encoder).rev().map(project);
+        Self {
+            comb: Comb::new(student, 1, device),
+            encoder_projections: encoder.collect(),
+            decoder_projections: student.decoder.iter().zip(&teacher.decoder).map(project).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn teacher() -> CombConfig {
+        CombConfig {
+            latent: 256,
+            encoder: vec![128, 64, 32, 16, 8],
+            decoder: vec![160, 96, 48, 24, 12],
+            coarse: false,
+            separable: false,
+        }
+    }
+
+    #[test]
+    fn widths_come_in_whole_blocks_and_never_above_the_teachers() {
+        let half = StudentConfig { width: 0.5, convolution: Convolution::Full, ..StudentConfig::default() };
+        let comb = half.comb(&teacher()).expect("smaller");
+        assert_eq!(comb.encoder, [64, 32, 16, 8, 8]);
+        assert_eq!(comb.decoder, [80, 48, 24, 16, 8]);
+        assert_eq!((comb.latent, comb.separable), (256, false));
+        let dws = StudentConfig::default().comb(&teacher()).expect("smaller");
+        assert_eq!((&dws.encoder, &dws.decoder), (&teacher().encoder, &teacher().decoder));
+        assert!(dws.separable);
+    }
+
+    #[test]
+    fn what_is_no_student_is_said() {
+        for width in [0.0, -1.0, 1.01, f64::NAN, 1.0] {
+            let config = StudentConfig { width, convolution: Convolution::Full, ..StudentConfig::default() };
+            let refusal = config.comb(&teacher()).expect_err("no student").to_string();
+            assert!(refusal.starts_with("--student-width"), "{refusal}");
+        }
+        for projection in Projection::ALL {
+            assert_eq!(Projection::by_name(&projection.to_string()).expect("known"), projection);
+        }
+        assert!(Projection::by_name("5x5").is_err());
+    }
+}
