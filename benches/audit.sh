@@ -2,17 +2,17 @@
 # How well the audit tells swapped faces from real ones, for each way to make a composite: area under the ROC curve over
 # the faces of all clips, and what share of them scores above 0.5.
 #
-#   benches/audit.sh FACESWAP IDENTITY FRAMES CLIP...
+#   benches/audit.sh FACESWAP SEAM_NETWORK IDENTITY FRAMES CLIP...
 #
 # The first FRAMES frames of each clip are swapped with IDENTITY. The real ones go through the same encoder, so that
 # nothing can be told from that. Give people whom the network was not trained on.
 set -eu
-program=${1:?usage: audit.sh FACESWAP IDENTITY FRAMES CLIP...}; identity=${2:?}; frames=${3:?}; shift 3
+program=${1:?usage: audit.sh FACESWAP SEAM_NETWORK IDENTITY FRAMES CLIP...}; network=${2:?}; identity=${3:?}; frames=${4:?}; shift 4
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 
 # The scores of all faces of a clip: a face's score stands below its track's number.
 scores() {
-    "$program" audit "$1" --quiet --json - |
+    "$program" audit "$1" --seam-network "$network" --quiet --json - |
         awk -F': |,' '/"seam":/ && before ~ /"track":/ {print $2} {before = $0}'
 }
 

@@ -64,7 +64,7 @@ impl Job<'_> {
         }
         let output = output_path(input, output, &self.name(), self.overwrite)?;
         let result = self.run_file(input, &output, watch);
-        record.add(input, &output, self.cast(), &self.settings.mask_types, result.as_ref())?;
+        record.add(input, &output, self.cast(), &self.settings.masks, result.as_ref())?;
         Ok(if result?.is_damaged() { Outcome::Damaged } else { Outcome::Whole })
     }
 
@@ -99,7 +99,7 @@ impl Job<'_> {
                 let tracked = analysis.picking(cast.picks()).single(frame)?;
                 let mut swapper = Swapper::for_cast(runtime, cast, self.settings.batch)?;
                 let mut swapped: Swapped = single(&mut swapper, tracked)?;
-                Masker::new(runtime, &self.settings.mask_types)?.look(&mut swapped)?;
+                Masker::new(runtime, &self.settings.masks)?.look(&mut swapped)?;
                 let swapped = single(&mut Grader::new(&self.settings.grade), swapped)?;
                 let replaced = swapped.faces.iter().map(|new| new.face.replaced()).collect();
                 (blend(swapped, &self.settings.blend)?, replaced)

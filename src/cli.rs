@@ -275,7 +275,7 @@ pub struct ExtractArgs {
     pub progress: ProgressArgs,
 }
 
-/// `faceswap train-labels occlusion --faces faces/crowd -o models/occlusion_64.onnx`
+/// `faceswap train-labels occlusion --faces faces/crowd -o occlusion.onnx`
 #[cfg(feature = "train")]
 #[derive(Debug, Args)]
 pub struct TrainLabelsArgs {

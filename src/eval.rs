@@ -56,6 +56,8 @@ pub struct EvalSettings {
     pub grade: GradeSettings,
     /// Whether all ways to make a composite are scored as well.
     pub all_strategies: bool,
+    /// The file of a network of `faceswap train-labels seam`, for S4.
+    pub seam_network: Option<PathBuf>,
     /// A page to write, see [`eval`].
     pub html: Option<PathBuf>,
 }
@@ -132,7 +134,8 @@ pub fn eval(settings: &EvalSettings, runtime: &Runtime, bundle: Option<&Bundle>)
         }
     }
     let mut scenes = Scenes::open(settings, runtime, bundle, &grades)?;
-    let mut gathered = Gathered::new(settings, composites, grades, Look::new(runtime)?);
+    let mut gathered =
+        Gathered::new(settings, composites, grades, Look::new(runtime, settings.seam_network.as_deref())?);
     while let Some(scene) = scenes.next()? {
         gathered.add(&scene, &mut scenes)?;
     }

@@ -18,7 +18,7 @@ use crate::{
     Error, Result,
     blend::{Grader, blend},
     cast::Cast,
-    face::{Analysis, MaskType, Masker, Steadier},
+    face::{Analysis, Masker, Steadier},
     frame::{Blended, Frame, Swapped},
     line::{self, Line, Meter, Receiver},
     nn::Runtime,
@@ -155,9 +155,8 @@ fn swap_stages(
         analysis.tracker = analysis.tracker.recalling(*memory);
     }
     // Where nobody looks for what is in front of a face, the frames needn't wait there either.
-    let looks = settings.mask_types.iter().any(|kind| *kind != MaskType::Hull);
-    let n_maskers = if looks { settings.n_workers } else { 0 };
-    let maskers = (0..n_maskers).map(|_| Masker::new(runtime, &settings.mask_types));
+    let n_maskers = if settings.masks.looks() { settings.n_workers } else { 0 };
+    let maskers = (0..n_maskers).map(|_| Masker::new(runtime, &settings.masks));
     Ok(Stages {
         analysis,
         swapper: Swapper::for_cast(runtime, cast, settings.batch)?,

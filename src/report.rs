@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     cast::Cast,
     digest::{sha256, sha256_file},
-    face::{self, MaskType},
+    face::{self, MaskSettings},
     swap::manifest,
     video::{DamagedFrames, Tracks},
 };
@@ -159,11 +159,11 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Reads both files once. `types` are the masks of the swap.
+    /// Reads both files once. `masks` are those of the swap.
     ///
     /// # Errors
     /// [`Error::Io`] when one can't be read.
-    pub fn of(input: &Path, output: &Path, cast: Option<&Cast>, types: &[MaskType]) -> Result<Self> {
+    pub fn of(input: &Path, output: &Path, cast: Option<&Cast>, masks: &MaskSettings) -> Result<Self> {
         let file = |path: &Path| sha256_file(path).map_err(Error::io(path));
         let sum = |path: &Path| path.is_file().then(|| file(path)).transpose();
         let (mut bundles, mut networks) = (BTreeMap::new(), BTreeMap::new());
@@ -174,7 +174,10 @@ impl Sums {
             bundles.insert(name.clone(), file(&role.bundle.dir.join(manifest::FILE_NAME))?);
         }
         if cast.is_some() {
-            networks.extend(face::networks(types).map(|(name, bytes)| (name.into(), sha256(bytes))));
+            networks.extend(face::networks(&masks.types).map(|(name, bytes)| (name.into(), sha256(bytes))));
+            if let Some(path) = masks.occlusion()? {
+                networks.insert("occlusion".into(), file(path)?);
+            }
         }
         Ok(Self { input: sum(input)?, output: sum(output)?, bundle: bundles, networks })
     }

@@ -132,7 +132,7 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     let outcome = outcome.and_then(|outcome| recorded.map(|()| outcome));
     if let (Some(path), Ok(_), Some((cast, runtime))) = (overlay, &outcome, &networks) {
         let survey = Survey { picks: cast.picks(), ..everybody(runtime, &settings.faces) };
-        survey::overlay::overlay(&input, path, &settings.encode, &settings.mask_types, &survey, &mut watch)?;
+        survey::overlay::overlay(&input, path, &settings.encode, &settings.masks, &survey, &mut watch)?;
     }
     outcome
 }
@@ -282,6 +282,7 @@ fn eval(args: cli::EvalArgs) -> Result<Outcome> {
         every: checked("--every", args.every, 1..=1_000_000)?,
         all_strategies: args.strategies,
         html: args.html,
+        seam_network: args.seam_network,
         ..eval::EvalSettings::default()
     };
     let report = eval::eval(&settings, &runtime, bundle.as_ref())?;

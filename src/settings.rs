@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Error, Result,
     blend::{BlendSettings, GradeSettings},
-    face::{AnalysisSettings, MaskType},
+    face::{AnalysisSettings, MaskSettings},
     resume::Resume,
     video::{self, DecodeSettings, EncodeSettings, Pattern, SourceSettings},
 };
@@ -25,7 +25,7 @@ pub struct SwapSettings {
     /// Faces that the network takes at once, of one frame or of several; at least 1.
     pub batch: usize,
     /// What limits the place of a new face.
-    pub mask_types: Vec<MaskType>,
+    pub masks: MaskSettings,
     /// How new faces are brought to the target's colours and contrast.
     pub grade: GradeSettings,
     /// How new faces are put into the picture.
@@ -48,7 +48,7 @@ impl SwapSettings {
             source: SourceSettings::default(),
             faces: AnalysisSettings::default(),
             batch: 4,
-            mask_types: vec![MaskType::Hull],
+            masks: MaskSettings::default(),
             grade: GradeSettings::default(),
             blend: BlendSettings::default(),
             encode: EncodeSettings::default(),

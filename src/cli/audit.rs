@@ -12,6 +12,9 @@ pub struct AuditArgs {
     /// A video or a picture
     #[arg(value_name = "CLIP")]
     pub input: PathBuf,
+    /// The network that looks for seams, of `faceswap train-labels seam`; none comes with the program
+    #[arg(long, value_name = "FILE")]
+    pub seam_network: Option<PathBuf>,
     /// Write the clip with every seam that is found glowing, and each face's score
     #[arg(long, value_name = "FILE")]
     pub heatmap: Option<PathBuf>,
@@ -46,8 +49,11 @@ pub struct MaskArgs {
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
     /// The masks, as for a swap
-    #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1.., default_value = "occlusion")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1.., required = true)]
     pub face_mask_types: Vec<String>,
+    /// The network of `faceswap train-labels occlusion` that the mask occlusion needs; none comes with the program
+    #[arg(long, value_name = "FILE")]
+    pub occlusion_network: Option<PathBuf>,
     /// Write faces of the clip with what is masked in red and the truth's outline in green, a PNG
     #[arg(long, value_name = "PNG")]
     pub sheet: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! How new faces are put into the picture.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 /// How a face meets the picture around it.
@@ -43,10 +45,13 @@ pub enum Switch {
 #[derive(Debug, Args)]
 pub struct BlendArgs {
     /// What limits the place of a new face: hull (the outline of its points, always), occlusion (leaves out what lies
-    /// in front of the face), person (leaves out what no person fills), hands (leaves out hands whose joints are
+    /// in front of the face, needs --occlusion-network), person (leaves out what no person fills), hands (leaves out hands whose joints are
     /// found) [default: hull]
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
     pub face_mask_types: Vec<String>,
+    /// The network of `faceswap train-labels occlusion` that the mask occlusion needs; none comes with the program
+    #[arg(long, value_name = "FILE")]
+    pub occlusion_network: Option<PathBuf>,
     /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5
     #[arg(long, value_name = "SHARE")]
     pub face_mask_blur: Option<f64>,

@@ -34,6 +34,9 @@ pub struct EvalArgs {
     /// Score all ways to make a composite as well
     #[arg(long)]
     pub strategies: bool,
+    /// The network that looks for seams, of `faceswap train-labels seam`: scores S4 as well
+    #[arg(long, value_name = "FILE")]
+    pub seam_network: Option<PathBuf>,
     /// Write a page with numbers, plots and the worst frames
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,

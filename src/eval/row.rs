@@ -1,5 +1,7 @@
 //! What is gathered of one clip or composite.
 
+use std::path::Path;
+
 use ndarray::{Array2, Array3};
 use serde::Serialize;
 
@@ -56,6 +58,8 @@ pub struct Scores {
     /// S3: |log| of the ratio of fine detail inside and outside the seam; 0 is good.
     pub seam_s3: Option<f64>,
     /// S4: how sure the learnt detector is that the face was put in, 0..=1; it sees no target and no mask.
+    /// Left out when no detector was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seam_s4: Option<f64>,
     /// Scored frames in which a face was found.
     pub n_faces: usize,
@@ -133,7 +137,7 @@ impl Row {
 pub(super) struct Look {
     embedder: Embedder,
     reader: Reader,
-    detector: SeamDetector,
+    detector: Option<SeamDetector>,
 }
 
 /// A face as they see it.
@@ -147,20 +151,24 @@ pub(super) struct Seen {
 }
 
 impl Look {
-    pub(super) fn new(runtime: &Runtime) -> Result<Self> {
+    pub(super) fn new(runtime: &Runtime, seam_network: Option<&Path>) -> Result<Self> {
         Ok(Self {
             embedder: Embedder::new(runtime)?,
             reader: Reader::new(runtime)?,
-            detector: SeamDetector::new(runtime)?,
+            detector: seam_network.map(|path| SeamDetector::new(runtime, path)).transpose()?,
         })
     }
 
     pub(super) fn at(&mut self, frame: &Frame, face: Option<&FoundFace>) -> Result<Seen> {
         let Some(face) = face else { return Ok(Seen::default()) };
+        let seam = match &mut self.detector {
+            Some(detector) => Some(detector.look(&frame.picture, &face.points)?.score),
+            None => None,
+        };
         Ok(Seen {
+            seam,
             embedding: self.embedder.embed(&frame.picture, &face.points)?,
             expression: self.reader.read(&face.points)?,
-            seam: Some(self.detector.look(&frame.picture, &face.points)?.score),
             points: Some(face.points.clone()),
         })
     }

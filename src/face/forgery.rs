@@ -1,13 +1,15 @@
-//! Was this face put into its picture? A network of our own that looks for the seam.
+//! Was this face put into its picture? A network that looks for the seam.
 //!
-//! It was trained on faces that were blended into themselves and on faces that weren't (`faceswap train-labels seam`),
+//! It is trained on faces that were blended into themselves and on faces that weren't (`faceswap train-labels seam`),
 //! the idea of Face X-ray (Li et al. 2020): it has never seen a swap, and needs neither the target nor a mask.
+
+use std::path::Path;
 
 use ndarray::{Array2, ArrayD};
 
 use super::{
     align::{DEFAULT_MARGIN, Template, align},
-    look::look,
+    look::{look, open},
 };
 use crate::{
     Error, Result,
@@ -15,9 +17,6 @@ use crate::{
     nn::{Network, Runtime},
     video::Picture,
 };
-
-const NAME: &str = "seam_128.onnx";
-const NETWORK: &[u8] = include_bytes!("../../models/seam_128.onnx");
 
 /// Side of the network's picture, the aligned crop of a face.
 const SIDE: usize = 128;
@@ -42,12 +41,12 @@ pub struct Verdict {
 }
 
 impl SeamDetector {
-    /// Loads the network, which lies in the program.
+    /// With the network in the file `path`.
     ///
     /// # Errors
-    /// As [`Runtime::network`].
-    pub fn new(runtime: &Runtime) -> Result<Self> {
-        Ok(Self { network: runtime.network(NAME, NETWORK)? })
+    /// [`Error::BadModel`] when it is none.
+    pub fn new(runtime: &Runtime, path: &Path) -> Result<Self> {
+        Ok(Self { network: open(runtime, path, "seam", SIDE, MAP_SIDE)? })
     }
 
     /// Looks at the face with these mesh points.
@@ -57,7 +56,7 @@ impl SeamDetector {
     pub fn look(&mut self, picture: &Picture, points: &[FramePx]) -> Result<Verdict> {
         let alignment = align(points, &Template::default(), DEFAULT_MARGIN, SIDE);
         let outputs = look(&mut self.network, picture, &alignment, SIDE)?;
-        let wrong = || Error::model(NAME, "has not the outputs of models/README.md");
+        let wrong = || Error::model("the seam network", "gave no map and no score");
         let [map, score] = &outputs[..] else { return Err(wrong()) };
         let score = score.iter().next().copied().map(f64::from).ok_or_else(wrong)?;
         let plane = |map: &ArrayD<f32>| Some(map.to_shape((MAP_SIDE, MAP_SIDE)).ok()?.to_owned());

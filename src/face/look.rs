@@ -1,9 +1,33 @@
 //! What a network says of a square of the frame.
 
+use std::{fs, path::Path};
+
 use ndarray::{ArrayD, Axis};
 
 use super::resample::{self, Interpolation};
-use crate::{Result, frame::Similarity, nn::Network, video::Picture};
+use crate::{
+    Error, Result,
+    frame::Similarity,
+    nn::{Network, Runtime, TensorInfo},
+    video::Picture,
+};
+
+/// The network in the file `path`, as `faceswap train-labels TASK` writes it: a crop of `side_px` to a map of `map_px`
+/// and a score.
+///
+/// # Errors
+/// [`Error::BadModel`] when it can't be read or is another network, with the way to make one; as [`Runtime::network`].
+pub fn open(runtime: &Runtime, path: &Path, task: &str, side_px: usize, map_px: usize) -> Result<Network> {
+    let hint = format!("train one with `faceswap train-labels {task} --faces DIR -o {task}.onnx`");
+    let bytes = fs::read(path).map_err(|e| Error::model(path, format!("{e}; {hint}")))?;
+    let network = runtime.network(&path.to_string_lossy(), &bytes)?;
+    let is_of = |info: &TensorInfo, side: usize| info.shape.ends_with(&[Some(side); 2]);
+    let fits = match (network.inputs(), network.outputs()) {
+        ([face], [map, _score]) => is_of(face, side_px) && is_of(map, map_px),
+        _ => false,
+    };
+    if fits { Ok(network) } else { Err(Error::model(path, format!("is no network for {task}; {hint}"))) }
+}
 
 /// Shows a network of one input, `[batch, 3, side, side]`, RGB 0..=1, the square of `side_px` that `alignment` brings
 /// the frame to, and gives all its outputs in the graph's order.

@@ -11,8 +11,10 @@ use crate::{
 /// Writes what was typed of the composite into the settings.
 pub(super) fn settle(args: &cli::BlendArgs, settings: &mut SwapSettings) -> Result<()> {
     if !args.face_mask_types.is_empty() {
-        settings.mask_types = mask_types(&args.face_mask_types)?;
+        settings.masks.types = mask_types(&args.face_mask_types)?;
     }
+    settings.masks.occlusion_network.clone_from(&args.occlusion_network);
+    settings.masks.occlusion()?;
     if let Some(blur) = args.face_mask_blur {
         settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;
     }

@@ -5,6 +5,7 @@ use std::{path::Path, sync::atomic::AtomicBool};
 use super::{analysis_settings, blend, emit, everybody, json, runtime_settings, style};
 use crate::{
     Error, Outcome, Result, cli,
+    face::MaskSettings,
     nn::Runtime,
     progress::Watch,
     settings::free_output,
@@ -16,6 +17,11 @@ use crate::{
 };
 
 pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let Some(network) = &args.seam_network else {
+        let reason = "is missing; no network comes with the program. Train one with \
+                      `faceswap train-labels seam --faces DIR -o seam.onnx`";
+        return Err(Error::setting("--seam-network", "", reason));
+    };
     let limit = args.fail_if.as_deref().map(str::parse::<Limit>).transpose()?;
     let is_stdout = args.json.as_deref() == Some(Path::new("-"));
     let json_path = args.json.as_deref().filter(|_| !is_stdout);
@@ -30,7 +36,7 @@ pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome>
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let survey = everybody(&runtime, &settings);
-    let found = audit::audit(&args.input, args.heatmap.as_deref(), &survey, &mut watch)?;
+    let found = audit::audit(&args.input, network, args.heatmap.as_deref(), &survey, &mut watch)?;
     if let Some(path) = json_path {
         std::fs::write(path, json(&found)).map_err(Error::io(path))?;
     }
@@ -41,6 +47,8 @@ pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome>
 
 pub(super) fn mask(args: &cli::MaskArgs, stop: &AtomicBool) -> Result<Outcome> {
     let types = blend::mask_types(&args.face_mask_types)?;
+    let masks = MaskSettings { types, occlusion_network: args.occlusion_network.clone() };
+    masks.occlusion()?;
     if let Some(path) = &args.sheet {
         if path.extension().is_none_or(|end| end != "png") {
             return Err(Error::setting("--sheet", path.display(), "must end in .png"));
@@ -51,7 +59,7 @@ pub(super) fn mask(args: &cli::MaskArgs, stop: &AtomicBool) -> Result<Outcome> {
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let survey = everybody(&runtime, &settings);
-    let (report, sheet) = occlusion::mask(&args.input, args.truth.as_deref(), &types, &survey, &mut watch)?;
+    let (report, sheet) = occlusion::mask(&args.input, args.truth.as_deref(), &masks, &survey, &mut watch)?;
     if let Some(path) = &args.sheet {
         sheet.save(path).map_err(|e| Error::Io { path: path.clone(), source: std::io::Error::other(e) })?;
     }

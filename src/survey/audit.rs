@@ -78,17 +78,18 @@ pub struct FaceVerdict {
     pub bounds_px: [f64; 4],
 }
 
-/// Looks at every face of `input`, and writes a video in which seams glow, if a `heatmap` is wanted.
+/// Looks at every face of `input` with the `network` of `faceswap train-labels seam`, and writes a video in which seams glow, if a `heatmap` is wanted.
 ///
 /// # Errors
-/// Those of [`Survey::run`] and of [`ClipWriter`].
+/// Those of [`SeamDetector::new`], of [`Survey::run`] and of [`ClipWriter`].
 pub fn audit(
     input: &Path,
+    network: &Path,
     heatmap: Option<&Path>,
     survey: &Survey<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<Audit> {
-    let mut detector = SeamDetector::new(survey.runtime)?;
+    let mut detector = SeamDetector::new(survey.runtime, network)?;
     let clip = input.file_name().unwrap_or(input.as_os_str()).to_string_lossy().into_owned();
     let mut audit = Audit { clip, ..Audit::default() };
     let is_picture = video::is_picture(input);

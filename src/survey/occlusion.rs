@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Survey;
 use crate::{
     Error, Result,
-    face::{self, MaskType, Masker, Template, masks::steadied},
+    face::{self, MaskSettings, Masker, Template, masks::steadied},
     face_set::rgb8_from_crop,
     frame::Frame,
     progress::Watch,
@@ -68,7 +68,7 @@ struct Look {
     covered: Option<Array2<f32>>,
 }
 
-/// Measures the masks of `types` on the largest face of each frame of `input`. `truth` is a grey video of the same
+/// Measures `masks` on the largest face of each frame of `input`. `truth` is a grey video of the same
 /// frames, white where something covers what is behind it. The sheet shows every Nth face with what is masked in red
 /// and, where it is known, the outline of what is covered in green.
 ///
@@ -77,11 +77,11 @@ struct Look {
 pub fn mask(
     input: &Path,
     truth: Option<&Path>,
-    types: &[MaskType],
+    masks: &MaskSettings,
     survey: &Survey<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<(MaskReport, RgbImage)> {
-    let mut masker = Masker::new(survey.runtime, types)?;
+    let mut masker = Masker::new(survey.runtime, masks)?;
     let mut reel = truth.map(|path| Decoder::open(path, &DecodeSettings::default())).transpose()?;
     let mut gathered = Gathered::default();
     // The newest two looks: the middle one of three is steadied.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Result,
-    face::{self, MaskType, Masker, Template, mesh},
+    face::{self, MaskSettings, Masker, Template, mesh},
     frame::{Face, Frame, FramePx, Origin, Tracked},
     progress::Watch,
     video::{self, ClipWriter, EncodeSettings},
@@ -23,7 +23,7 @@ const MASK_PX: usize = 256;
 /// The axes of the head: to its left, down, forwards.
 const AXES: [[u8; 3]; 3] = [[255, 80, 80], [80, 255, 80], [90, 140, 255]];
 
-/// Writes `input` with its faces' boxes, numbers, points, axes, outlines, tremor, and what the masks of `types` say
+/// Writes `input` with its faces' boxes, numbers, points, axes, outlines, tremor, and what the `masks` say
 /// lies in front of them drawn in; sound and timestamps stay as they are.
 ///
 /// # Errors
@@ -32,12 +32,12 @@ pub fn overlay(
     input: &Path,
     output: &Path,
     settings: &EncodeSettings,
-    types: &[MaskType],
+    masks: &MaskSettings,
     survey: &Survey<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
     let mut before: Vec<Face> = Vec::new();
-    let mut masker = Masker::new(survey.runtime, types)?;
+    let mut masker = Masker::new(survey.runtime, masks)?;
     let mut drawn = |tracked: Tracked| -> Result<Frame> {
         let Tracked { mut frame, faces, .. } = tracked;
         draw(&mut frame, &faces, &before, &mut masker)?;

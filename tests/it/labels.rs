@@ -1,105 +1,12 @@
-//! The two networks of our own on the demo, whose person is rendered and wasn't trained on: what lies in front of the
-//! face is told and a bare face isn't; an audit tells what it finds in every way that it can.
+//! Audits and occlusion masks with networks of `train-labels`. None comes with the program, so the tests that run one
+//! train it, for a single step: what is tested is the way of the network's answers, not how good they are.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
 };
 
-use faceswap::{
-    face::{self, Finder, FinderSettings, MaskType, Masker, Template, forgery::SeamDetector, search::Effort},
-    frame::{CropPx, Frame, FramePx, Rect, Similarity},
-    nn::{Runtime, RuntimeSettings},
-    video::{DecodeSettings, Decoder},
-};
-use ndarray::Array3;
-
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo.mp4");
-/// Side of the crops that are looked at, pixels.
-const SIDE: usize = 256;
-
-/// A frame of the demo with its face.
-struct Scene {
-    frame: Frame,
-    points: Vec<FramePx>,
-    alignment: Similarity,
-}
-
-fn runtime() -> Option<Runtime> {
-    let runtime = Runtime::load(&RuntimeSettings { threads: 1, ..RuntimeSettings::default() });
-    if runtime.is_err() {
-        eprintln!("skipped: no ONNX Runtime");
-    }
-    runtime.ok()
-}
-
-/// Every 40th frame of the demo.
-fn scenes(runtime: &Runtime) -> Vec<Scene> {
-    let mut finder = Finder::new(runtime, &FinderSettings::default()).expect("the networks load");
-    let frames = Decoder::open(Path::new(DEMO), &DecodeSettings::default()).expect("the demo opens");
-    let frames = frames.map(|frame| frame.expect("the demo decodes")).filter(|frame| frame.idx % 40 == 0);
-    let scene = |frame: Frame| {
-        let points = finder.find(&frame, Effort::Quick).expect("the networks run").remove(0).points;
-        let alignment = face::align(&points, &Template::default(), face::DEFAULT_MARGIN, SIDE);
-        Scene { frame, points, alignment }
-    };
-    frames.map(scene).collect()
-}
-
-impl Scene {
-    /// The frame with `colour` where `is_there` says so of a place in the aligned crop, shares of its side.
-    fn painted(&self, colour: [f32; 3], is_there: impl Fn(f64, f64) -> bool) -> Frame {
-        let mut frame = self.frame.clone();
-        let (x1, y1) = frame.picture.size_px();
-        let whole = Rect { x0: 0, y0: 0, x1, y1 };
-        let old = frame.picture.rgb_rect(whole);
-        let delta = Array3::from_shape_fn(old.dim(), |(c, y, x)| {
-            let p = self.alignment.to_crop(FramePx { x: x as f64 + 0.5, y: y as f64 + 0.5 });
-            let is_there = is_there(p.x / SIDE as f64, p.y / SIDE as f64);
-            if is_there { colour[c] - old[[c, y, x]] } else { 0.0 }
-        });
-        frame.picture.add_rgb(whole, &delta);
-        frame
-    }
-
-    /// The mean of what the masker leaves in view over the part of the face where `is_there`.
-    fn in_view(&self, masker: &mut Masker, frame: &Frame, is_there: impl Fn(f64, f64) -> bool) -> f64 {
-        let visible = masker.visible(&frame.picture, &self.points, &self.alignment).expect("runs");
-        let visible = visible.expect("a masker that looks");
-        let hull = face::hull_mask(&self.points, &self.alignment, SIDE);
-        let (mut sum, mut n) = (0.0, 0.0);
-        for ((y, x), hull) in hull.indexed_iter() {
-            let p = CropPx { x: (x as f64 + 0.5) / SIDE as f64, y: (y as f64 + 0.5) / SIDE as f64 };
-            if *hull > 0.5 && is_there(p.x, p.y) {
-                (sum, n) = (sum + f64::from(visible[[y, x]]), n + 1.0);
-            }
-        }
-        sum / f64::max(n, 1.0)
-    }
-}
-
-#[test]
-fn what_lies_in_front_of_a_face_is_told_and_a_bare_face_is_not() {
-    let Some(runtime) = runtime() else { return };
-    let mut masker = Masker::new(&runtime, &[MaskType::Occlusion]).expect("the network loads");
-    // A bar across the mouth, wider than the face.
-    let bar = |_: f64, y: f64| (0.6..0.74).contains(&y);
-    for scene in scenes(&runtime) {
-        let idx = scene.frame.idx;
-        let bare = scene.in_view(&mut masker, &scene.frame, |_, _| true);
-        assert!(bare > 0.97, "frame {idx}: of the bare face {bare} is in view");
-        for colour in [[0.1, 0.25, 0.6], [0.05, 0.45, 0.15]] {
-            let frame = scene.painted(colour, bar);
-            let under = scene.in_view(&mut masker, &frame, |x, y| bar(x, y - 0.02) && bar(x, y + 0.02));
-            let above = scene.in_view(&mut masker, &frame, |_, y| y < 0.56);
-            assert!(
-                under < 0.15 && above > 0.9,
-                "frame {idx}, {colour:?}: {under} under the bar, {above} above"
-            );
-        }
-    }
-}
 
 fn faceswap(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_faceswap")).args(args).output().expect("the binary starts")
@@ -110,48 +17,146 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn an_audit_tells_scores_in_words_in_json_and_by_its_exit_code() {
-    if runtime().is_none() {
-        return;
-    }
+fn what_needs_a_network_says_how_to_train_one() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let path = |name: &str| -> PathBuf { dir.path().join(name) };
-    let clip = path("clip.mp4");
-    let cut = ["-v", "error", "-i", DEMO, "-frames:v", "6", "-an", text(&clip)];
-    assert!(Command::new("ffmpeg").args(cut).status().expect("ffmpeg starts").success());
-    let (heat, scores, small) = (path("heat.mp4"), path("scores.json"), path("small.mp4"));
-    let halved = ["-v", "error", "-i", text(&clip), "-vf", "scale=640:360", text(&small)];
-    assert!(Command::new("ffmpeg").args(halved).status().expect("ffmpeg starts").success());
-    let out = faceswap(&["audit", text(&clip), "--heatmap", text(&heat), "--json", text(&scores), "-q"]);
-    let told = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
-    assert!(told.starts_with("clip.mp4: seam 0.") && told.contains("faces in 6 of 6 frames"), "{told}");
-    let scores: serde_json::Value =
-        serde_json::from_slice(&fs::read(&scores).expect("written")).expect("JSON");
-    let (seam, frames) = (scores["seam"].as_f64().expect("a number"), &scores["frames"]);
-    assert_eq!(
-        (frames.as_array().map(Vec::len), scores["tracks"][0]["n_frames"].as_u64()),
-        (Some(6), Some(6))
-    );
-    let frames = Decoder::open(&heat, &DecodeSettings::default()).expect("a video");
-    assert_eq!(frames.collect::<faceswap::Result<Vec<Frame>>>().expect("decodes").len(), 6);
-    // A limit just below what was found, and one just above.
-    for (limit, code) in [(seam * 0.99, 5), (seam * 1.01, 0)] {
-        let out = faceswap(&["audit", text(&clip), "-q", "--fail-if", &format!("seam>{limit}")]);
-        assert_eq!(out.status.code(), Some(code), "{seam} against {limit}");
-    }
+    let out = dir.path().join("out.mp4");
+    let other = concat!(env!("CARGO_MANIFEST_DIR"), "/models/palm_detection_192.onnx");
+    let swap = [DEMO, "-i", "B", "-o", text(&out), "--face-mask-types", "hull,occlusion"];
+    let with = |more: &[&'static str]| [&swap[..], more].concat();
     let refused = [
-        (vec!["audit", text(&clip), "--fail-if", "noise>0.5"], 2, "--fail-if"),
-        (vec!["audit", text(&clip), "--heatmap", text(&clip)], 2, "the clip itself"),
-        (vec!["audit", text(&clip), "--heatmap", text(&heat)], 2, "--overwrite"),
-        (vec!["audit", "nowhere.mp4"], 1, "nowhere.mp4"),
-        (vec!["measure", "mask", text(&clip), "--face-mask-types", "box"], 2, "occlusion"),
-        (vec!["measure", "mask", text(&clip), "--truth", text(&small)], 1, "is 640 x 360"),
+        (vec!["audit", DEMO], 2, "train-labels seam"),
+        (vec!["audit", DEMO, "--seam-network", "nowhere.onnx"], 1, "train-labels seam"),
+        (vec!["audit", DEMO, "--seam-network", other], 1, "is no network for seam"),
+        (vec!["audit", DEMO, "--seam-network", other, "--fail-if", "noise>0.5"], 2, "--fail-if"),
+        (with(&[]), 2, "train-labels occlusion"),
+        (with(&["--occlusion-network", "nowhere.onnx"]), 1, "train-labels occlusion"),
+        (with(&["--occlusion-network", other]), 1, "is no network for occlusion"),
+        (vec!["measure", "mask", DEMO, "--face-mask-types", "box"], 2, "occlusion"),
     ];
     for (args, code, word) in refused {
-        let out = faceswap(&args);
-        let told = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert_eq!(out.status.code(), Some(code), "{args:?}: {told}");
-        assert!(told.contains(word), "{args:?} must say `{word}`: {told}");
+        let result = faceswap(&args);
+        let told = String::from_utf8_lossy(&result.stderr).into_owned();
+        assert_eq!(result.status.code(), Some(code), "{args:?}: {told}");
+        assert!(told.contains(word) && !out.exists(), "{args:?} must say `{word}`: {told}");
+    }
+}
+
+#[cfg(feature = "train")]
+mod trained {
+    use std::{fs, path::PathBuf};
+
+    use faceswap::{
+        face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
+        video::{DecodeSettings, Decoder},
+    };
+    use ndarray::{Array2, Array3};
+
+    use super::*;
+
+    /// The first frames of the demo, scaled.
+    fn cut(path: &Path, scale: &str) {
+        let args = ["-v", "error", "-i", DEMO, "-frames:v", "6", "-an", "-vf", scale, text(path)];
+        assert!(Command::new("ffmpeg").args(args).status().expect("ffmpeg starts").success());
+    }
+
+    /// A network of one step.
+    fn network(dir: &Path, task: &str) -> PathBuf {
+        let (faces, path) = (dir.join("faces"), dir.join(format!("{task}.onnx")));
+        if !faces.exists() {
+            let header = FaceSetHeader::new("mesh-inner-v1", 1.3, 64);
+            let mut set = FaceSetWriter::create(&faces, &header).expect("made");
+            let pixels = Array3::from_shape_fn((3, 64, 64), |(c, y, x)| ((c + y * x) % 7) as f32 / 7.0);
+            let face = FaceRecord {
+                pixels,
+                target: None,
+                mask: Array2::ones([64, 64]),
+                source: "clip.mp4".into(),
+                frame: 0,
+                points: vec![[32.0, 32.0]; 478],
+                presence: 1.0,
+            };
+            set.append(&face).expect("written");
+            set.finish().expect("written");
+        }
+        let args = ["train-labels", task, "--faces", text(&faces), "-o", text(&path), "--steps", "1"];
+        let out = faceswap(&[&args[..], &["--batch", "1", "-q"]].concat());
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        path
+    }
+
+    #[test]
+    fn an_audit_tells_scores_in_words_in_json_and_by_its_exit_code() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| -> PathBuf { dir.path().join(name) };
+        let (clip, heat, scores) = (path("clip.mp4"), path("heat.mp4"), path("scores.json"));
+        cut(&clip, "null");
+        let network = network(dir.path(), "seam");
+        let audit = ["audit", text(&clip), "--seam-network", text(&network), "-q"];
+        let with = |more: &[&str]| faceswap(&[&audit[..], more].concat());
+        let out = with(&["--heatmap", text(&heat), "--json", text(&scores)]);
+        let told = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        assert!(told.starts_with("clip.mp4: seam 0.") && told.contains("faces in 6 of 6 frames"), "{told}");
+        let scores: serde_json::Value =
+            serde_json::from_slice(&fs::read(&scores).expect("written")).expect("JSON");
+        assert_eq!(scores["frames"].as_array().map(Vec::len), Some(6));
+        assert_eq!(scores["tracks"][0]["n_frames"], 6);
+        let frames = Decoder::open(&heat, &DecodeSettings::default()).expect("a video");
+        assert_eq!(frames.collect::<faceswap::Result<Vec<_>>>().expect("decodes").len(), 6);
+        // A limit just below what was found, and one just above.
+        let seam = scores["seam"].as_f64().expect("a number");
+        for (limit, code) in [(seam * 0.99, 5), (seam * 1.01, 0)] {
+            let out = with(&["--fail-if", &format!("seam>{limit}")]);
+            assert_eq!(out.status.code(), Some(code), "{seam} against {limit}");
+        }
+        for (more, word) in [([text(&clip)], "the clip itself"), ([text(&heat)], "--overwrite")] {
+            let out = with(&["--heatmap", more[0]]);
+            let told = String::from_utf8_lossy(&out.stderr).into_owned();
+            assert!(out.status.code() == Some(2) && told.contains(word), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_mask_is_measured_against_a_truth_of_the_same_frames() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| -> PathBuf { dir.path().join(name) };
+        let (clip, black, small, sheet) =
+            (path("clip.mp4"), path("black.mp4"), path("small.mp4"), path("sheet.png"));
+        cut(&clip, "null");
+        cut(&black, "drawbox=color=black:thickness=fill");
+        cut(&small, "scale=640:360");
+        let network = network(dir.path(), "occlusion");
+        let measure = ["measure", "mask", text(&clip), "--face-mask-types", "occlusion", "-q", "--json"];
+        let measure = [&measure[..], &["--occlusion-network", text(&network)]].concat();
+        let out = faceswap(&[&measure[..], &["--truth", text(&black), "--sheet", text(&sheet)]].concat());
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let told: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+        // Nothing covers the face: all that is masked is masked by mistake.
+        assert_eq!((told["n_frames"].as_u64(), told["true_change"].as_f64()), (Some(6), Some(0.0)));
+        let (bare, most) = (told["masked_bare"].as_f64(), told["most_masked_bare"][0].as_f64());
+        assert!(bare.zip(most).is_some_and(|(bare, most)| bare <= most && most <= 1.0), "{told}");
+        assert_eq!(image::open(&sheet).expect("a picture").height(), 256);
+        let out = faceswap(&[&measure[..], &["--truth", text(&small)]].concat());
+        assert!(String::from_utf8_lossy(&out.stderr).contains("is 640 x 360"), "sizes differ");
+    }
+
+    #[test]
+    fn a_swap_with_an_occlusion_network_has_its_sum_in_the_report() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let network = network(dir.path(), "occlusion");
+        let (out, report) = (dir.path().join("out.png"), dir.path().join("report.json"));
+        let face = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/face.png");
+        let swap = [face, "-i", "B", "-o", text(&out), "--report", text(&report), "-q"];
+        let masks = ["--face-mask-types", "hull,person,occlusion", "--occlusion-network", text(&network)];
+        let result = faceswap(&[&swap[..], &masks].concat());
+        assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+        let told: serde_json::Value =
+            serde_json::from_slice(&fs::read(&report).expect("written")).expect("JSON");
+        let networks = told["sha256"]["networks"].as_object().expect("sums");
+        for name in ["occlusion", "selfie_segmentation_256.onnx", "face_id_dlib_150.onnx"] {
+            assert!(networks.contains_key(name), "{name} is missing: {networks:?}");
+        }
+        let sum = faceswap::digest::sha256(&fs::read(&network).expect("read"));
+        assert_eq!(networks["occlusion"], sum);
     }
 }

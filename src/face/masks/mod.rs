@@ -9,6 +9,8 @@ mod palm;
 mod person;
 mod steady;
 
+use std::path::{Path, PathBuf};
+
 use ndarray::{Array2, ArrayD};
 
 pub use self::steady::{Steadier, steadied};
@@ -37,6 +39,42 @@ pub enum MaskType {
     Occlusion,
 }
 
+/// What limits the places of new faces, and with which networks.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MaskSettings {
+    /// The masks.
+    pub types: Vec<MaskType>,
+    /// The file of a network of `faceswap train-labels occlusion`, which [`MaskType::Occlusion`] needs.
+    pub occlusion_network: Option<PathBuf>,
+}
+
+impl Default for MaskSettings {
+    fn default() -> Self {
+        Self { types: vec![MaskType::Hull], occlusion_network: None }
+    }
+}
+
+impl MaskSettings {
+    /// Whether anything but the outline limits them, so that a network looks.
+    pub fn looks(&self) -> bool {
+        self.types.iter().any(|kind| *kind != MaskType::Hull)
+    }
+
+    /// The occlusion network's file, where it is used.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] when it is needed and wasn't given.
+    pub fn occlusion(&self) -> Result<Option<&Path>> {
+        if !self.types.contains(&MaskType::Occlusion) {
+            return Ok(None);
+        }
+        let reason = "needs --occlusion-network FILE; none comes with the program. Train one with \
+                      `faceswap train-labels occlusion --faces DIR -o occlusion.onnx`";
+        let missing = || Error::setting("--face-mask-types", "occlusion", reason);
+        self.occlusion_network.as_deref().ok_or_else(missing).map(Some)
+    }
+}
+
 impl MaskType {
     /// `hull`, `person`, `hands`, `occlusion`.
     ///
@@ -55,13 +93,13 @@ impl MaskType {
         }
     }
 
-    /// Its networks, by the names of their files.
+    /// Its networks in the program, by the names of their files.
     pub(super) fn networks(self) -> &'static [(&'static str, &'static [u8])] {
         match self {
-            Self::Hull => &[],
             Self::Person => &[(person::NAME, person::NETWORK)],
             Self::Hands => &[(palm::NAME, palm::NETWORK), (hands::NAME, hands::NETWORK)],
-            Self::Occlusion => &[(occlusion::NAME, occlusion::NETWORK)],
+            // An occlusion network is a file of the user's.
+            Self::Hull | Self::Occlusion => &[],
         }
     }
 }
@@ -83,16 +121,16 @@ struct Map {
 }
 
 impl Masker {
-    /// Loads the networks of `types`, which lie in the program.
+    /// Loads the networks of the masks.
     ///
     /// # Errors
-    /// As [`Runtime::network`].
-    pub fn new(runtime: &Runtime, types: &[MaskType]) -> Result<Self> {
-        let has = |kind: MaskType| types.contains(&kind);
+    /// Those of [`MaskSettings::occlusion`]; [`Error::BadModel`] for a file that isn't what it should be.
+    pub fn new(runtime: &Runtime, settings: &MaskSettings) -> Result<Self> {
+        let has = |kind: MaskType| settings.types.contains(&kind);
         Ok(Self {
             person: has(MaskType::Person).then(|| Person::new(runtime)).transpose()?,
             hands: has(MaskType::Hands).then(|| Hands::new(runtime)).transpose()?,
-            occlusion: has(MaskType::Occlusion).then(|| Occlusion::new(runtime)).transpose()?,
+            occlusion: settings.occlusion()?.map(|path| Occlusion::new(runtime, path)).transpose()?,
         })
     }
 

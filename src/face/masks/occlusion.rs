@@ -1,19 +1,18 @@
-//! What lies in front of a face, whatever it is: a network of our own that was trained on drawn things.
+//! What lies in front of a face, whatever it is: a network that was trained on drawn things.
+
+use std::path::Path;
 
 use super::{Map, decided, plane};
 use crate::{
     Error, Result,
     face::{
         align::{DEFAULT_MARGIN, Template, align},
-        look::look,
+        look::{look, open},
     },
     frame::FramePx,
     nn::{Network, Runtime},
     video::Picture,
 };
-
-pub(super) const NAME: &str = "occlusion_64.onnx";
-pub(super) const NETWORK: &[u8] = include_bytes!("../../../models/occlusion_64.onnx");
 
 /// Side of the network's picture, the aligned crop of a face, and of its map.
 const SIDE: usize = 64;
@@ -25,10 +24,12 @@ pub struct Occlusion {
 }
 
 impl Occlusion {
+    /// With the network in the file `path`.
+    ///
     /// # Errors
-    /// As [`Runtime::network`].
-    pub fn new(runtime: &Runtime) -> Result<Self> {
-        Ok(Self { network: runtime.network(NAME, NETWORK)? })
+    /// [`Error::BadModel`] when it is none.
+    pub fn new(runtime: &Runtime, path: &Path) -> Result<Self> {
+        Ok(Self { network: open(runtime, path, "occlusion", SIDE, SIDE)? })
     }
 
     /// What of a face isn't covered.
@@ -39,7 +40,7 @@ impl Occlusion {
         let alignment = align(points, &Template::default(), DEFAULT_MARGIN, SIDE);
         let outputs = look(&mut self.network, picture, &alignment, SIDE)?;
         let values = plane(&outputs, SIDE)
-            .ok_or_else(|| Error::model(NAME, "has not the outputs of models/README.md"))?
+            .ok_or_else(|| Error::model("the occlusion network", "gave no map"))?
             .mapv(|covered| 1.0 - decided(covered, 0.5, 0.6));
         Ok(Map { values, alignment })
     }
