@@ -70,7 +70,7 @@ fn graded(frame: &Frame, side: f64, network_px: usize) -> NewFace {
 }
 
 /// The blend of a frame that nobody else holds, as in the line.
-fn whole(c: &mut Criterion, name: &str, frame: Frame, faces: [NewFace; 2]) {
+fn whole(c: &mut Criterion, name: &str, frame: Frame, faces: &[NewFace; 2]) {
     let settings = BlendSettings::default();
     // The two faces in turn, so that the frame never shows the face already.
     let (frame, mut turn) = (RefCell::new(Some(frame)), 0);
@@ -82,7 +82,7 @@ fn whole(c: &mut Criterion, name: &str, frame: Frame, faces: [NewFace; 2]) {
                 Swapped { frame, faces: vec![faces[turn].clone()], memory: None }
             },
             |swapped| {
-                *frame.borrow_mut() = Some(blend::blend(black_box(swapped), &settings).expect("a square"))
+                *frame.borrow_mut() = Some(blend::blend(black_box(swapped), &settings).expect("a square"));
             },
             BatchSize::PerIteration,
         );
@@ -98,7 +98,7 @@ fn wholes(c: &mut Criterion) {
         let frame = decoded(height_px);
         let face = graded(&frame, side, network_px);
         let darker = NewFace { pixels: face.pixels.mapv(|v| 0.8 * v), ..face.clone() };
-        whole(c, name, frame, [face, darker]);
+        whole(c, name, frame, &[face, darker]);
     }
 }
 
@@ -119,7 +119,7 @@ fn parts(c: &mut Criterion) {
     });
     let (small, inside) = (noise(3 * 64 * 64), vec![1.0; 64 * 64]);
     c.bench_function("part: contrast", |b| {
-        b.iter(|| contrast::ratio(&small, black_box(&small), &inside, 64))
+        b.iter(|| contrast::ratio(&small, black_box(&small), &inside, 64));
     });
     let face = graded(&frame, SIDE as f64, SIDE);
     let flat: Vec<f32> = face.pixels.iter().copied().collect();

@@ -14,10 +14,9 @@ use crate::{
 pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outcome> {
     let usual = DistillSettings::new(args.teacher, args.output);
     let convolution = match args.student_conv {
-        Some(cli::ConvolutionChoice::Dws) => Convolution::Dws,
         Some(cli::ConvolutionChoice::Full) => Convolution::Full,
         None if args.student_width < 1.0 => Convolution::Full,
-        None => Convolution::Dws,
+        Some(cli::ConvolutionChoice::Dws) | None => Convolution::Dws,
     };
     let settings = DistillSettings {
         faces: args.faces,

@@ -219,7 +219,7 @@ impl Moments {
     /// The best mixing, `[in, out]`, of what the kernels of `k` numbers give.
     fn fitted_mixing(&self, kernel: &Array1<f64>, k: usize, start: Array2<f64>) -> Array2<f64> {
         let n_in = start.nrows();
-        let weighed = &self.features * kernel * &kernel.view().insert_axis(Axis(1));
+        let weighed = &self.features * kernel * kernel.view().insert_axis(Axis(1));
         let covariance = Array2::from_shape_fn((n_in, n_in), |(i, j)| {
             weighed.slice(ndarray::s![i * k..(i + 1) * k, j * k..(j + 1) * k]).sum()
         });

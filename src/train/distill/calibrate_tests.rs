@@ -78,7 +78,8 @@ fn a_student_with_all_channels_stays_its_teacher_and_a_spoilt_one_comes_back() {
         |comb: &Comb<Flex>| decode(&comb.decoders[0], encode(&teacher.encoder, faces.clone()).output).output;
     let error = |comb: &Comb<Flex>| (picture(comb) - picture(&teacher)).abs().max().into_scalar();
     let same = calibrated(teacher.clone(), &teacher, &kept, faces.clone(), &FlexDevice);
-    assert!(error(&same) < 1e-3, "{}", error(&same));
+    // Of values from 0 to 1; the least squares are solved in single precision.
+    assert!(error(&same) < 5e-3, "{}", error(&same));
     let mut spoilt = teacher.clone();
     let fresh = Comb::<Flex>::new(&config, 1, &FlexDevice);
     spoilt.decoders[0].levels.clone_from(&fresh.decoders[0].levels);

@@ -175,7 +175,7 @@ impl Bench {
                     let start = Instant::now();
                     let code = pair.encode(face)?;
                     let middle = Instant::now();
-                    pair.decode(code)?;
+                    pair.decode(&code)?;
                     if nth >= N_WARM_UP {
                         encoder.push((middle - start).as_secs_f64() * 1e3);
                         decoder.push(middle.elapsed().as_secs_f64() * 1e3);
@@ -230,7 +230,7 @@ impl Pair {
         out.into_iter().next().ok_or_else(|| Error::model(&self.name, "the encoder gives nothing"))
     }
 
-    fn decode(&mut self, code: ndarray::ArrayD<f32>) -> Result<ndarray::ArrayD<f32>> {
+    fn decode(&mut self, code: &ndarray::ArrayD<f32>) -> Result<ndarray::ArrayD<f32>> {
         let name = self.decoder.inputs()[0].name.clone();
         let out = self.decoder.run(&[(name.as_str(), code.view())])?;
         out.into_iter().next().ok_or_else(|| Error::model(&self.name, "the decoder gives nothing"))
@@ -239,7 +239,7 @@ impl Pair {
     /// The new face, `[3, side, side]`, for one of the same shape.
     fn swap(&mut self, face: &Array3<f32>) -> Result<Array3<f32>> {
         let code = self.encode(face)?;
-        let face = self.decode(code)?.into_dimensionality::<Ix4>();
+        let face = self.decode(&code)?.into_dimensionality::<Ix4>();
         let face = face.map_err(|e| Error::model(&self.name, e.to_string()))?;
         Ok(face.index_axis_move(Axis(0), 0).mapv_into(|v| v.clamp(0.0, 1.0)))
     }

@@ -332,7 +332,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                 own.into_iter().zip(by).map(|(own, conv)| projection.project(conv, own)).collect();
             losses::missed_at_levels(projected.into_iter().zip(wanted.into_iter().map(lifted::<B, 4>)))
         };
-        let mut parts = losses::picture(decoded.output, lifted::<B, 4>(shown.output), &weight);
+        let mut parts = losses::picture(&decoded.output, &lifted::<B, 4>(shown.output), &weight);
         parts.push(("code", losses::missed(encoded.output, code)));
         parts.push(("encoder", levels(encoded.levels, taught.levels, &model.encoder_projections[..])));
         parts.push(("decoder", levels(decoded.levels, shown.levels, &model.decoder_projections[..])));
@@ -349,7 +349,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let own = decode(&comb.decoders[0], code).output;
         let seen = encode(&self.teacher.valid().encoder, rgb(&wanted));
         let own_seen = encode(&self.teacher.encoder, rgb(&own));
-        let mut parts = losses::picture(own, lifted::<B, 4>(wanted), &weight);
+        let mut parts = losses::picture(&own, &lifted::<B, 4>(wanted), &weight);
         let pairs = own_seen.levels.into_iter().zip(seen.levels.into_iter().map(lifted::<B, 4>));
         let code = std::iter::once((own_seen.output, lifted::<B, 4>(seen.output)));
         parts.push(("perceptual", losses::missed_at_levels(pairs.chain(code))));

@@ -135,7 +135,7 @@ impl Transfer {
             (_, 0) => n,
             _ if truth_only => n,
             // An odd one goes to each kind in turn.
-            _ => (n + (step % 2) as usize) / 2,
+            _ => n / 2 + (n & step as usize & 1),
         };
         let draw = |identity: &Identity, who: usize, n: usize| {
             identity.batch(who, step, seed, (n, side_px), (augmentation, BALANCE))
