@@ -32,7 +32,7 @@
 //! | [`cli`] | what may be typed |
 //! | [`run`] | from one to the other |
 //! | [`digest`] | SHA-256 sums |
-//! | [`mod@dispatch`] | loops that use what the processor has |
+//! | `dispatch` | loops that use what the processor has |
 //! | `page` | pages that need nothing but themselves |
 //! | [`error`] | what can go wrong, by what the caller does about it |
 //!

@@ -102,7 +102,7 @@ impl Table {
         })
     }
 
-    /// Moves the colours of three planes of `n` pixels: the plain form of [`Nodes::apply`].
+    /// Moves the colours of three planes of `n` pixels: the plain form of `Nodes::apply`.
     pub fn apply(&self, planes: &mut [f32], n: usize) {
         let (red, rest) = planes.split_at_mut(n);
         let (green, blue) = rest.split_at_mut(n);

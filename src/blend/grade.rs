@@ -73,7 +73,7 @@ pub struct Grade {
 }
 
 impl Grade {
-    /// Corrects three planes of `n` pixels: the plain form of [`Correction::apply`].
+    /// Corrects three planes of `n` pixels: the plain form of `Correction::apply`.
     pub fn apply(&self, planes: &mut [f32], n: usize) {
         if self.colours.0.iter().any(|v| *v != 0.0) {
             self.colours.apply(planes, n);
