@@ -132,7 +132,8 @@ mod trained {
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let told: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
         // Nothing covers the face: all that is masked is masked by mistake.
-        assert_eq!((told["n_frames"].as_u64(), told["true_change"].as_f64()), (Some(6), Some(0.0)));
+        assert_eq!(told["n_frames"].as_u64(), Some(6));
+        assert!(told["true_change"].as_f64().is_some_and(|change| change < 1e-6), "{told}");
         let (bare, most) = (told["masked_bare"].as_f64(), told["most_masked_bare"][0].as_f64());
         assert!(bare.zip(most).is_some_and(|(bare, most)| bare <= most && most <= 1.0), "{told}");
         assert_eq!(image::open(&sheet).expect("a picture").height(), 256);
