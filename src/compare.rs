@@ -7,7 +7,6 @@ mod http;
 mod trials;
 
 use std::{
-    fs,
     net::TcpListener,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -187,19 +186,6 @@ impl Desk<'_> {
         });
         let text = serde_json::to_vec_pretty(&result).unwrap_or_default();
         durable::replace_file(&self.settings.output, &text)
-    }
-}
-
-/// Whether the folder of the answers is there: said before anybody looks at anything.
-///
-/// # Errors
-/// [`Error::BadSetting`] when it isn't.
-pub fn check_output(path: &Path) -> Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if fs::metadata(dir).is_ok_and(|it| it.is_dir()) {
-        Ok(())
-    } else {
-        Err(Error::setting("--output", path.display(), "its folder isn't there"))
     }
 }
 

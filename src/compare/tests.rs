@@ -1,5 +1,6 @@
 use std::{
     collections::HashSet,
+    fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
 };

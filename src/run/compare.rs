@@ -7,6 +7,7 @@ use crate::{
     Error, Outcome, Result, cli,
     compare::{self, CompareSettings},
     settings::{checked, checked_f64, free_output},
+    video,
 };
 
 /// Shows two videos to a person until all is answered.
@@ -25,7 +26,7 @@ pub(super) fn compare(args: cli::CompareArgs, stop: &AtomicBool) -> Result<Outco
         seed: args.seed,
         videos,
     };
-    compare::check_output(&settings.output)?;
+    video::check_output(&settings.output)?;
     free_output(&settings.output, args.overwrite)?;
     let tell = |address: &str| emit(&format!("open {address} in a browser on this machine; Ctrl-C ends"));
     let verdict = compare::compare(&settings, &tell, stop)?;
