@@ -239,8 +239,8 @@ pub struct AnalysisArgs {
     #[arg(long, value_name = "LIST", default_value = "auto")]
     pub face_detector_angles: String,
     /// When to look for faces below a twelfth of the picture's long side: never, always, or, for `auto`, now and then
-    /// where there is none much larger; it takes time, and now and then sees a face where none is
-    #[arg(long, value_name = "WHEN", default_value = "never")]
+    /// where there is none much larger
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub small_faces: String,
     /// Measurements that each face's points are the mean of, every other one in a mirror, 1 to 16: 1 is fastest, 5
     /// and more are calmest

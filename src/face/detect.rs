@@ -123,7 +123,7 @@ impl Detector {
         }
         let is_wanted = match effort {
             Effort::Quick => false,
-            Effort::Careful => found.is_empty(),
+            Effort::Careful | Effort::Wide => found.is_empty(),
             Effort::Whole => true,
         };
         if is_wanted && self.settings.angles == Angles::Auto {

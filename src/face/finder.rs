@@ -86,6 +86,8 @@ impl Finder {
     /// face once: the tracker behind it measures with care.
     pub fn into_worker(mut self, every: u64) -> impl FnMut(Frame) -> Result<Found> + Send {
         self.settings.landmarks = LandmarkSettings { refine: Refine::WhenFar, samples: 1 };
+        let thorough =
+            if self.settings.small_faces == SmallFaces::Auto { Effort::Wide } else { Effort::Careful };
         move |frame| {
             if !frame.idx.is_multiple_of(every.max(1)) {
                 return Ok(Found { frame, faces: None, is_thorough: false });
@@ -93,7 +95,7 @@ impl Finder {
             let effort = Effort::at(frame.idx, every);
             let faces = self.find(&frame, effort)?;
             // A quick search that shows somebody is as good as a careful one, which looks on only where nobody is.
-            let is_thorough = effort > Effort::Quick || !faces.is_empty();
+            let is_thorough = effort >= thorough || !faces.is_empty();
             Ok(Found { frame, faces: Some(faces), is_thorough })
         }
     }
@@ -122,30 +124,32 @@ impl Finder {
     }
 
     /// A face that was just found, the right way round: heads that stand upside down or lie on their side are now and
-    /// then taken for upright ones. The detector looks at the face in all four ways; the surest decides.
+    /// then taken for upright ones. The detector looks at the face alone, enlarged, in all four ways; the surest
+    /// decides. `None` when none of them shows a face.
     ///
     /// # Errors
     /// [`crate::Error::Device`] when a network fails.
-    pub fn right_way_round(&mut self, frame: &Frame, face: FoundFace) -> Result<FoundFace> {
-        if self.settings.angles != Angles::Auto {
-            return Ok(face);
-        }
+    pub fn looked_at_closely(&mut self, frame: &Frame, face: FoundFace) -> Result<Option<FoundFace>> {
+        let quarters = if self.settings.angles == Angles::Auto { 4 } else { 1 };
         let region = Region::from_points(&face.points);
-        let (mut surest, mut score) = (None, 0.0);
-        for quarter in 0..4 {
+        let mut surest: Option<(u8, Detection)> = None;
+        for quarter in 0..quarters {
             let angle = region.angle + f64::from(quarter) * FRAC_PI_2;
             let around = self.detector.detect_around(&frame.picture, &Region { angle, ..region })?;
             let here = around.into_iter().filter(|detection| is_there(detection, &region));
             let Some(best) = here.max_by(|a, b| a.score.total_cmp(&b.score)) else { continue };
-            if best.score > score {
-                score = best.score;
-                surest = (quarter > 0).then(|| Region::from_detection(&best));
+            if surest.as_ref().is_none_or(|(_, other)| best.score > other.score) {
+                surest = Some((quarter, best));
             }
         }
-        let Some(region) = surest else { return Ok(face) };
+        let Some((quarter, best)) = surest else { return Ok(None) };
+        if quarter == 0 {
+            return Ok(Some(face));
+        }
+        let region = Region::from_detection(&best);
         let turned = self.landmarker.landmarks(&frame.picture, &[region], &self.settings.landmarks)?;
         let turned = turned.into_iter().next().filter(|t| t.presence > self.settings.presence_threshold);
-        Ok(turned.unwrap_or(face))
+        Ok(Some(turned.unwrap_or(face)))
     }
 
     /// The faces in a frame, the largest first.

@@ -103,7 +103,7 @@ fn a_head_is_found_however_it_leans() {
         let mut faces = finder.find(&frame, Effort::Careful).unwrap();
         assert_eq!(faces.len(), 1, "{degrees} degrees");
         // One that lies on its side may be taken for an upright one at first: a track begins with a look around.
-        let face = finder.right_way_round(&frame, faces.remove(0)).unwrap();
+        let face = finder.looked_at_closely(&frame, faces.remove(0)).unwrap().expect("a face");
         let (sin, cos) = angle.sin_cos();
         let error = error_px(&face.points, |x, y| {
             let (x, y) = (x - 128.0, y - 128.0);
@@ -162,7 +162,7 @@ fn a_small_face_in_a_large_frame_is_found() {
     image::imageops::overlay(&mut wide, &small, 1300, 500);
     for (small_faces, n_faces) in [(SmallFaces::Never, 0), (SmallFaces::Auto, 1), (SmallFaces::Always, 1)] {
         let Some(mut finder) = finder(&FinderSettings { small_faces, ..Default::default() }) else { return };
-        let faces = finder.find(&frame(&wide), Effort::Careful).unwrap();
+        let faces = finder.find(&frame(&wide), Effort::Wide).unwrap();
         assert_eq!(faces.len(), n_faces, "{small_faces:?}");
         for face in faces {
             let error = error_px(&face.points, |x, y| (0.75 * x + 1300.0, 0.75 * y + 500.0));
@@ -192,8 +192,8 @@ fn faces_of_32_pixels_are_found_in_a_large_frame() {
         let nearest = faces.iter().map(error).fold(f64::INFINITY, f64::min);
         assert!(nearest < 1.5, "{nearest} px at ({x}, {y})");
     }
-    let quick = finder.find(&frame(&wide), Effort::Careful).unwrap();
-    assert_eq!(quick.len(), 0, "smaller than a careful search looks for");
+    let quick = finder.find(&frame(&wide), Effort::Wide).unwrap();
+    assert_eq!(quick.len(), 0, "smaller than a wide search looks for");
 }
 
 #[test]
@@ -230,10 +230,19 @@ fn a_face_that_was_taken_the_wrong_way_round_is_turned() {
         let middle = place(148.0, 112.0);
         let moved = |p: &FramePx| FramePx { x: p.x + middle.0 - 148.0, y: p.y + middle.1 - 112.0 };
         let wrong = FoundFace { points: upright.points.iter().map(moved).collect(), ..upright };
-        let right = finder.right_way_round(&frame(&picture), wrong).unwrap();
+        let right = finder.looked_at_closely(&frame(&picture), wrong).unwrap().expect("a face");
         let error = error_px(&right.points, place);
         assert!(error < 3.0, "{quarter} quarter turns: {error} px");
     }
+}
+
+#[test]
+fn what_a_closer_look_shows_to_be_no_face_is_none() {
+    let Some(mut finder) = finder(&FinderSettings::default()) else { return };
+    let found = finder.find(&frame(&face()), Effort::Quick).unwrap().remove(0);
+    let grey = image::RgbImage::from_fn(256, 256, |x, y| image::Rgb([(x / 2) as u8, (y / 2) as u8, 128]));
+    assert_eq!(finder.looked_at_closely(&frame(&grey), found.clone()).unwrap(), None);
+    assert_eq!(finder.looked_at_closely(&frame(&face()), found.clone()).unwrap(), Some(found));
 }
 
 #[test]

@@ -84,12 +84,12 @@ impl Follower {
         self.finder.find_near(frame, effort, &places)
     }
 
-    /// A face that begins a track, the right way round.
+    /// A face that would begin a track, the right way round; `None` when a closer look shows that it is none.
     ///
     /// # Errors
     /// [`crate::Error::Device`] when a network fails.
-    pub fn right_way_round(&mut self, frame: &Frame, face: FoundFace) -> Result<FoundFace> {
-        self.finder.right_way_round(frame, face)
+    pub fn looked_at_closely(&mut self, frame: &Frame, face: FoundFace) -> Result<Option<FoundFace>> {
+        self.finder.looked_at_closely(frame, face)
     }
 
     /// The faces of `tracks` in the frame after their last, in the same order; `None` when the frame must be

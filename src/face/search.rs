@@ -9,9 +9,10 @@
 use super::detect::SIDE;
 use crate::{Error, Result};
 
-/// Every second searched frame is searched with care, and every sixteenth in all sizes.
+/// Every second searched frame is searched with care, every fourth for smaller faces, and every 32nd in all sizes.
 const CAREFUL_EVERY: u64 = 2;
-const WHOLE_EVERY: u64 = 16;
+const WIDE_EVERY: u64 = 4;
+const WHOLE_EVERY: u64 = 32;
 /// Least size of a face in the picture that the network looks at, pixels: 14 are found in 95 %, 16 always.
 const LEAST_PX: f64 = 14.4;
 /// Least size of a face in the frame that is looked for, pixels.
@@ -26,8 +27,10 @@ const COARSE_OVERLAP: usize = 48;
 pub enum Effort {
     /// For what can be seen in the whole frame.
     Quick,
-    /// When that is nothing, for heads at any angle; and for faces down to about a thirtieth of the long side.
+    /// When that is nothing, for heads at any angle.
     Careful,
+    /// The same, and for faces down to about a thirtieth of the long side.
+    Wide,
     /// For faces of any size and at any angle: where a scene begins, and once in a while.
     Whole,
 }
@@ -38,6 +41,8 @@ impl Effort {
         let search = idx / every.max(1);
         if search.is_multiple_of(WHOLE_EVERY) {
             Self::Whole
+        } else if search.is_multiple_of(WIDE_EVERY) {
+            Self::Wide
         } else if search.is_multiple_of(CAREFUL_EVERY) {
             Self::Careful
         } else {
@@ -135,7 +140,7 @@ impl Level {
 /// twice as large as the one before it, the last shows a face of 24 frame pixels in 14.
 pub fn levels(long_side: usize, effort: Effort, small_faces: SmallFaces) -> Vec<Level> {
     let is_always = small_faces == SmallFaces::Always;
-    if small_faces == SmallFaces::Never || (effort == Effort::Quick && !is_always) {
+    if small_faces == SmallFaces::Never || (effort < Effort::Wide && !is_always) {
         return Vec::new();
     }
     let finest = LEAST_PX / SMALLEST_PX * long_side as f64;
@@ -162,9 +167,9 @@ mod tests {
     #[test]
     fn the_schedule_follows_from_the_number_of_the_frame() {
         let efforts: Vec<Effort> = (0..5).map(|i| Effort::at(4 * i, 4)).collect();
-        assert_eq!(efforts, [Effort::Whole, Effort::Quick, Effort::Careful, Effort::Quick, Effort::Careful]);
+        assert_eq!(efforts, [Effort::Whole, Effort::Quick, Effort::Careful, Effort::Quick, Effort::Wide]);
         assert_eq!(
-            (Effort::at(64, 4), Effort::at(16, 1), Effort::at(17, 1)),
+            (Effort::at(128, 4), Effort::at(32, 1), Effort::at(33, 1)),
             (Effort::Whole, Effort::Whole, Effort::Quick)
         );
     }
@@ -186,8 +191,8 @@ mod tests {
                 );
             }
             assert!(whole.iter().all(|level| level.long_side < long_side), "nothing is enlarged");
-            let careful = levels(long_side, Effort::Careful, SmallFaces::Auto);
-            assert_eq!(careful.as_slice(), &whole[..1]);
+            assert_eq!(levels(long_side, Effort::Wide, SmallFaces::Auto).as_slice(), &whole[..1]);
+            assert_eq!(levels(long_side, Effort::Careful, SmallFaces::Auto), []);
             assert_eq!(levels(long_side, Effort::Quick, SmallFaces::Always).len(), whole.len());
             assert_eq!(levels(long_side, Effort::Quick, SmallFaces::Auto), []);
             assert_eq!(levels(long_side, Effort::Whole, SmallFaces::Never), []);

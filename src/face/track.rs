@@ -211,7 +211,10 @@ impl Tracker {
                 self.tracks[i].id
             } else {
                 if let Some(follower) = &mut self.follower {
-                    face = follower.right_way_round(frame, face)?;
+                    match follower.looked_at_closely(frame, face)? {
+                        Some(closer) => face = closer,
+                        None => continue,
+                    }
                 }
                 self.begin(frame, &face)?
             };
