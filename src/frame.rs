@@ -107,7 +107,7 @@ pub struct Frame {
 }
 
 /// A face as the networks found it in one frame, still trembling and without a name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FoundFace {
     /// The 478 points of the face mesh, in frame pixels.
     pub points: Vec<FramePx>,

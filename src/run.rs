@@ -31,7 +31,7 @@ use crate::{
     settings::{SwapSettings, checked, checked_f64, free_output, model_dirs, n_hardware_threads},
     survey::{self, Survey},
     swap::{Bundle, find, installed},
-    video::{self, Pattern, Scale},
+    video::{Pattern, Scale},
 };
 
 /// Does what the command line asks for. `stop` ends it cleanly once it is set.
@@ -72,8 +72,7 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         return Err(Error::setting("INPUT", "", "give a file or folder, and --identity"));
     };
     if !input.exists() && Pattern::parse(&input).is_none() {
-        let reason = video::unsupported_pictures(&input);
-        return Err(Error::input(&input, reason.unwrap_or_else(|| "no such file or folder".into())));
+        return Err(Error::input(&input, "no such file or folder"));
     }
     let mut settings = SwapSettings::for_threads(n_hardware_threads());
     settings.batch = checked("--batch", args.batch, 1..=64)?;

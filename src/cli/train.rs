@@ -67,6 +67,10 @@ pub struct TrainArgs {
     /// How much more often rare poses and expressions are drawn: 0 as often as they are, 1 as often as any other
     #[arg(long, value_name = "SHARE")]
     pub balance: Option<f64>,
+    /// Show the encoder each face's mesh, painted over a blurred crop, in place of the face: for identities trained on
+    /// few people or on rendered ones, whose encoder would read strangers badly [default: as --init or the folder was]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub guides: Option<bool>,
     /// Seed of everything random
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -1,4 +1,4 @@
-//! Filling a convex outline with soft edges.
+//! Filling an outline with soft edges.
 
 use ndarray::Array2;
 
@@ -31,20 +31,24 @@ pub fn convex_hull(points: &[CropPx]) -> Vec<CropPx> {
     hull
 }
 
-/// How much of each pixel lies in a convex polygon, 0..=1, `[side_px, side_px]`.
+/// How much of each pixel lies in a polygon, 0..=1, `[side_px, side_px]`. Where it crosses itself, every second part
+/// counts as outside.
 pub fn coverage(polygon: &[CropPx], side_px: usize) -> Array2<f32> {
     let mut mask = Array2::zeros([side_px, side_px]);
     if polygon.len() < 3 {
         return mask;
     }
+    let mut ends = Vec::new();
     for (y, mut row) in mask.outer_iter_mut().enumerate() {
         for sub in 0..SUB_ROWS {
             let level = y as f64 + (sub as f64 + 0.5) / SUB_ROWS as f64;
-            let Some((left, right)) = span(polygon, level) else { continue };
-            let (left, right) = (left.clamp(0.0, side_px as f64), right.clamp(0.0, side_px as f64));
-            for x in left as usize..(right.ceil() as usize) {
-                let part = (right.min(x as f64 + 1.0) - left.max(x as f64)).max(0.0);
-                row[x] += part as f32 / SUB_ROWS as f32;
+            crossings(polygon, level, &mut ends);
+            for pair in ends.chunks_exact(2) {
+                let [left, right] = [pair[0], pair[1]].map(|x| x.clamp(0.0, side_px as f64));
+                for x in left as usize..(right.ceil() as usize) {
+                    let part = (right.min(x as f64 + 1.0) - left.max(x as f64)).max(0.0);
+                    row[x] += part as f32 / SUB_ROWS as f32;
+                }
             }
         }
     }
@@ -52,18 +56,16 @@ pub fn coverage(polygon: &[CropPx], side_px: usize) -> Array2<f32> {
     mask
 }
 
-/// Where the line at height `y` enters and leaves the polygon.
-fn span(polygon: &[CropPx], y: f64) -> Option<(f64, f64)> {
-    let mut range: Option<(f64, f64)> = None;
+/// Where the line at height `y` enters and leaves the polygon, in turns, from the left.
+fn crossings(polygon: &[CropPx], y: f64, ends: &mut Vec<f64>) {
+    ends.clear();
     for (i, a) in polygon.iter().enumerate() {
         let b = &polygon[(i + 1) % polygon.len()];
         if (a.y <= y) != (b.y <= y) {
-            let x = a.x + (y - a.y) / (b.y - a.y) * (b.x - a.x);
-            let (left, right) = range.unwrap_or((x, x));
-            range = Some((left.min(x), right.max(x)));
+            ends.push(a.x + (y - a.y) / (b.y - a.y) * (b.x - a.x));
         }
     }
-    range
+    ends.sort_by(f64::total_cmp);
 }
 
 #[cfg(test)]
@@ -82,6 +84,23 @@ mod tests {
         let mask = coverage(&triangle, 20);
         assert!((f64::from(mask.sum()) - area).abs() < 0.05, "{} {area}", mask.sum());
         assert!((mask[[9, 9]] - 1.0).abs() < 1e-6 && mask[[0, 0]] == 0.0);
+    }
+
+    #[test]
+    fn what_a_hollow_outline_leaves_open_stays_open() {
+        let horseshoe = [
+            p(0.0, 0.0),
+            p(9.0, 0.0),
+            p(9.0, 9.0),
+            p(6.0, 9.0),
+            p(6.0, 3.0),
+            p(3.0, 3.0),
+            p(3.0, 9.0),
+            p(0.0, 9.0),
+        ];
+        let mask = coverage(&horseshoe, 9);
+        assert!((mask.sum() - 63.0).abs() < 1e-3);
+        assert_eq!((mask[[6, 1]], mask[[6, 4]], mask[[6, 7]], mask[[1, 4]]), (1.0, 0.0, 1.0, 1.0));
     }
 
     #[test]

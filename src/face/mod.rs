@@ -29,6 +29,7 @@ pub mod choose;
 pub mod reference;
 
 pub mod align;
+pub mod guides;
 mod hull;
 pub mod masks;
 pub mod forgery;

@@ -47,6 +47,7 @@ pub(super) fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> 
             encoder_rate: args.encoder_rate,
             accumulate: args.accumulate,
             balance: args.balance,
+            guides: args.guides,
             flip: args.flip,
             warp: args.warp,
             seed: args.seed,

@@ -26,6 +26,8 @@ pub struct Bundle {
     pub template: Template,
     /// Side of the crop over the larger side of the template's box.
     pub margin: f64,
+    /// Whether the encoder is shown the mesh, painted over the crop.
+    pub guides: bool,
     /// Whether the decoder says where its face is.
     pub has_mask: bool,
     /// All that the manifest says.
@@ -81,6 +83,7 @@ impl Bundle {
             side_px: manifest.side_px,
             template,
             margin: manifest.alignment.margin,
+            guides: manifest.alignment.guides,
             has_mask,
             manifest,
             dir: dir.into(),

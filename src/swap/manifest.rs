@@ -41,7 +41,7 @@ pub struct Manifest {
     pub training: Option<Training>,
 }
 
-/// How a face has to be cut, the same in training and in swapping.
+/// How a face has to be cut and shown, the same in training and in swapping.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alignment {
@@ -49,6 +49,9 @@ pub struct Alignment {
     pub template: String,
     /// Side of the crop over the larger side of the template's box.
     pub margin: f64,
+    /// Whether the encoder is shown the mesh, painted over the crop (see [`crate::face::guides`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guides: bool,
 }
 
 /// The two halves of the autoencoder.

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt};
 
-use ndarray::{Array3, Array4, ArrayD, Axis, Ix4, stack};
+use ndarray::{Array3, Array4, ArrayD, Axis, CowArray, Ix3, Ix4, stack};
 
 use super::Bundle;
 use crate::{
@@ -39,6 +39,7 @@ struct Actor {
     decoder: Network,
     template: Template,
     margin: f64,
+    guides: bool,
     side_px: usize,
 }
 
@@ -77,6 +78,7 @@ impl Actor {
             decoder: runtime.network(&file(&networks.decoder.file), &bundle.decoder)?,
             template: bundle.template,
             margin: bundle.margin,
+            guides: bundle.guides,
             side_px: bundle.side_px,
         })
     }
@@ -92,8 +94,20 @@ impl Actor {
         })
     }
 
+    /// What the encoder is shown of a face.
+    fn seen<'a>(&self, cut: &'a Cut) -> CowArray<'a, f32, Ix3> {
+        if !self.guides {
+            return cut.pixels.view().into();
+        }
+        let points: Vec<_> = cut.face.points.iter().map(|point| cut.alignment.to_crop(*point)).collect();
+        let mut pixels = cut.pixels.clone();
+        face::guides::paint(&mut pixels, &points);
+        pixels.into()
+    }
+
     fn new_faces(&mut self, cuts: &[&Cut]) -> Result<Vec<NewFace>> {
-        let views: Vec<_> = cuts.iter().map(|cut| cut.pixels.view()).collect();
+        let seen: Vec<_> = cuts.iter().map(|cut| self.seen(cut)).collect();
+        let views: Vec<_> = seen.iter().map(|pixels| pixels.view()).collect();
         let input =
             stack(Axis(0), &views).map_err(|e| Error::Device(format!("crops differ in size: {e}")))?;
         let (pixels, masks) = self.swap(&input)?;

@@ -20,6 +20,11 @@ use crate::{
     swap::bundle::{Bundle, installed},
 };
 
+/// How the faces of an identity are cut and shown.
+pub(super) fn alignment_of(bundle: &Bundle) -> Alignment {
+    Alignment { template: bundle.template.name().into(), margin: bundle.margin, guides: bundle.guides }
+}
+
 /// One encoder and the decoders that were trained with it.
 #[derive(Debug, Clone)]
 pub struct Base {
@@ -66,12 +71,12 @@ impl Base {
                 coarse: false,
                 separable: false,
             },
-            alignment: Alignment { template: first.template.name().into(), margin: first.margin },
+            alignment: alignment_of(first),
             encoder: filters(first, "encoder", &first.encoder)?,
             decoders: Vec::new(),
         };
         for bundle in found {
-            let alignment = Alignment { template: bundle.template.name().into(), margin: bundle.margin };
+            let alignment = alignment_of(bundle);
             if bundle.encoder != first.encoder || alignment != base.alignment {
                 let reason = format!(
                     "has another encoder than {}; identities of one training are needed",

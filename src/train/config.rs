@@ -102,6 +102,7 @@ impl Preset {
             encoder_rate: 1.0,
             accumulate: 1,
             balance: 0.5,
+            guides: false,
             seed: 1,
             network: self.network(side_px)?,
             augmentation: Augmentation::default(),
@@ -138,6 +139,9 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// How much more often rare poses and expressions are drawn, 0 (as often as they are) to 1 (as often as any other).
     pub balance: f64,
+    /// Whether the encoder is shown the mesh, painted over the crop (see [`crate::face::guides`]).
+    #[serde(default)]
+    pub guides: bool,
     /// Seed of everything random.
     pub seed: u64,
     /// The network's size.
@@ -174,6 +178,8 @@ pub struct Overrides {
     pub flip: Option<f64>,
     /// See [`Augmentation::warp`].
     pub warp: Option<f64>,
+    /// See [`TrainConfig::guides`].
+    pub guides: Option<bool>,
     /// See [`TrainConfig::seed`].
     pub seed: Option<u64>,
 }
@@ -263,6 +269,7 @@ impl TrainConfig {
         self.balance = by.balance.unwrap_or(self.balance);
         self.augmentation.flip = by.flip.unwrap_or(self.augmentation.flip);
         self.augmentation.warp = by.warp.unwrap_or(self.augmentation.warp);
+        self.guides = by.guides.unwrap_or(self.guides);
         self.seed = by.seed.unwrap_or(self.seed);
         self.checked()
     }
@@ -320,7 +327,8 @@ impl fmt::Display for TrainConfig {
         let Augmentation { flip, warp, .. } = self.augmentation;
         write!(
             f,
-            "steps of {accumulate} batches, the encoder at {encoder_rate} of the rate, flip {flip}, warp {warp}, balance {balance}, seed {seed}"
+            "steps of {accumulate} batches, the encoder at {encoder_rate} of the rate, flip {flip}, warp {warp}, balance {balance}, seed {seed}{}",
+            if self.guides { ", guided by the mesh" } else { "" }
         )
     }
 }

@@ -1,7 +1,7 @@
 //! Face sets in memory, and the batches that training draws from them.
 
 use image::GrayImage;
-use ndarray::{Array4, ArrayViewMut3, Axis};
+use ndarray::{Array3, Array4, ArrayViewMut3, Axis};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{
@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     Error, Result,
-    face::Look,
-    face_set::{FaceEntry, FaceSet},
+    face::{Look, guides, mesh::N_POINTS},
+    face_set::{FaceEntry, FaceSet, rgb8_from_crop},
+    frame::CropPx,
 };
 
 /// Weight of what is not face: enough that the surroundings come out roughly right.
@@ -41,6 +42,7 @@ pub struct Sample {
 pub struct Identity {
     /// The identity's name.
     pub name: String,
+    guides: bool,
     folders: Vec<Vec<Sample>>,
     side_px: usize,
 }
@@ -52,6 +54,16 @@ pub struct Alignment {
     pub template: String,
     /// Side of the crop in extents of the template.
     pub margin: f64,
+    /// Whether the encoder is shown the mesh, painted over the crop (see [`crate::face::guides`]).
+    #[serde(default)]
+    pub guides: bool,
+}
+
+impl Alignment {
+    /// That of a face set, and whether the mesh is painted over its faces.
+    pub fn of(set: &FaceSet, guides: bool) -> Self {
+        Self { template: set.header.template.clone(), margin: set.header.margin, guides }
+    }
 }
 
 /// One step's samples of one identity. Shapes `[batch, channels, side, side]`.
@@ -67,9 +79,9 @@ pub struct Batch {
 }
 
 impl Identity {
-    /// An identity without faces.
-    pub fn new(name: &str) -> Self {
-        Self { name: name.into(), folders: Vec::new(), side_px: 0 }
+    /// An identity without faces, and whether the encoder is shown their meshes.
+    pub fn new(name: &str, guides: bool) -> Self {
+        Self { name: name.into(), guides, folders: Vec::new(), side_px: 0 }
     }
 
     /// Reads a face set into memory.
@@ -77,7 +89,7 @@ impl Identity {
     /// # Errors
     /// [`Error::BadInput`] for a set that is empty, can't be read, or was cut unlike `alignment` or the sets before.
     pub fn add(&mut self, set: &FaceSet, alignment: &mut Option<Alignment>) -> Result<()> {
-        let cut = Alignment { template: set.header.template.clone(), margin: set.header.margin };
+        let cut = Alignment::of(set, self.guides);
         let first = alignment.get_or_insert_with(|| cut.clone());
         if *first != cut {
             let reason = format!("was cut with {cut:?}, the others with {first:?}; extract it again");
@@ -102,7 +114,7 @@ impl Identity {
         self.side_px = set.header.side_px;
         let rarity =
             rarity(&set.entries.iter().map(|entry| Look::of_crop(&entry.points)).collect::<Vec<_>>());
-        let read = |(entry, rarity)| Sample::read(set, entry, rarity);
+        let read = |(entry, rarity)| Sample::read(set, entry, rarity, self.guides);
         self.folders.push(set.entries.iter().zip(rarity).map(read).collect::<Result<_>>()?);
         Ok(())
     }
@@ -189,27 +201,41 @@ impl Batch {
 }
 
 impl Sample {
-    fn read(set: &FaceSet, entry: &FaceEntry, rarity: f32) -> Result<Self> {
+    fn read(set: &FaceSet, entry: &FaceEntry, rarity: f32, guides: bool) -> Result<Self> {
         let mask = set.gray(&entry.mask)?;
-        if entry.points.len() <= 386 {
+        if entry.points.len() < N_POINTS {
             return Err(Error::input(
                 set.dir.join(&entry.image),
                 format!("{} points, a mesh has 478", entry.points.len()),
             ));
         }
+        let image = set.rgb(&entry.image)?;
+        let target = entry.target.as_ref().map(|name| set.rgb(name)).transpose()?;
+        let (image, target) = if guides {
+            (painted(&image, &entry.points), Some(target.unwrap_or(image)))
+        } else {
+            (image, target)
+        };
         Ok(Self {
-            image: set.rgb(&entry.image)?.into_raw(),
-            target: entry
-                .target
-                .as_ref()
-                .map(|name| set.rgb(name))
-                .transpose()?
-                .map(image::RgbImage::into_raw),
+            image: image.into_raw(),
+            target: target.map(image::RgbImage::into_raw),
             rarity,
             weight: weight_map(&mask, &entry.points),
             mask: mask.into_raw(),
         })
     }
+}
+
+/// A face with its mesh painted over it.
+fn painted(image: &image::RgbImage, points: &[[f32; 2]]) -> image::RgbImage {
+    let (w, h) = image.dimensions();
+    let mut crop = Array3::from_shape_fn([3, h as usize, w as usize], |(c, y, x)| {
+        f32::from(image.get_pixel(x as u32, y as u32).0[c]) / 255.0
+    });
+    let points: Vec<CropPx> =
+        points.iter().map(|[x, y]| CropPx { x: f64::from(*x), y: f64::from(*y) }).collect();
+    guides::paint(&mut crop, &points);
+    rgb8_from_crop(&crop)
 }
 
 /// How much each pixel counts, in units of `1 / WEIGHT_SCALE`: little outside the mask, most in eyes and mouth.
@@ -258,7 +284,7 @@ mod tests {
             rarity: if value == 10 { 1.0 } else { 0.25 },
         };
         let folders = (1..=n_folders).map(|nth| vec![sample(nth * 10)]).collect();
-        Identity { name: "A".into(), folders, side_px: 8 }
+        Identity { name: "A".into(), guides: false, folders, side_px: 8 }
     }
 
     fn config(balance: f64) -> TrainConfig {

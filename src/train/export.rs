@@ -136,7 +136,11 @@ pub fn export(settings: &ExportSettings) -> Result<Bundle> {
         channel_order: "rgb".into(),
         value_range: [0.0, 1.0],
         licence: settings.licence.clone(),
-        alignment: Alignment { template: state.alignment.template.clone(), margin: state.alignment.margin },
+        alignment: Alignment {
+            template: state.alignment.template.clone(),
+            margin: state.alignment.margin,
+            guides: state.alignment.guides,
+        },
         networks: Networks { encoder, decoder },
         consent,
         distilled: None,

@@ -201,8 +201,9 @@ impl fmt::Display for TrainProgress {
 /// [`Error::BadSetting`] and [`Error::BadInput`] for settings and face sets that can't be, [`Error::Io`] when the
 /// training's folder can't be written, [`Error::Device`] when the loss stays not a number.
 pub fn train(settings: &TrainSettings, tell: &mut dyn FnMut(&TrainEvent), stop: &AtomicBool) -> Result<()> {
-    let (identities, alignment) = read_faces(&settings.faces)?;
-    let strangers = settings.preview.as_ref().map(|dir| read_strangers(dir)).transpose()?;
+    let guides = plan::wants_guides(settings)?;
+    let (identities, alignment) = read_faces(&settings.faces, guides)?;
+    let strangers = settings.preview.as_ref().map(|dir| read_strangers(dir, guides)).transpose()?;
     fs::create_dir_all(&settings.out).map_err(Error::io(&settings.out))?;
     let log_path = settings.out.join(LOG_NAME);
     let mut log =
@@ -224,11 +225,11 @@ pub fn train(settings: &TrainSettings, tell: &mut dyn FnMut(&TrainEvent), stop: 
 }
 
 /// The identities in the order in which they are named first, and how their faces were cut.
-fn read_faces(faces: &[(String, PathBuf)]) -> Result<(Vec<Identity>, Alignment)> {
+fn read_faces(faces: &[(String, PathBuf)], guides: bool) -> Result<(Vec<Identity>, Alignment)> {
     let (mut identities, mut alignment) = (Vec::<Identity>::new(), None);
     for (name, dir) in faces {
         let at = identities.iter().position(|i| i.name == *name).unwrap_or_else(|| {
-            identities.push(Identity::new(name));
+            identities.push(Identity::new(name, guides));
             identities.len() - 1
         });
         identities[at].add(&FaceSet::open(dir)?, &mut alignment)?;
@@ -238,8 +239,8 @@ fn read_faces(faces: &[(String, PathBuf)]) -> Result<(Vec<Identity>, Alignment)>
     Ok((identities, alignment))
 }
 
-fn read_strangers(dir: &std::path::Path) -> Result<Identity> {
-    let mut strangers = Identity::new("strangers");
+fn read_strangers(dir: &std::path::Path, guides: bool) -> Result<Identity> {
+    let mut strangers = Identity::new("strangers", guides);
     strangers.add(&FaceSet::open(dir)?, &mut None)?;
     Ok(strangers)
 }

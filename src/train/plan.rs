@@ -13,6 +13,23 @@ use super::{
 };
 use crate::{Error, Result};
 
+/// Whether the encoder is to be shown the meshes: as typed, else as the configuration says, else as the base was.
+///
+/// # Errors
+/// Those of [`TrainConfig::read`] and [`Base::read`].
+pub fn wants_guides(settings: &TrainSettings) -> Result<bool> {
+    if let Some(guides) = settings.overrides.guides {
+        return Ok(guides);
+    }
+    let saved = settings.out.join(config::FILE_NAME);
+    let of_base = || settings.init.as_deref().map_or(Ok(false), |dir| Ok(Base::read(dir)?.alignment.guides));
+    match (&settings.config, settings.preset) {
+        (Some(path), _) => Ok(TrainConfig::read(path)?.guides),
+        (None, None) if saved.exists() => Ok(TrainConfig::read(&saved)?.guides),
+        _ => of_base(),
+    }
+}
+
 /// The plan that follows from the settings.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -35,7 +52,7 @@ impl Plan {
     pub fn of(settings: &TrainSettings, alignment: &Alignment) -> Result<Self> {
         let base = settings.init.as_deref().map(Base::read).transpose()?;
         if let Some(base) = &base
-            && base.alignment != *alignment
+            && (Alignment { guides: alignment.guides, ..base.alignment.clone() }) != *alignment
         {
             let reason = format!(
                 "was trained on faces cut with {:?}, --faces holds {alignment:?}; extract them again",
@@ -53,6 +70,7 @@ impl Plan {
             (None, None) => (Preset::Light.config()?, base_px),
         };
         let mut config = config.overridden(&settings.overrides, start_px)?;
+        config.guides = alignment.guides;
         if let Some(base) = &base {
             config.network = grown(base, &config.network)?;
         }

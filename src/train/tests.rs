@@ -204,6 +204,32 @@ fn a_folder_goes_on_with_its_own_configuration_and_exports_it() {
 }
 
 #[test]
+fn a_training_guided_by_the_mesh_gives_bundles_that_want_it_and_goes_on_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut guided = settings(dir.path(), "guided", ["A", "B"]);
+    guided.overrides.guides = Some(true);
+    run(&guided);
+    let exported = bundle(dir.path(), &guided, "A", "identities");
+    assert!(crate::swap::Bundle::load(&exported).unwrap().guides);
+    // Nobody says so any more: in the same folder, and on the base of what was exported.
+    let mut again = guided.clone();
+    again.overrides = Overrides { n_steps: Some(5), ..Overrides::default() };
+    assert!(matches!(run(&again)[..], [TrainEvent::Config { step: 4, .. }, ..]));
+    let mut later = settings(dir.path(), "later", ["A", "B"]);
+    later.init = Some(dir.path().join("identities"));
+    run(&later);
+    assert!(TrainConfig::read(&later.out.join("train.toml")).unwrap().guides);
+    // A folder whose faces were shown plainly can't change its mind.
+    let plain = settings(dir.path(), "plain", ["A", "B"]);
+    run(&plain);
+    assert!(!crate::swap::Bundle::load(&bundle(dir.path(), &plain, "A", "others")).unwrap().guides);
+    let mut turned = plain.clone();
+    turned.overrides.guides = Some(true);
+    let refusal = train(&turned, &mut |_| (), &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(refusal.contains("guides: false"), "{refusal}");
+}
+
+#[test]
 fn two_half_batches_make_the_step_of_a_whole_one() {
     let dir = tempfile::tempdir().unwrap();
     let of = |out: &str, batch, accumulate| {

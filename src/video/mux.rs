@@ -21,7 +21,6 @@ use super::{
     encode::{Encoder, Look},
     open,
     output::Partial,
-    pattern::unsupported_pictures,
     streams::Copies,
     tracks::{OnUnsupported, Tracks},
     traits,
@@ -325,8 +324,7 @@ fn name(format: &AVOutputFormat) -> &'static str {
 }
 
 fn unknown_ending(dest: &Path) -> Error {
-    let reason = unsupported_pictures(dest)
-        .unwrap_or_else(|| "the ending must be a video's: .mp4, .mov, .mkv, .webm, .avi, .ts, ..".into());
+    let reason = "the ending must be a video's: .mp4, .mov, .mkv, .webm, .avi, .ts, ..";
     Error::setting("--output", dest.display(), reason)
 }
 

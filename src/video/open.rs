@@ -33,10 +33,6 @@ const CONTAINERS: &str = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,h
 /// probing, index and parser.
 const MAX_STREAMS: usize = 128;
 
-/// What to do with pictures in linear light.
-pub(super) const EXR: &str = "floating point and linear light aren't handled; convert the pictures to 16-bit PNG first, \
-    e.g. ffmpeg -apply_trc iec61966_2_1 -i in.exr -pix_fmt rgb48be out.png";
-
 /// Formats that name other files.
 const PLAYLISTS: [&str; 7] = ["hls", "concat", "dash", "imf", "sdp", "rtsp", "webm_dash_manifest"];
 
@@ -167,7 +163,6 @@ fn diagnose(path: &Path, error: ff::Error) -> Error {
         Some(name) if PLAYLISTS.contains(&name.as_str()) => {
             format!("a playlist ({name}) that names other files: give the video itself")
         }
-        Some(name) if name == "exr_pipe" => format!("OpenEXR: {EXR}"),
         Some(name) if name.ends_with("_pipe") || name == "image2" => {
             format!("a picture ({}), not a video", name.trim_end_matches("_pipe"))
         }

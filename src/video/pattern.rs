@@ -87,12 +87,6 @@ impl Pattern {
     }
 }
 
-/// Why numbered pictures that exist can't be read: `frames/%05d.exr` looks like a pattern and is none.
-pub fn unsupported_pictures(path: &Path) -> Option<String> {
-    let ending = path.extension().map(OsStr::to_ascii_lowercase).unwrap_or_default();
-    (ending == "exr").then(|| format!("OpenEXR: {}", super::open::EXR))
-}
-
 /// A place for a number that begins at `at`: its begin, its end, and how many digits it has at least.
 fn place(name: &[u8], at: usize) -> Option<(usize, usize, usize)> {
     let rest = name[at..].strip_prefix(b"%")?;
@@ -110,7 +104,7 @@ fn place(name: &[u8], at: usize) -> Option<(usize, usize, usize)> {
 
 fn ends_like_a_picture(path: &Path) -> bool {
     let ending = path.extension().map(OsStr::to_ascii_lowercase).unwrap_or_default();
-    ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"].iter().any(|known| ending == *known)
+    ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "exr"].iter().any(|known| ending == *known)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One picture in the pixel format that it came in.
 
-use std::{fmt, slice};
+use std::{fmt, slice, sync::Arc};
 
 use ffmpeg_next::{
     ffi::{AVColorRange, AVColorSpace, av_frame_get_buffer, av_frame_make_writable, av_frame_ref},
@@ -8,7 +8,7 @@ use ffmpeg_next::{
     frame::Video,
 };
 
-use super::layout::Layout;
+use super::{layout::Layout, openexr::Original};
 
 /// One decoded picture, in its own pixel format: never converted as a whole, so that what nobody paints over stays
 /// bit-exact. Cloning shares the samples; they are copied when one of the clones is painted on.
@@ -18,6 +18,8 @@ pub struct Picture {
     pts: i64,
     duration: i64,
     is_sure: bool,
+    /// The file that it was read from, where that holds more than its samples.
+    original: Option<Arc<Original>>,
 }
 
 impl Picture {
@@ -43,6 +45,22 @@ impl Picture {
 
     pub(super) fn set_sure(&mut self, is_sure: bool) {
         self.is_sure = is_sure;
+    }
+
+    pub(super) fn keep_original(&mut self, original: Original) {
+        self.original = Some(Arc::new(original));
+    }
+
+    /// The file that it was read from, where that holds more than its samples.
+    pub(super) fn original(&self) -> Option<&Arc<Original>> {
+        self.original.as_ref()
+    }
+
+    /// The same picture with the file that another one was read from.
+    #[must_use]
+    pub(super) fn of_original(mut self, original: Option<Arc<Original>>) -> Self {
+        self.original = original;
+        self
     }
 
     /// Bits of a sample.
@@ -104,7 +122,7 @@ impl Picture {
     /// Takes a decoded frame; gives it back when its samples can't be handled in place.
     pub(super) fn from_frame(frame: Video, pts: i64, duration: i64) -> Result<Self, Video> {
         let Some(layout) = Layout::of(&frame) else { return Err(frame) };
-        let picture = Self { frame, layout, pts, duration, is_sure: true };
+        let picture = Self { frame, layout, pts, duration, is_sure: true, original: None };
         if picture.is_sound() { Ok(picture) } else { Err(picture.frame) }
     }
 
@@ -221,7 +239,8 @@ impl Clone for Picture {
         // SAFETY: a new frame takes references to the buffers of a live one.
         let code = unsafe { av_frame_ref(frame.as_mut_ptr(), self.frame.as_ptr()) };
         assert!(code >= 0, "no memory for a reference to a picture");
-        Self { frame, layout: self.layout, pts: self.pts, duration: self.duration, is_sure: self.is_sure }
+        let Self { layout, pts, duration, is_sure, .. } = *self;
+        Self { frame, layout, pts, duration, is_sure, original: self.original.clone() }
     }
 }
 

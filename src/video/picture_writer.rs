@@ -49,6 +49,7 @@ impl PictureWriter {
 
     /// The picture as RGB with all its depth.
     fn rgb(&mut self, picture: Picture, path: &Path) -> Result<Picture> {
+        let original = picture.original().cloned();
         let (depth, has_alpha) = (picture.bit_depth(), picture.layout().alpha.is_some());
         let is_gray = picture.layout().n_channels == 1 && !has_alpha;
         let format = match (depth, is_gray, has_alpha) {
@@ -70,10 +71,11 @@ impl PictureWriter {
             let made = self.converter.convert(&frame, wanted);
             made.map_err(|reason| Error::setting("--output", path.display(), reason))?
         };
-        Picture::from_frame(frame, 0, 0).map_err(|frame| {
+        let picture = Picture::from_frame(frame, 0, 0).map_err(|frame| {
             let name = layout::name_and_depth(frame.format().into()).0;
             Error::setting("--output", path.display(), format!("{name} can't be written as a picture"))
-        })
+        })?;
+        Ok(picture.of_original(original))
     }
 
     /// Pictures so far.

@@ -130,6 +130,7 @@ impl Sequence {
         // Pictures that were left out leave their time to the one before.
         let (idx, pts) = (self.n_frames, self.n_seen as i64 - 1);
         let path = self.pattern.path(self.next - 1);
+        let original = picture.original().cloned();
         let (frame, note) = self.shaper.shaped(picture.into_frame()).map_err(|e| match e {
             Misfit::Unsupported(reason) | Misfit::Failed(reason) => Error::input(&path, reason),
         })?;
@@ -137,7 +138,8 @@ impl Sequence {
             return Err(Error::input(&path, format!("{note}: pictures of a sequence have one size")));
         }
         let picture = Picture::from_frame(frame, pts, 1)
-            .map_err(|_| Error::input(&path, "a picture whose samples can't be read"))?;
+            .map_err(|_| Error::input(&path, "a picture whose samples can't be read"))?
+            .of_original(original);
         self.n_frames += 1;
         Ok(Frame { idx, picture })
     }

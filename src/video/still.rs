@@ -17,6 +17,7 @@ use image::{
 use super::{
     exif::labelled,
     layout::Channel,
+    openexr,
     output::Partial,
     picture::{Picture, Sample},
     probe::DEFAULT_MAX_PIXELS,
@@ -46,6 +47,7 @@ fn format_of(head: &[u8]) -> Option<ImageFormat> {
         [0x89, b'P', b'N', b'G', ..] => (!has(b"acTL")).then_some(ImageFormat::Png),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(ImageFormat::WebP),
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Some(ImageFormat::Bmp),
+        [a, b, c, d, ..] if [*a, *b, *c, *d] == openexr::MAGIC => Some(ImageFormat::OpenExr),
         [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Some(ImageFormat::Tiff),
         _ => None,
     }
@@ -66,6 +68,9 @@ pub fn read_picture(path: &Path) -> Result<Frame> {
 /// # Errors
 /// As [`read_picture`].
 pub fn read_picture_within(path: &Path, max_pixels: usize) -> Result<Frame> {
+    if head(path)?.starts_with(&openexr::MAGIC) {
+        return Ok(Frame { idx: 0, picture: openexr::read_within(path, max_pixels)? });
+    }
     let (mut decoder, _) = open(path, max_pixels)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| bad_picture(path, e))?;
@@ -83,6 +88,9 @@ pub fn read_picture_within(path: &Path, max_pixels: usize) -> Result<Frame> {
 pub fn write_picture(output: &Path, picture: &Picture, source: &Path, label: Option<&str>) -> Result<()> {
     let wrong = |reason: &str| Error::setting("--output", output.display(), reason);
     let format = ImageFormat::from_path(output).map_err(|_| wrong("the ending must be a picture's"))?;
+    if format == ImageFormat::OpenExr {
+        return write_exr(output, picture, label);
+    }
     let mut samples = interleaved(picture)?;
     if samples.has_alpha && matches!(format, ImageFormat::Jpeg | ImageFormat::Bmp) {
         if !samples.is_opaque() {
@@ -118,12 +126,26 @@ pub fn write_picture(output: &Path, picture: &Picture, source: &Path, label: Opt
             encode(WebPEncoder::new_lossless(&mut file), &bytes, size, colour, profile, exif)
         }
         ImageFormat::Bmp => encode(BmpEncoder::new(&mut file), &bytes, size, colour, None, None),
-        _ => return Err(wrong("pictures are written as .png, .jpg, .webp, .tiff or .bmp")),
+        _ => return Err(wrong("pictures are written as .png, .jpg, .webp, .tiff, .bmp or .exr")),
     };
     written.map_err(|e| match e {
         ImageError::IoError(e) => io(e),
         e => io(std::io::Error::other(e.to_string())),
     })?;
+    file.flush().map_err(io)?;
+    drop(file);
+    partial.commit().map(drop)
+}
+
+/// A picture of 8 bits becomes one of 16 first.
+fn write_exr(output: &Path, picture: &Picture, label: Option<&str>) -> Result<()> {
+    let samples = interleaved(picture)?;
+    let wide = if samples.depth == 16 && samples.n_channels > 2 { None } else { Some(samples.as_rgb16()) };
+    let partial = Partial::create(output)?;
+    let io = |e| Error::io(output)(e);
+    let mut file = BufWriter::new(File::create(partial.path()).map_err(io)?);
+    let written = openexr::write(&mut file, wide.as_ref().unwrap_or(picture), label);
+    written.map_err(|reason| io(std::io::Error::other(reason)))?;
     file.flush().map_err(io)?;
     drop(file);
     partial.commit().map(drop)
@@ -143,10 +165,16 @@ fn encode(
     encoder.write_image(bytes, width, height, colour)
 }
 
-fn open(path: &Path, max_pixels: usize) -> Result<(impl ImageDecoder, ImageFormat)> {
-    let file = File::open(path).map_err(Error::io(path))?;
+/// A file's first bytes.
+fn head(path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::new();
+    let file = File::open(path).map_err(Error::io(path))?;
     file.take(4096).read_to_end(&mut head).map_err(Error::io(path))?;
+    Ok(head)
+}
+
+fn open(path: &Path, max_pixels: usize) -> Result<(impl ImageDecoder, ImageFormat)> {
+    let head = head(path)?;
     if head.is_empty() {
         return Err(Error::input(path, "empty file"));
     }
@@ -259,6 +287,19 @@ impl Samples {
     fn is_opaque(&self) -> bool {
         let full = ((1_u32 << self.depth) - 1) as u16;
         self.values.iter().skip(self.n_channels - 1).step_by(self.n_channels).all(|a| *a == full)
+    }
+
+    /// The same as planar RGB, or RGBA, of 16 bits.
+    fn as_rgb16(&self) -> Picture {
+        let (n, step) = (self.n_channels, if self.depth == 8 { 257 } else { 1 });
+        let format = if self.has_alpha { Pixel::GBRAP16LE } else { Pixel::GBRP16LE };
+        let planes = if self.has_alpha { RGBA } else { RGB };
+        // Gray stands for all three colours.
+        let source = |i: usize| if i == 3 || n == 1 || n == 2 { if i == 3 { n - 1 } else { 0 } } else { i };
+        let pixels = self.values.chunks_exact(n);
+        let samples: Vec<u16> =
+            pixels.flat_map(|pixel| (0..planes.len()).map(|i| pixel[source(i)] * step)).collect();
+        filled(Picture::blank(format, self.width, self.height), &samples, planes)
     }
 
     fn drop_alpha(&mut self) {

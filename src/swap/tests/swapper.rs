@@ -128,3 +128,29 @@ fn values_out_of_range_are_clipped_and_no_numbers_are_an_error() {
     let error = with_bias(f32::NAN).unwrap_err();
     assert!(matches!(error, Error::BadModel { .. }) && error.to_string().contains("no numbers"), "{error}");
 }
+
+#[test]
+fn an_encoder_that_wants_the_mesh_is_shown_it_and_nobody_else_is() {
+    let Some(runtime) = runtime() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    write_tiny(dir.path(), "tiny");
+    let path = dir.path().join("identity.toml");
+    let plain = fs::read_to_string(&path).unwrap();
+    fs::write(&path, plain.replace("margin = 1.3", "margin = 1.3\nguides = true")).unwrap();
+    let bundle = Bundle::load(dir.path()).unwrap();
+    let mut original = tracked(1, 1);
+    for (i, point) in original.faces[0].points.iter_mut().enumerate() {
+        *point = FramePx { x: 30.0 + 9.0 * (i as f64).cos(), y: 30.0 + 9.0 * (1.7 * i as f64).sin() };
+    }
+    let pushed = Tracked { frame: frame(1), faces: original.faces.clone(), memory: None };
+    let out = Swapper::new(&runtime, &bundle, 1).unwrap().push(pushed).unwrap().unwrap();
+    let alignment = align(&original.faces[0].points, &Template::default(), 1.3, SIDE_PX);
+    let crop = crop(&original.frame.picture, &alignment, SIDE_PX);
+    let mut painted = crop.clone();
+    let points: Vec<_> = original.faces[0].points.iter().map(|point| alignment.to_crop(*point)).collect();
+    crate::face::guides::paint(&mut painted, &points);
+    let mean = |pixels: &ndarray::Array3<f32>| pixels.index_axis(ndarray::Axis(0), 1).mean().unwrap();
+    assert!((mean(&painted) - mean(&crop)).abs() > 0.01, "the mesh is to be seen");
+    assert!((out.faces[0].pixels[[1, 5, 5]] - mean(&painted)).abs() < 1e-4);
+    assert_eq!(out.faces[0].target, crop, "what is blended with is the face itself");
+}

@@ -70,7 +70,7 @@ fn pictures(report: &Report, measured: &Measured, faces: &[HeldFace]) -> String 
     for nth in 0..n {
         let k = nth * faces.len() / n;
         let truth = faces[k].truth.as_ref().map_or_else(String::new, cell);
-        let _ = write!(out, "<tr><td>{}<td>{truth}", cell(&faces[k].input));
+        let _ = write!(out, "<tr><td>{}<td>{truth}", cell(&faces[k].face));
         for pictures in &measured.pictures {
             let _ = write!(out, "<td>{}", cell(&pictures.index_axis(Axis(0), k).to_owned()));
         }

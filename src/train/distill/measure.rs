@@ -295,7 +295,7 @@ impl Look {
             if let Some(truth) = &face.truth {
                 people.extend(self.embedder.embed(&picture(truth), &face.points)?);
             }
-            expressions.push(self.expression(&face.input, &face.points)?);
+            expressions.push(self.expression(&face.face, &face.points)?);
         }
         Ok(Wanted { people, expressions })
     }

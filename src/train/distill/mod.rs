@@ -224,8 +224,7 @@ fn opened_beside(dirs: &[PathBuf], teacher: &Teacher) -> Result<Vec<Bundle>> {
     let wanted = (teacher.bundle.side_px, teacher.alignment());
     let open = |dir: &PathBuf| {
         let bundle = Bundle::load(dir)?;
-        let alignment =
-            super::data::Alignment { template: bundle.template.name().into(), margin: bundle.margin };
+        let alignment = super::base::alignment_of(&bundle);
         if (bundle.side_px, alignment) != wanted {
             let reason = format!("takes other faces than {}: they can't be compared", teacher.bundle.name);
             return Err(Error::setting("--beside", dir.display(), reason));

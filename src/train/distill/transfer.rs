@@ -30,6 +30,8 @@ pub struct Transfer {
     with_truth: Identity,
     /// The others.
     without: Identity,
+    /// Whether the networks are shown the meshes.
+    guides: bool,
     /// Faces that are never trained on.
     held_out: Vec<(FaceSet, Vec<FaceEntry>, Truth)>,
 }
@@ -47,6 +49,8 @@ enum Truth {
 pub struct HeldFace {
     /// What the networks see, `[3, side, side]`.
     pub input: Array3<f32>,
+    /// The same as it was cut, `[3, side, side]`.
+    pub face: Array3<f32>,
     /// What they ought to give.
     pub truth: Option<Array3<f32>>,
     /// Where the face is, `[side, side]`.
@@ -63,8 +67,9 @@ impl Transfer {
     /// otherwise.
     pub fn read(settings: &DistillSettings, alignment: &Alignment) -> Result<Self> {
         let mut transfer = Self {
-            with_truth: Identity::new("the transfer set"),
-            without: Identity::new("the transfer set"),
+            with_truth: Identity::new("the transfer set", alignment.guides),
+            without: Identity::new("the transfer set", alignment.guides),
+            guides: alignment.guides,
             held_out: Vec::new(),
         };
         let keeps_own = settings.held_out.is_empty();
@@ -162,7 +167,7 @@ impl Transfer {
         (0..n)
             .map(|i| {
                 let (set, entry, truth) = all[i * all.len() / n];
-                held_face(set, entry, truth, side_px)
+                held_face(set, entry, truth, side_px, self.guides)
             })
             .collect()
     }
@@ -171,7 +176,7 @@ impl Transfer {
 /// A set in `dir` that was cut as `alignment` says.
 fn opened(dir: &Path, alignment: &Alignment) -> Result<FaceSet> {
     let set = FaceSet::open(dir)?;
-    let cut = Alignment { template: set.header.template.clone(), margin: set.header.margin };
+    let cut = Alignment::of(&set, alignment.guides);
     if cut != *alignment {
         let reason =
             format!("was cut with {cut:?}, the teacher's faces with {alignment:?}; extract it again");
@@ -201,10 +206,19 @@ fn joined(a: &Batch, b: &Batch) -> Batch {
     }
 }
 
-fn held_face(set: &FaceSet, entry: &FaceEntry, truth: Truth, side_px: usize) -> Result<HeldFace> {
-    let mut one = Identity::new("held out");
-    one.add(&copy(set, vec![entry.clone()]), &mut None)?;
-    let batch = one.plain(1, side_px);
+fn held_face(
+    set: &FaceSet,
+    entry: &FaceEntry,
+    truth: Truth,
+    side_px: usize,
+    guides: bool,
+) -> Result<HeldFace> {
+    let plain = |guides: bool| {
+        let mut one = Identity::new("held out", guides);
+        one.add(&copy(set, vec![entry.clone()]), &mut None)?;
+        Ok(one.plain(1, side_px))
+    };
+    let (batch, seen) = (plain(false)?, plain(guides)?);
     let scale = side_px as f64 / set.header.side_px as f64;
     let point = |p: &[f32; 2]| FramePx { x: f64::from(p[0]) * scale, y: f64::from(p[1]) * scale };
     let has_truth = truth == Truth::Itself || entry.target.is_some();
@@ -212,7 +226,8 @@ fn held_face(set: &FaceSet, entry: &FaceEntry, truth: Truth, side_px: usize) -> 
     Ok(HeldFace {
         truth: has_truth.then(|| first(&batch.target)),
         mask: first(&batch.mask).index_axis_move(Axis(0), 0),
-        input: first(&batch.input),
+        input: first(&seen.input),
+        face: first(&batch.input),
         points: entry.points.iter().map(point).collect(),
     })
 }

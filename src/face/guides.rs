@@ -1,0 +1,229 @@
+//! What a network is shown of a face whose people it has never seen: a schematic of its own mesh.
+//!
+//! An encoder that was trained on few people, or on rendered ones, reads strangers badly: lashes, spectacles, beards and
+//! make-up aren't in its faces, and eyelids, gaze and mouth get lost. The mesh network reads them in anybody. So the crop
+//! is blurred to what it tells of light and turn, and the features are painted over it where the mesh says that they
+//! are: eyes with their irises, brows, lips, nose and contour. The mouth stays sharp inside, for teeth and tongue.
+//!
+//! Whether an identity's networks want faces like this says its manifest; training and swapping paint alike.
+
+use ndarray::{Array3, ArrayViewMut2, Axis};
+
+use super::{
+    hull::coverage,
+    mesh::{BROWS_BOTTOM, BROWS_TOP, EYE_CORNERS, LIDS, LOWER_LIP, N_POINTS, N_SKIN, OVAL, UPPER_LIP},
+};
+use crate::frame::CropPx;
+
+/// Radius of the blur's three boxes over the crop's side: a standard deviation of about 0.035 sides.
+const BLUR: f64 = 1.0 / 32.0;
+/// Width of a line over the crop's side.
+const LINE: f64 = 1.5 / 128.0;
+
+/// The inner edge of the lips, around.
+const MOUTH: [usize; 20] =
+    [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95];
+/// From the root of the nose to its tip.
+const BRIDGE: [usize; 6] = [168, 6, 197, 195, 5, 4];
+/// Below the nose, from wing to wing.
+const WINGS: [usize; 5] = [98, 97, 2, 326, 327];
+/// The first point of the irises, right and left: their middle. Four points of the edge follow.
+const IRISES: [usize; 2] = [N_SKIN, N_SKIN + 5];
+
+// Colours that skin hasn't got, or that the feature has anyway.
+const LIPS: [f32; 3] = [0.75, 0.25, 0.30];
+const BROW: [f32; 3] = [0.15, 0.10, 0.08];
+const WHITE: [f32; 3] = [0.95, 0.95, 0.95];
+const IRIS: [f32; 3] = [0.10, 0.20, 0.60];
+const LID: [f32; 3] = [0.10, 0.05, 0.05];
+const CONTOUR: [f32; 3] = [0.20, 0.90, 0.20];
+const NOSE: [f32; 3] = [0.20, 0.90, 0.90];
+
+/// Paints over a square crop, `[3, side, side]`, RGB 0..=1, what the mesh of its face says. `points` are the 478 of the
+/// mesh in pixels of the crop; with fewer nothing is painted.
+pub fn paint(crop: &mut Array3<f32>, points: &[CropPx]) {
+    if points.len() < N_POINTS || points.iter().any(|p| !(p.x.is_finite() && p.y.is_finite())) {
+        return;
+    }
+    let side = crop.dim().2;
+    let at = |index: &usize| points[*index];
+    let ring = |indices: &[usize]| indices.iter().map(at).collect::<Vec<CropPx>>();
+    let sharp = crop.clone();
+    let radius = ((side as f64 * BLUR).round() as usize).max(1);
+    crop.axis_iter_mut(Axis(0)).for_each(|mut plane| (0..3).for_each(|_| blur(&mut plane, radius)));
+
+    let mouth = coverage(&ring(&MOUTH), side);
+    let lips: Vec<usize> = UPPER_LIP.iter().chain(&LOWER_LIP).copied().collect();
+    let lips = coverage(&ring(&lips), side) - &mouth;
+    mix(crop, &mouth, |c, at| sharp[[c, at.0, at.1]]);
+    mix(crop, &lips.mapv(|v| v.max(0.0)), |c, _| LIPS[c]);
+    let stroke = LINE * side as f64;
+    let mut contour = ring(&OVAL);
+    contour.push(contour[0]);
+    mix(crop, &line(&contour, stroke, side), |c, _| CONTOUR[c]);
+    for run in [&BRIDGE[..], &WINGS] {
+        mix(crop, &line(&ring(run), stroke, side), |c, _| NOSE[c]);
+    }
+    for eye in 0..2 {
+        let brow: Vec<usize> = BROWS_TOP[eye].iter().chain(BROWS_BOTTOM[eye].iter().rev()).copied().collect();
+        mix(crop, &coverage(&ring(&brow), side), |c, _| BROW[c]);
+        let [outer, inner] = [0, 1].map(|end| EYE_CORNERS[eye][if eye == 0 { end } else { 1 - end }]);
+        let (upper, lower) = LIDS[eye].split_at(7);
+        let lids: Vec<usize> = [outer].iter().chain(upper).chain(&[inner]).chain(lower).copied().collect();
+        let mut lids = ring(&lids);
+        let opening = coverage(&lids, side);
+        mix(crop, &opening, |c, _| WHITE[c]);
+        let middle = points[IRISES[eye]];
+        let edge = (1..5).map(|k| points[IRISES[eye] + k]);
+        let reach = edge.map(|p| (p.x - middle.x).hypot(p.y - middle.y)).sum::<f64>() / 4.0;
+        let iris = disc(middle, reach, side) * &opening;
+        mix(crop, &iris, |c, _| IRIS[c]);
+        lids.push(lids[0]);
+        mix(crop, &line(&lids, stroke, side), |c, _| LID[c]);
+    }
+}
+
+/// Puts `colour(channel, (row, column))` over a crop, as much as `share` says.
+fn mix(crop: &mut Array3<f32>, share: &ndarray::Array2<f32>, colour: impl Fn(usize, (usize, usize)) -> f32) {
+    for (at, share) in share.indexed_iter().filter(|(_, share)| **share > 0.0) {
+        for c in 0..3 {
+            let value = &mut crop[[c, at.0, at.1]];
+            *value += share * (colour(c, at) - *value);
+        }
+    }
+}
+
+/// How much of each pixel a line through `points` covers.
+fn line(points: &[CropPx], width: f64, side: usize) -> ndarray::Array2<f32> {
+    let mut share = ndarray::Array2::<f32>::zeros([side, side]);
+    let half = 0.5 * width + 0.5;
+    for pair in points.windows(2) {
+        let (a, b) = (pair[0], pair[1]);
+        let (dx, dy) = (b.x - a.x, b.y - a.y);
+        let length2 = (dx * dx + dy * dy).max(1e-12);
+        for row in pixels(a.y.min(b.y) - half, a.y.max(b.y) + half, side) {
+            for column in pixels(a.x.min(b.x) - half, a.x.max(b.x) + half, side) {
+                let (x, y) = (column as f64 + 0.5 - a.x, row as f64 + 0.5 - a.y);
+                let along = ((x * dx + y * dy) / length2).clamp(0.0, 1.0);
+                let distance = (x - along * dx).hypot(y - along * dy);
+                let here = &mut share[[row, column]];
+                *here = here.max((half - distance).clamp(0.0, 1.0) as f32);
+            }
+        }
+    }
+    share
+}
+
+/// How much of each pixel a disc covers.
+fn disc(middle: CropPx, radius: f64, side: usize) -> ndarray::Array2<f32> {
+    let mut share = ndarray::Array2::zeros([side, side]);
+    let half = radius + 0.5;
+    for row in pixels(middle.y - half, middle.y + half, side) {
+        for column in pixels(middle.x - half, middle.x + half, side) {
+            let distance = (column as f64 + 0.5 - middle.x).hypot(row as f64 + 0.5 - middle.y);
+            share[[row, column]] = (half - distance).clamp(0.0, 1.0) as f32;
+        }
+    }
+    share
+}
+
+/// The pixels of a side between two places on it.
+fn pixels(from: f64, to: f64, side: usize) -> std::ops::Range<usize> {
+    let inside = |v: f64| v.clamp(0.0, side as f64) as usize;
+    inside(from.floor())..inside(to.ceil())
+}
+
+/// The mean over `2 radius + 1` pixels along rows, then along columns; the border is repeated.
+fn blur(plane: &mut ArrayViewMut2<'_, f32>, radius: usize) {
+    for axis in [Axis(1), Axis(0)] {
+        for mut lane in plane.lanes_mut(axis) {
+            let values = lane.to_vec();
+            let at = |i: isize| values[i.clamp(0, values.len() as isize - 1) as usize];
+            let reach = radius as isize;
+            let mut sum: f32 = (-reach..=reach).map(at).sum();
+            for (i, value) in lane.iter_mut().enumerate() {
+                *value = sum / (2 * radius + 1) as f32;
+                sum += at(i as isize + reach + 1) - at(i as isize - reach);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDE: usize = 128;
+
+    /// A mesh whose right eye is a lozenge around (40, 50), with its iris `look` pixels to the right; all other points
+    /// lie in a corner.
+    fn mesh(look: f64) -> Vec<CropPx> {
+        let mut points = vec![CropPx { x: 1.0, y: 1.0 }; N_POINTS];
+        let ring: Vec<usize> =
+            [33].iter().chain(&LIDS[0][..7]).chain(&[133]).chain(&LIDS[0][7..]).copied().collect();
+        for (i, index) in ring.iter().enumerate() {
+            let angle = std::f64::consts::PI * (1.0 + i as f64 / 8.0);
+            points[*index] = CropPx { x: 40.0 + 12.0 * angle.cos(), y: 50.0 + 6.0 * angle.sin() };
+        }
+        for k in 0..5 {
+            let angle = f64::from(k) * std::f64::consts::FRAC_PI_2;
+            let reach = if k == 0 { 0.0 } else { 4.0 };
+            points[IRISES[0] + k as usize] =
+                CropPx { x: 40.0 + look + reach * angle.cos(), y: 50.0 + reach * angle.sin() };
+        }
+        points
+    }
+
+    #[test]
+    fn an_eye_is_painted_where_it_is_and_looks_where_it_looks() {
+        for look in [-4.0, 0.0, 4.0] {
+            let mut crop = Array3::from_elem((3, SIDE, SIDE), 0.5);
+            paint(&mut crop, &mesh(look));
+            let pixel = |x: f64, y: usize| [0, 1, 2].map(|c| crop[[c, y, x as usize]]);
+            let is = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.02);
+            assert!(is(pixel(40.0 + look, 50), IRIS), "{look}: {:?}", pixel(40.0 + look, 50));
+            assert!(is(pixel(40.0 - 1.5 * look.signum() * 4.0, 50), WHITE) || look == 0.0);
+            let lid = pixel(40.0, 43).iter().sum::<f32>();
+            assert!(lid < 0.8 && is(pixel(100.0, 100), [0.5; 3]), "{lid}");
+        }
+    }
+
+    #[test]
+    fn light_stays_and_detail_goes() {
+        let stripes = |c: usize, x: usize| 0.2 * c as f32 + if x.is_multiple_of(2) { 0.2 } else { 0.4 };
+        let mut crop = Array3::from_shape_fn((3, SIDE, SIDE), |(c, _, x)| stripes(c, x));
+        paint(&mut crop, &mesh(0.0));
+        for c in 0..3 {
+            let (mean, reach) = (0.2 * c as f32 + 0.3, 0.01);
+            assert!((60..120).all(|x| (crop[[c, 90, x]] - mean).abs() < reach));
+        }
+    }
+
+    #[test]
+    fn the_inside_of_the_mouth_stays_as_it_is() {
+        let mut points = mesh(0.0);
+        for (i, index) in MOUTH.iter().enumerate() {
+            let angle = std::f64::consts::PI * (1.0 + i as f64 / 10.0);
+            points[*index] = CropPx { x: 64.0 + 15.0 * angle.cos(), y: 100.0 + 10.0 * angle.sin() };
+        }
+        let crop = Array3::from_shape_fn((3, SIDE, SIDE), |(_, y, x)| ((x + y) % 2) as f32);
+        let mut painted = crop.clone();
+        paint(&mut painted, &points);
+        assert_eq!(painted[[0, 100, 64]], crop[[0, 100, 64]]);
+        assert_eq!(painted[[2, 103, 60]], crop[[2, 103, 60]]);
+        assert!((painted[[0, 80, 64]] - 0.5).abs() < 0.1);
+    }
+
+    #[test]
+    fn points_that_are_no_mesh_change_nothing_and_far_ones_break_nothing() {
+        let crop = Array3::from_elem((3, 16, 16), 0.25);
+        for points in [vec![], vec![CropPx::default(); 68], vec![CropPx { x: f64::NAN, y: 0.0 }; N_POINTS]] {
+            let mut painted = crop.clone();
+            paint(&mut painted, &points);
+            assert_eq!(painted, crop);
+        }
+        let mut painted = crop.clone();
+        paint(&mut painted, &vec![CropPx { x: -1e9, y: 1e9 }; N_POINTS]);
+        assert!(painted.iter().all(|v| (0.0..=1.0).contains(v)));
+    }
+}
