@@ -14,6 +14,7 @@ use crate::{
     Error, Result,
     blend::{Grader, blend},
     cast::Cast,
+    crash,
     face::{Analysis, Masker},
     frame::Swapped,
     line::single,
@@ -78,6 +79,7 @@ impl Job<'_> {
     }
 
     fn run_file(&self, input: &Path, output: &Path, watch: &mut Watch<'_>) -> Result<Report> {
+        crash::working_on(input);
         let report = if video::is_picture(input) {
             self.swap_picture(input, output)?
         } else {

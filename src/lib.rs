@@ -79,6 +79,7 @@ pub mod face_set;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod sandbox;
+pub mod crash;
 pub mod doctor;
 pub mod progress;
 pub mod settings;

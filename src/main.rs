@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Parser;
-use faceswap::{Error, Outcome, cli::Cli, run::run};
+use faceswap::{Error, Outcome, cli::Cli, crash, run::run};
 
 /// Set by the first Ctrl-C; the second leaves at once.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -18,9 +18,7 @@ fn main() -> ExitCode {
     keep_freed_memory();
     // SAFETY: no handler is installed. Writing beyond the limit of a file's size gives an error then, as a full disk does.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-    let told: extern "C" fn(libc::c_int) = tell_abort;
-    // SAFETY: the handler calls nothing but what signal handlers may call.
-    unsafe { libc::signal(libc::SIGABRT, told as libc::sighandler_t) };
+    crash::tell_crashes();
     let cli = Cli::parse();
     let listening = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
@@ -41,18 +39,6 @@ fn main() -> ExitCode {
         }
         // What it was about is on the terminal already.
         Err(_) => ExitCode::FAILURE,
-    }
-}
-
-/// Where memory ends, the allocator aborts the process. Segments that are whole and the journal are on the disk.
-extern "C" fn tell_abort(_signal: libc::c_int) {
-    const TOLD: &[u8] =
-        b"error: no memory is left, or a library gave up; what is done is kept, and the same command \
-        goes on from there\n";
-    // SAFETY: writes constant bytes and ends the process; both may be done in a handler.
-    unsafe {
-        libc::write(libc::STDERR_FILENO, TOLD.as_ptr().cast(), TOLD.len());
-        libc::_exit(1);
     }
 }
 

@@ -270,6 +270,10 @@ fn eval(args: cli::EvalArgs) -> Result<Outcome> {
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
     let bundle =
         args.identity.map(|identity| open_bundle(&identity, args.models.models.as_deref())).transpose()?;
+    let footage =
+        [&args.output, &args.truth, &args.region, &args.reference, &args.rendered, &args.seam_network];
+    let inputs = footage.into_iter().flatten().chain([&args.target]).chain(&args.others);
+    shelter::enter_for(inputs, &args.html, &args.runtime, &runtime)?;
     let settings = eval::EvalSettings {
         output: args.output,
         target: args.target,

@@ -26,6 +26,10 @@ use crate::{
 /// Side of the square on which a face is measured.
 const SIDE: usize = 64;
 
+/// Colours and contrast together spread lightness by this much at most: what is dark in a smooth new face, its eyes, would
+/// become black holes where a bearded, wrinkled or hard-lit face is replaced.
+const MAX_SPREAD: f32 = 1.4;
+
 /// How new faces are brought to the target's colours and contrast.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct GradeSettings {
@@ -231,7 +235,12 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     let mut colours = Table::between(&of_new, &of_target, settings.transfer);
     colours.0.iter_mut().for_each(|v| *v *= settings.strength);
     colours.apply(&mut new, n);
-    let ratio = if settings.match_contrast { contrast::ratio(&new, &target, &inside, SIDE) } else { 1.0 };
+    let ratio = if settings.match_contrast {
+        let stretched = spread_of_lightness(&samples(&new)) / spread_of_lightness(&of_new);
+        contrast::ratio(&new, &target, &inside, SIDE).min(MAX_SPREAD / stretched)
+    } else {
+        1.0
+    };
     let weight = inside.iter().sum::<f32>().max(1e-6);
     let middle = |plane: &[f32]| plane.iter().zip(&inside).map(|(v, m)| v * m).sum::<f32>() / weight;
     let mut values = colours.0;
@@ -239,6 +248,13 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     values.push(ratio.ln());
     let (from, to) = (mean(&of_new), mean(&of_target));
     Measured { track: face.face.track, values, shift: [0, 1, 2].map(|i| to[i] - from[i]) }
+}
+
+/// Standard deviation of lightness, with a floor of a unit of L*a*b*.
+fn spread_of_lightness(samples: &[[f32; 3]]) -> f32 {
+    let middle = mean(samples)[0];
+    let sum: f32 = samples.iter().map(|s| (s[0] - middle).powi(2)).sum();
+    (sum / samples.len().max(1) as f32).sqrt().max(1.0)
 }
 
 impl Stage for Grader {

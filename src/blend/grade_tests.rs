@@ -45,6 +45,29 @@ fn skin(light: f32) -> impl Fn(f32, f32) -> [f32; 3] {
     }
 }
 
+#[test]
+fn a_smooth_face_on_a_hard_lit_one_is_not_stretched_without_end() {
+    // Skin with one dark spot, an eye; the target is half in shadow.
+    let smooth = |x: f32, y: f32| {
+        let eye = if (x - 0.4).hypot(y - 0.45) < 0.08 { 0.5 } else { 1.0 };
+        [0.8, 0.7, 0.65].map(|v| v * eye * (1.0 + 0.05 * (9.0 * x).sin()))
+    };
+    let hard = |x: f32, y: f32| {
+        [0.5, 0.4, 0.3].map(|v| v * if (9.0 * x).sin() * (9.0 * y).cos() > 0.0 { 1.7 } else { 0.3 })
+    };
+    let one = graded(&GradeSettings::default(), std::iter::once(vec![face(0, smooth, hard)])).remove(0);
+    let new = &one.faces[0];
+    let mut pixels = new.pixels.clone();
+    new.grade.as_ref().expect("graded").apply(pixels.as_slice_mut().expect("in order"), CROP * CROP);
+    let inside = outline(new, CROP);
+    let lightness = |planes: &Array3<f32>| -> Vec<[f32; 3]> {
+        let at = |i: usize| [0, 1, 2].map(|c| planes[[c, i / CROP, i % CROP]]);
+        (0..CROP * CROP).filter(|i| inside[*i] > 0.5).map(|i| lab::from_rgb(at(i))).collect()
+    };
+    let stretched = spread_of_lightness(&lightness(&pixels)) / spread_of_lightness(&lightness(&new.pixels));
+    assert!((1.1..1.55).contains(&stretched), "{stretched}");
+}
+
 fn graded(settings: &GradeSettings, frames: impl Iterator<Item = Vec<NewFace>>) -> Vec<Swapped> {
     let mut grader = Grader::new(settings);
     let mut out = Vec::new();

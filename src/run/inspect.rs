@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::atomic::AtomicBool};
 
-use super::{analysis_settings, blend, emit, everybody, json, runtime_settings, style};
+use super::{analysis_settings, blend, emit, everybody, json, runtime_settings, shelter, style};
 use crate::{
     Error, Outcome, Result, cli,
     face::MaskSettings,
@@ -33,11 +33,18 @@ pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome>
         free_output(path, args.overwrite)?;
     }
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let json_path = json_path.map(Path::to_path_buf);
+    shelter::enter_for(
+        [&args.input, network],
+        args.heatmap.iter().chain(&json_path),
+        &args.runtime,
+        &runtime,
+    )?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let survey = everybody(&runtime, &settings);
     let found = audit::audit(&args.input, network, args.heatmap.as_deref(), &survey, &mut watch)?;
-    if let Some(path) = json_path {
+    if let Some(path) = &json_path {
         std::fs::write(path, json(&found)).map_err(Error::io(path))?;
     }
     emit(&if is_stdout { json(&found) } else { found.to_string() });
@@ -56,6 +63,8 @@ pub(super) fn mask(args: &cli::MaskArgs, stop: &AtomicBool) -> Result<Outcome> {
         free_output(path, args.overwrite)?;
     }
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
+    let inputs = [&args.input].into_iter().chain(&args.truth).chain(&args.occlusion_network);
+    shelter::enter_for(inputs, &args.sheet, &args.runtime, &runtime)?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let survey = everybody(&runtime, &settings);

@@ -221,6 +221,29 @@ fn a_bundle_that_was_changed_or_has_no_consent_is_refused() {
 }
 
 #[test]
+fn a_crash_of_a_library_is_a_message_that_names_the_file() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let output = dir.path().join("out.mp4");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_faceswap"))
+        .args([DEMO, "-i", "B", "--progress", "plain", "-o", text(&output)])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    // In the middle of the work: its folder is there.
+    let begun = || std::fs::read_dir(dir.path()).expect("a folder").next().is_some();
+    while !begun() && child.try_wait().expect("a child").is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let sent = Command::new("kill").args(["-SEGV", &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    let out = child.wait_with_output().expect("ends");
+    let told = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{told}");
+    assert!(told.contains("a library crashed while working on") && told.contains(DEMO), "{told}");
+    assert!(!output.exists());
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn memory_does_not_grow_with_the_length() {
     let dir = tempfile::tempdir().expect("a temporary folder");
