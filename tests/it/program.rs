@@ -230,7 +230,7 @@ fn a_crash_of_a_library_is_a_message_that_names_the_file() {
         .spawn()
         .expect("starts");
     // In the middle of the work: its folder is there.
-    let begun = || std::fs::read_dir(dir.path()).expect("a folder").next().is_some();
+    let begun = || fs::read_dir(dir.path()).expect("a folder").next().is_some();
     while !begun() && child.try_wait().expect("a child").is_none() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }

@@ -156,7 +156,7 @@ pub fn train_labels(
     tell: &mut dyn FnMut(&LabelProgress),
     stop: &AtomicBool,
 ) -> Result<()> {
-    step::check_folder(&settings.out)?;
+    crate::video::check_output(&settings.out)?;
     let faces = Faces::read(&settings.faces)?;
     device::label_on(settings, &faces, tell, stop)
 }

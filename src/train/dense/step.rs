@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
@@ -180,17 +179,4 @@ fn show<B: Backend>(
     }
     let path = settings.out.with_extension("png");
     sheet.save(&path).map_err(|e| Error::Io { path: path.clone(), source: std::io::Error::other(e) })
-}
-
-/// Whether the folder of `path` is there: said before any hour is spent.
-///
-/// # Errors
-/// [`Error::BadSetting`] when it isn't.
-pub fn check_folder(path: &Path) -> Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if dir.is_dir() {
-        Ok(())
-    } else {
-        Err(Error::setting("--output", path.display(), "its folder isn't there"))
-    }
 }
