@@ -25,5 +25,67 @@ fn doubt_is_decided() {
 fn mask_types_are_known_by_name() {
     assert_eq!(MaskType::parse("hands").ok(), Some(MaskType::Hands));
     assert_eq!(MaskType::parse("occlusion").ok(), Some(MaskType::Occlusion));
-    assert!(MaskType::parse("box").expect_err("unknown").to_string().contains("hull, person"));
+    assert!(MaskType::parse("box").expect_err("unknown").to_string().contains("hull, hair, person"));
+}
+
+/// A face of light skin that fills most of a picture of 200 x 200, and the colour of each of its pixels.
+fn portrait(colour: impl Fn(f64, f64) -> u8) -> (Picture, Vec<FramePx>) {
+    use crate::face::mesh;
+    let bytes: Vec<u8> =
+        (0..200 * 200).flat_map(|i| [colour(f64::from(i % 200), f64::from(i / 200)); 3]).collect();
+    let mut points = vec![FramePx { x: 100.0, y: 110.0 }; mesh::N_POINTS];
+    for (i, index) in mesh::OVAL.iter().enumerate() {
+        let (sin, cos) = (std::f64::consts::TAU * i as f64 / mesh::OVAL.len() as f64).sin_cos();
+        points[*index] = FramePx { x: 100.0 + 62.0 * sin, y: 110.0 - 78.0 * cos };
+    }
+    // Brows, eyes, cheeks and mouth in their places, on both sides.
+    for (side, sign) in [(0, -1.0), (1, 1.0)] {
+        let mut put = |index: usize, x: f64, y: f64| points[index] = FramePx { x: 100.0 + sign * x, y };
+        for k in 0..5 {
+            let x = 45.0 - 8.0 * k as f64;
+            put(mesh::BROWS_TOP[side][k], x, 72.0);
+            put(mesh::BROWS_BOTTOM[side][k], x, 78.0);
+        }
+        for (k, index) in mesh::LIDS[side].into_iter().enumerate() {
+            let turn = std::f64::consts::TAU * k as f64 / 14.0;
+            put(index, 28.0 + 12.0 * turn.cos(), 90.0 + 5.0 * turn.sin());
+        }
+        let [outer, inner] = if side == 0 { [33, 133] } else { [263, 362] };
+        put(outer, 41.0, 90.0);
+        put(inner, 15.0, 90.0);
+        put([50, 280][side], 35.0, 120.0);
+        put([61, 291][side], 22.0, 145.0);
+    }
+    (Picture::from_rgb8(200, 200, &bytes), points)
+}
+
+#[test]
+fn dark_hair_at_the_rim_is_left_out_and_nothing_else_is() {
+    let seen = |colour: &dyn Fn(f64, f64) -> u8, x: f64, y: f64| {
+        let (picture, points) = portrait(colour);
+        let map = hair::look(&picture, &points).expect("a mesh");
+        let at = map.alignment.to_crop(FramePx { x, y });
+        map.values[[at.y as usize, at.x as usize]]
+    };
+    // A strand over the temple on the left, and a dark spot in the middle of the cheek on the right.
+    let strand = |x: f64, y: f64| {
+        if x < 56.0 && y < 130.0 {
+            30
+        } else if (x - 135.0).hypot(y - 125.0) < 8.0 {
+            40
+        } else {
+            190
+        }
+    };
+    assert!(seen(&strand, 47.0, 105.0) < 0.1);
+    assert!(seen(&strand, 153.0, 105.0) > 0.99, "the other side is bare");
+    assert!(seen(&strand, 133.0, 118.0) > 0.99, "inside of the face there is none");
+    // A half of the face in shadow is no hair, nor is a beard.
+    let shadow = |x: f64, _: f64| if x < 100.0 { 80 } else { 190 };
+    assert!(seen(&shadow, 47.0, 105.0) > 0.99);
+    let beard = |_: f64, y: f64| if y > 150.0 { 30 } else { 190 };
+    assert!(seen(&beard, 100.0, 180.0) > 0.99);
+    // Brows stay the new face's.
+    let brow = |x: f64, y: f64| if (70.0..80.0).contains(&y) && (52.0..92.0).contains(&x) { 30 } else { 190 };
+    assert!(seen(&brow, 60.0, 75.0) > 0.99);
 }

@@ -1,8 +1,9 @@
 //! What of a face is in view: where a hand, a cup or anything else lies in front of it, the old picture stays.
 //!
-//! Each [`MaskType`] is a network of its own that looks at its own part of the frame. What they say is multiplied, on
+//! Each [`MaskType`] looks at its own part of the frame, most of them with a network. What they say is multiplied, on
 //! one square grid over the crop of the new face.
 
+mod hair;
 mod hands;
 mod occlusion;
 mod palm;
@@ -30,6 +31,8 @@ const SIDE: usize = 256;
 pub enum MaskType {
     /// The outline of the face's points. It always does.
     Hull,
+    /// Leaves out dark hair that hangs in from the outside.
+    Hair,
     /// What belongs to a person, hands included: leaves out what lies behind the head, and things in front of it that
     /// the network tells from a person.
     Person,
@@ -50,12 +53,12 @@ pub struct MaskSettings {
 
 impl Default for MaskSettings {
     fn default() -> Self {
-        Self { types: vec![MaskType::Hull], occlusion_network: None }
+        Self { types: vec![MaskType::Hull, MaskType::Hair], occlusion_network: None }
     }
 }
 
 impl MaskSettings {
-    /// Whether anything but the outline limits them, so that a network looks.
+    /// Whether anything but the outline limits them.
     pub fn looks(&self) -> bool {
         self.types.iter().any(|kind| *kind != MaskType::Hull)
     }
@@ -76,18 +79,19 @@ impl MaskSettings {
 }
 
 impl MaskType {
-    /// `hull`, `person`, `hands`, `occlusion`.
+    /// `hull`, `hair`, `person`, `hands`, `occlusion`.
     ///
     /// # Errors
     /// [`Error::BadSetting`] with the choices.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             "hull" => Ok(Self::Hull),
+            "hair" => Ok(Self::Hair),
             "person" => Ok(Self::Person),
             "hands" => Ok(Self::Hands),
             "occlusion" => Ok(Self::Occlusion),
             _ => {
-                let reason = "the choices are hull, person, hands and occlusion";
+                let reason = "the choices are hull, hair, person, hands and occlusion";
                 Err(Error::setting("--face-mask-types", text, reason))
             }
         }
@@ -99,7 +103,7 @@ impl MaskType {
             Self::Person => &[(person::NAME, person::NETWORK)],
             Self::Hands => &[(palm::NAME, palm::NETWORK), (hands::NAME, hands::NETWORK)],
             // An occlusion network is a file of the user's.
-            Self::Hull | Self::Occlusion => &[],
+            Self::Hull | Self::Hair | Self::Occlusion => &[],
         }
     }
 }
@@ -107,6 +111,7 @@ impl MaskType {
 /// Finds what lies in front of faces. It belongs to one thread.
 #[derive(Debug)]
 pub struct Masker {
+    sees_hair: bool,
     person: Option<Person>,
     hands: Option<Hands>,
     occlusion: Option<Occlusion>,
@@ -128,6 +133,7 @@ impl Masker {
     pub fn new(runtime: &Runtime, settings: &MaskSettings) -> Result<Self> {
         let has = |kind: MaskType| settings.types.contains(&kind);
         Ok(Self {
+            sees_hair: has(MaskType::Hair),
             person: has(MaskType::Person).then(|| Person::new(runtime)).transpose()?,
             hands: has(MaskType::Hands).then(|| Hands::new(runtime)).transpose()?,
             occlusion: settings.occlusion()?.map(|path| Occlusion::new(runtime, path)).transpose()?,
@@ -166,6 +172,9 @@ impl Masker {
         alignment: &Similarity,
     ) -> Result<Option<Array2<f32>>> {
         let mut maps = Vec::new();
+        if self.sees_hair {
+            maps.extend(hair::look(picture, points));
+        }
         if let Some(person) = &mut self.person {
             maps.push(person.look(picture, points)?);
         }

@@ -1,0 +1,111 @@
+//! Dark hair that hangs into the face: strands over the temples and beside the cheeks stay the target's.
+//!
+//! Without a network: hair is much darker than the skin of its side of the face, and it hangs in from the outside. So only
+//! a rim of the outline above the mouth is looked at, without brows and eyes. What is wrongly taken for hair there, such as
+//! a deep shadow, costs nothing but a little of the rim. Fair hair isn't told from skin.
+
+use ndarray::Array2;
+
+use super::{Map, decided};
+use crate::{
+    face::{
+        DEFAULT_MARGIN, Template, align, crop,
+        hull::{convex_hull, coverage},
+        hull_mask,
+        mesh::{self, BROWS_BOTTOM, BROWS_TOP, LIDS},
+    },
+    frame::{CropPx, FramePx},
+    video::Picture,
+};
+
+/// Side of the crop that is looked at, pixels.
+const SIDE: usize = 96;
+/// Hair has less than this share of the skin's luma..
+const DARK: f32 = 0.62;
+/// ..and what has this much more or less of it is in doubt.
+const DOUBT: f32 = 0.24;
+/// The inside of the outline in which there is none, over the outline.
+const INSIDE: f64 = 0.74;
+/// Brows and eyes are left alone up to this many times their size.
+const ROOM: f64 = 1.4;
+/// Points in the middle of the cheeks, on the left and on the right of the picture.
+const CHEEKS: [usize; 2] = [50, 280];
+/// The corners of the mouth.
+const MOUTH: [usize; 2] = [61, 291];
+
+/// What is no hair: 1 where the face is in view, over the face of `points`; `None` for points that are no mesh.
+pub(super) fn look(picture: &Picture, points: &[FramePx]) -> Option<Map> {
+    if points.len() < mesh::N_POINTS {
+        return None;
+    }
+    let alignment = align(points, &Template::default(), DEFAULT_MARGIN, SIDE);
+    let is_sound = alignment.scale() > 1e-4 && alignment.tx.is_finite() && alignment.ty.is_finite();
+    if !is_sound {
+        return None;
+    }
+    let pixels = crop(picture, &alignment, SIDE);
+    let luma = Array2::from_shape_fn([SIDE, SIDE], |(y, x)| {
+        0.2126 * pixels[[0, y, x]] + 0.7152 * pixels[[1, y, x]] + 0.0722 * pixels[[2, y, x]]
+    });
+    let place = |index: usize| alignment.to_crop(points[index]);
+    let skin = CHEEKS.map(|cheek| (place(cheek).x, around(&luma, place(cheek))));
+    let mouth = 0.5 * (place(MOUTH[0]).y + place(MOUTH[1]).y);
+
+    let mut rim = hull_mask(points, &alignment, SIDE);
+    let mut without = |polygon: Vec<CropPx>, factor: f64| {
+        let kept = coverage(&convex_hull(&scaled(&polygon, factor)), SIDE);
+        rim.zip_mut_with(&kept, |rim, kept| *rim *= 1.0 - kept);
+    };
+    without(mesh::OVAL_BELOW_BROWS.iter().map(|i| place(*i)).collect(), INSIDE);
+    for eye in 0..2 {
+        without(BROWS_TOP[eye].iter().chain(&BROWS_BOTTOM[eye]).map(|i| place(*i)).collect(), ROOM);
+        without(LIDS[eye].iter().chain(&mesh::EYE_CORNERS[eye]).map(|i| place(*i)).collect(), ROOM);
+    }
+    let hair = Array2::from_shape_fn([SIDE, SIDE], |(y, x)| {
+        let rim = rim[[y, x]];
+        if rim == 0.0 || y as f64 > mouth {
+            return 0.0;
+        }
+        rim * (1.0 - decided(luma[[y, x]] / between(skin, x as f64).max(0.02), DARK, DOUBT))
+    });
+    Some(Map { values: softened(&hair).mapv(|hair| 1.0 - hair), alignment })
+}
+
+/// Median luma of a few pixels around a place.
+fn around(luma: &Array2<f32>, place: CropPx) -> f32 {
+    const REACH: isize = 4;
+    let inside = |v: f64, d: isize| (v as isize + d).clamp(0, SIDE as isize - 1) as usize;
+    let mut values: Vec<f32> = (-REACH..=REACH)
+        .flat_map(|dy| (-REACH..=REACH).map(move |dx| (dx, dy)))
+        .map(|(dx, dy)| luma[[inside(place.y, dy), inside(place.x, dx)]])
+        .collect();
+    values.sort_by(f32::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The skin's luma at `x`: a straight line between both cheeks, level beyond them.
+fn between([(x0, a), (x1, b)]: [(f64, f32); 2], x: f64) -> f32 {
+    let part = if (x1 - x0).abs() < 1.0 { 0.5 } else { ((x - x0) / (x1 - x0)).clamp(0.0, 1.0) };
+    a + part as f32 * (b - a)
+}
+
+/// A polygon that is larger or smaller around its middle.
+fn scaled(polygon: &[CropPx], factor: f64) -> Vec<CropPx> {
+    let n = polygon.len().max(1) as f64;
+    let (x, y) = polygon.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.x / n, sum.1 + p.y / n));
+    polygon.iter().map(|p| CropPx { x: x + factor * (p.x - x), y: y + factor * (p.y - y) }).collect()
+}
+
+/// The mean over 3 x 3 pixels.
+fn softened(plane: &Array2<f32>) -> Array2<f32> {
+    let at = |y: isize, x: isize| {
+        let inside = |v: isize| v.clamp(0, SIDE as isize - 1) as usize;
+        plane[[inside(y), inside(x)]]
+    };
+    Array2::from_shape_fn([SIDE, SIDE], |(y, x)| {
+        let (y, x) = (y as isize, x as isize);
+        let sum: f32 =
+            (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dy, dx))).map(|(dy, dx)| at(y + dy, x + dx)).sum();
+        sum / 9.0
+    })
+}
