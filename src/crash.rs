@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-/// The file that is worked on: bytes that end with 0 and are never freed, since a handler may be reading them.
+/// The file that is worked on, for a handler that is given nothing but a number: bytes that end with 0 and are never freed, since a handler may be reading them.
 static FILE: AtomicPtr<libc::c_char> = AtomicPtr::new(ptr::null_mut());
 
 /// Makes crashes end with a message and exit code 1.

@@ -26,6 +26,7 @@
 //! | [`face_set`] | the files of a set of faces |
 //! | [`train`] | comb autoencoder, growth, export (feature `train`) |
 //! | [`sandbox`] | what a run may reach, and nothing else |
+//! | [`crash`] | what is said when a library crashes |
 //! | [`doctor`] | what is installed and what is missing |
 //! | [`progress`] | how far a run has come |
 //! | [`settings`] | what was meant, checked |
@@ -46,7 +47,7 @@
 //!
 //! # Invariants
 //! 1. Each heavy crate has one home, and threads live in [`mod@line`] alone.
-//! 2. No mutable globals. Constructors never print, ask, download or exit.
+//! 2. No mutable globals but the name that [`crash`] may have to say. Constructors never print, ask, download or exit.
 //! 3. Frames in = frames out; timestamps are unchanged and rise; audio, subtitles and chapters are copied packets.
 //! 4. A frame without a face, and every pixel outside the mask, goes to the encoder bit-exact.
 //! 5. Memory doesn't grow with the length of the clip.
