@@ -26,8 +26,10 @@ const DARK: f32 = 0.62;
 const DOUBT: f32 = 0.24;
 /// The inside of the outline in which there is none, over the outline.
 const INSIDE: f64 = 0.74;
-/// Brows and eyes are left alone up to this many times their size.
-const ROOM: f64 = 1.4;
+/// Brows are left alone up to this many times their size..
+const BROW_ROOM: f64 = 1.4;
+/// ..and eyes to this: lashes and what is drawn at their corners are no hair.
+const EYE_ROOM: f64 = 2.0;
 /// Points in the middle of the cheeks, on the left and on the right of the picture.
 const CHEEKS: [usize; 2] = [50, 280];
 /// The corners of the mouth.
@@ -58,8 +60,8 @@ pub(super) fn look(picture: &Picture, points: &[FramePx]) -> Option<Map> {
     };
     without(mesh::OVAL_BELOW_BROWS.iter().map(|i| place(*i)).collect(), INSIDE);
     for eye in 0..2 {
-        without(BROWS_TOP[eye].iter().chain(&BROWS_BOTTOM[eye]).map(|i| place(*i)).collect(), ROOM);
-        without(LIDS[eye].iter().chain(&mesh::EYE_CORNERS[eye]).map(|i| place(*i)).collect(), ROOM);
+        without(BROWS_TOP[eye].iter().chain(&BROWS_BOTTOM[eye]).map(|i| place(*i)).collect(), BROW_ROOM);
+        without(LIDS[eye].iter().chain(&mesh::EYE_CORNERS[eye]).map(|i| place(*i)).collect(), EYE_ROOM);
     }
     let hair = Array2::from_shape_fn([SIDE, SIDE], |(y, x)| {
         let rim = rim[[y, x]];
