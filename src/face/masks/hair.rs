@@ -4,7 +4,7 @@
 //! a rim of the outline above the mouth is looked at, without brows and eyes. What is wrongly taken for hair there, such as
 //! a deep shadow, costs nothing but a little of the rim. Fair hair isn't told from skin.
 
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 
 use super::{Map, decided};
 use crate::{
@@ -14,12 +14,12 @@ use crate::{
         hull_mask,
         mesh::{self, BROWS_BOTTOM, BROWS_TOP, LIDS},
     },
-    frame::{CropPx, FramePx},
+    frame::{CropPx, FramePx, Similarity},
     video::Picture,
 };
 
-/// Side of the crop that is looked at, pixels.
-const SIDE: usize = 96;
+/// Least side of the crop that is looked at, pixels; one of less than twice as much is taken as it is.
+const LEAST_SIDE: usize = 96;
 /// Hair has less than this share of the skin's luma..
 const DARK: f32 = 0.62;
 /// ..and what has this much more or less of it is in doubt.
@@ -36,26 +36,38 @@ const CHEEKS: [usize; 2] = [50, 280];
 const MOUTH: [usize; 2] = [61, 291];
 
 /// What is no hair: 1 where the face is in view, over the face of `points`; `None` for points that are no mesh.
-pub(super) fn look(picture: &Picture, points: &[FramePx]) -> Option<Map> {
+pub(super) fn look_in(picture: &Picture, points: &[FramePx]) -> Option<Map> {
     if points.len() < mesh::N_POINTS {
         return None;
     }
-    let alignment = align(points, &Template::default(), DEFAULT_MARGIN, SIDE);
+    let alignment = align(points, &Template::default(), DEFAULT_MARGIN, LEAST_SIDE);
     let is_sound = alignment.scale() > 1e-4 && alignment.tx.is_finite() && alignment.ty.is_finite();
-    if !is_sound {
+    is_sound.then(|| look(&crop(picture, &alignment, LEAST_SIDE), &alignment, points)).flatten()
+}
+
+/// The same where the face is cut out already: `[3, side, side]`, by `alignment`.
+pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[FramePx]) -> Option<Map> {
+    let factor = (pixels.dim().2 / LEAST_SIDE).max(1);
+    let side = pixels.dim().2 / factor;
+    if points.len() < mesh::N_POINTS || side == 0 {
         return None;
     }
-    let pixels = crop(picture, &alignment, SIDE);
-    let luma = Array2::from_shape_fn([SIDE, SIDE], |(y, x)| {
-        0.2126 * pixels[[0, y, x]] + 0.7152 * pixels[[1, y, x]] + 0.0722 * pixels[[2, y, x]]
+    let alignment = alignment.scaled(1.0 / factor as f64);
+    let luma = Array2::from_shape_fn([side, side], |(y, x)| {
+        let block = |c: usize| -> f32 {
+            let cells =
+                (0..factor).flat_map(|dy| (0..factor).map(move |dx| (y * factor + dy, x * factor + dx)));
+            cells.map(|(y, x)| pixels[[c, y, x]]).sum()
+        };
+        (0.2126 * block(0) + 0.7152 * block(1) + 0.0722 * block(2)) / (factor * factor) as f32
     });
     let place = |index: usize| alignment.to_crop(points[index]);
     let skin = CHEEKS.map(|cheek| (place(cheek).x, around(&luma, place(cheek))));
     let mouth = 0.5 * (place(MOUTH[0]).y + place(MOUTH[1]).y);
 
-    let mut rim = hull_mask(points, &alignment, SIDE);
+    let mut rim = hull_mask(points, &alignment, side);
     let mut without = |polygon: Vec<CropPx>, factor: f64| {
-        let kept = coverage(&convex_hull(&scaled(&polygon, factor)), SIDE);
+        let kept = coverage(&convex_hull(&scaled(&polygon, factor)), side);
         rim.zip_mut_with(&kept, |rim, kept| *rim *= 1.0 - kept);
     };
     without(mesh::OVAL_BELOW_BROWS.iter().map(|i| place(*i)).collect(), INSIDE);
@@ -63,7 +75,7 @@ pub(super) fn look(picture: &Picture, points: &[FramePx]) -> Option<Map> {
         without(BROWS_TOP[eye].iter().chain(&BROWS_BOTTOM[eye]).map(|i| place(*i)).collect(), BROW_ROOM);
         without(LIDS[eye].iter().chain(&mesh::EYE_CORNERS[eye]).map(|i| place(*i)).collect(), EYE_ROOM);
     }
-    let hair = Array2::from_shape_fn([SIDE, SIDE], |(y, x)| {
+    let hair = Array2::from_shape_fn([side, side], |(y, x)| {
         let rim = rim[[y, x]];
         if rim == 0.0 || y as f64 > mouth {
             return 0.0;
@@ -76,7 +88,8 @@ pub(super) fn look(picture: &Picture, points: &[FramePx]) -> Option<Map> {
 /// Median luma of a few pixels around a place.
 fn around(luma: &Array2<f32>, place: CropPx) -> f32 {
     const REACH: isize = 4;
-    let inside = |v: f64, d: isize| (v as isize + d).clamp(0, SIDE as isize - 1) as usize;
+    let side = luma.dim().0 as isize;
+    let inside = |v: f64, d: isize| (v as isize + d).clamp(0, side - 1) as usize;
     let mut values: Vec<f32> = (-REACH..=REACH)
         .flat_map(|dy| (-REACH..=REACH).map(move |dx| (dx, dy)))
         .map(|(dx, dy)| luma[[inside(place.y, dy), inside(place.x, dx)]])
@@ -100,11 +113,12 @@ fn scaled(polygon: &[CropPx], factor: f64) -> Vec<CropPx> {
 
 /// The mean over 3 x 3 pixels.
 fn softened(plane: &Array2<f32>) -> Array2<f32> {
+    let side = plane.dim().0;
     let at = |y: isize, x: isize| {
-        let inside = |v: isize| v.clamp(0, SIDE as isize - 1) as usize;
+        let inside = |v: isize| v.clamp(0, side as isize - 1) as usize;
         plane[[inside(y), inside(x)]]
     };
-    Array2::from_shape_fn([SIDE, SIDE], |(y, x)| {
+    Array2::from_shape_fn([side, side], |(y, x)| {
         let (y, x) = (y as isize, x as isize);
         let sum: f32 =
             (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dy, dx))).map(|(dy, dx)| at(y + dy, x + dx)).sum();

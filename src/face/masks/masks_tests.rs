@@ -63,7 +63,7 @@ fn portrait(colour: impl Fn(f64, f64) -> u8) -> (Picture, Vec<FramePx>) {
 fn dark_hair_at_the_rim_is_left_out_and_nothing_else_is() {
     let seen = |colour: &dyn Fn(f64, f64) -> u8, x: f64, y: f64| {
         let (picture, points) = portrait(colour);
-        let map = hair::look(&picture, &points).expect("a mesh");
+        let map = hair::look_in(&picture, &points).expect("a mesh");
         let at = map.alignment.to_crop(FramePx { x, y });
         map.values[[at.y as usize, at.x as usize]]
     };

@@ -156,7 +156,9 @@ impl Masker {
         for face in &mut swapped.faces {
             let side = face.pixels.dim().1.max(1) as f64;
             let alignment = face.alignment.scaled(SIDE as f64 / side);
-            face.visible = self.visible(&swapped.frame.picture, &face.face.points, &alignment)?;
+            let points = &face.face.points;
+            let hair = if self.sees_hair { hair::look(&face.target, &face.alignment, points) } else { None };
+            face.visible = self.joined(&swapped.frame.picture, points, &alignment, hair)?;
         }
         Ok(())
     }
@@ -171,10 +173,18 @@ impl Masker {
         points: &[FramePx],
         alignment: &Similarity,
     ) -> Result<Option<Array2<f32>>> {
-        let mut maps = Vec::new();
-        if self.sees_hair {
-            maps.extend(hair::look(picture, points));
-        }
+        let hair = if self.sees_hair { hair::look_in(picture, points) } else { None };
+        self.joined(picture, points, alignment, hair)
+    }
+
+    fn joined(
+        &mut self,
+        picture: &Picture,
+        points: &[FramePx],
+        alignment: &Similarity,
+        hair: Option<Map>,
+    ) -> Result<Option<Array2<f32>>> {
+        let mut maps = Vec::from_iter(hair);
         if let Some(person) = &mut self.person {
             maps.push(person.look(picture, points)?);
         }
