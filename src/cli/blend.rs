@@ -44,10 +44,9 @@ pub enum Switch {
 /// The composite.
 #[derive(Debug, Args)]
 pub struct BlendArgs {
-    /// What limits the place of a new face: hull (the outline of its points, always), hair (leaves out dark hair that hangs
-    /// into it), occlusion (leaves out what lies
-    /// in front of the face, needs --occlusion-network), person (leaves out what no person fills), hands (leaves out hands whose joints are
-    /// found) [default: hull,hair]
+    /// What limits the place of a new face: hull (the outline of its points, always), hair (leaves out dark
+    /// hair that hangs into it), occlusion (leaves out what lies in front of the face, needs --occlusion-network), person
+    /// (leaves out what no person fills), hands (leaves out hands whose joints are found) [default: hull,hair]
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
     pub face_mask_types: Vec<String>,
     /// The network of `faceswap train-labels occlusion` that the mask occlusion needs; none comes with the program

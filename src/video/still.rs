@@ -105,48 +105,50 @@ pub fn write_picture(output: &Path, picture: &Picture, source: &Path, label: Opt
     if let Some(label) = label {
         exif = Some(labelled(exif, label));
     }
-    let partial = Partial::create(output)?;
-    let io = |e| Error::io(output)(e);
-    let file = File::create(partial.path()).map_err(io)?;
-    let mut file = BufWriter::new(file);
     let (bytes, colour) = samples.bytes();
     let size = (samples.width as u32, samples.height as u32);
-    let written = match format {
-        ImageFormat::Jpeg => encode(
-            JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY),
-            &bytes,
-            size,
-            colour,
-            profile,
-            exif,
-        ),
-        ImageFormat::Png => encode(PngEncoder::new(&mut file), &bytes, size, colour, profile, exif),
-        ImageFormat::Tiff => encode(TiffEncoder::new(&mut file), &bytes, size, colour, profile, None),
-        ImageFormat::WebP => {
-            encode(WebPEncoder::new_lossless(&mut file), &bytes, size, colour, profile, exif)
-        }
-        ImageFormat::Bmp => encode(BmpEncoder::new(&mut file), &bytes, size, colour, None, None),
-        _ => return Err(wrong("pictures are written as .png, .jpg, .webp, .tiff, .bmp or .exr")),
-    };
-    written.map_err(|e| match e {
-        ImageError::IoError(e) => io(e),
-        e => io(std::io::Error::other(e.to_string())),
-    })?;
-    file.flush().map_err(io)?;
-    drop(file);
-    partial.commit().map(drop)
+    written_whole(output, |file| {
+        let written = match format {
+            ImageFormat::Jpeg => encode(
+                JpegEncoder::new_with_quality(&mut *file, JPEG_QUALITY),
+                &bytes,
+                size,
+                colour,
+                profile,
+                exif,
+            ),
+            ImageFormat::Png => encode(PngEncoder::new(&mut *file), &bytes, size, colour, profile, exif),
+            ImageFormat::Tiff => encode(TiffEncoder::new(&mut *file), &bytes, size, colour, profile, None),
+            ImageFormat::WebP => {
+                encode(WebPEncoder::new_lossless(&mut *file), &bytes, size, colour, profile, exif)
+            }
+            ImageFormat::Bmp => encode(BmpEncoder::new(&mut *file), &bytes, size, colour, None, None),
+            _ => return Err(wrong("pictures are written as .png, .jpg, .webp, .tiff, .bmp or .exr")),
+        };
+        written.map_err(|e| match e {
+            ImageError::IoError(e) => Error::io(output)(e),
+            e => Error::io(output)(std::io::Error::other(e.to_string())),
+        })
+    })
 }
 
 /// A picture of 8 bits becomes one of 16 first.
 fn write_exr(output: &Path, picture: &Picture, label: Option<&str>) -> Result<()> {
-    let samples = interleaved(picture)?;
-    let wide = if samples.depth == 16 && samples.n_channels > 2 { None } else { Some(samples.as_rgb16()) };
+    let layout = picture.layout();
+    let is_rgb16 = layout.depth == 16 && layout.is_rgb && layout.n_channels == 3;
+    let wide = if is_rgb16 { None } else { Some(interleaved(picture)?.as_rgb16()) };
+    written_whole(output, |file| {
+        let written = openexr::write(file, wide.as_ref().unwrap_or(picture), label);
+        written.map_err(|reason| Error::io(output)(std::io::Error::other(reason)))
+    })
+}
+
+/// A file that has its name only when `write` has written it to its end.
+fn written_whole(output: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let partial = Partial::create(output)?;
-    let io = |e| Error::io(output)(e);
-    let mut file = BufWriter::new(File::create(partial.path()).map_err(io)?);
-    let written = openexr::write(&mut file, wide.as_ref().unwrap_or(picture), label);
-    written.map_err(|reason| io(std::io::Error::other(reason)))?;
-    file.flush().map_err(io)?;
+    let mut file = BufWriter::new(File::create(partial.path()).map_err(Error::io(output))?);
+    write(&mut file)?;
+    file.flush().map_err(Error::io(output))?;
     drop(file);
     partial.commit().map(drop)
 }
@@ -295,7 +297,11 @@ impl Samples {
         let format = if self.has_alpha { Pixel::GBRAP16LE } else { Pixel::GBRP16LE };
         let planes = if self.has_alpha { RGBA } else { RGB };
         // Gray stands for all three colours.
-        let source = |i: usize| if i == 3 || n == 1 || n == 2 { if i == 3 { n - 1 } else { 0 } } else { i };
+        let source = |i: usize| match i {
+            3 => n - 1,
+            _ if n < 3 => 0,
+            _ => i,
+        };
         let pixels = self.values.chunks_exact(n);
         let samples: Vec<u16> =
             pixels.flat_map(|pixel| (0..planes.len()).map(|i| pixel[source(i)] * step)).collect();
