@@ -38,6 +38,10 @@ pub fn examine(settings: &RuntimeSettings) -> String {
     }
     say(format!("OpenCV        {}", measure::opencv_version()));
     say(format!("sandbox       {}", sandbox::support()));
+    if cfg!(target_os = "linux") {
+        say("decoding      in a process of its own, inside a sandbox for that one file where there is one"
+            .into());
+    }
     let dirs = model_dirs(None);
     say(format!("identities    {}", installed(&dirs).len()));
     for dir in &dirs {

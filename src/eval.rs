@@ -28,6 +28,7 @@ use crate::{
     measure::identity::{Embedding, mean_distance, mean_distance_within, retrieval},
     nn::Runtime,
     swap::Bundle,
+    video::DecodeSettings,
 };
 
 /// What is compared with what. All clips have the same frames.
@@ -37,6 +38,8 @@ pub struct EvalSettings {
     pub output: Option<PathBuf>,
     /// The clip that was swapped.
     pub target: PathBuf,
+    /// How clips are read.
+    pub decode: DecodeSettings,
     /// What the swap ought to look like.
     pub truth: Option<PathBuf>,
     /// Where to score: a grey clip, white inside. `None`: the largest face's mesh in the target, brow to chin.
@@ -278,7 +281,7 @@ impl<'a> Gathered<'a> {
     fn people(&mut self, path: &Path, scenes: &mut Scenes) -> Result<Vec<Embedding>> {
         let mut people = Vec::new();
         for path in strategies::footage(path)? {
-            let (mut reel, every) = (Reel::open(&path)?, self.every());
+            let (mut reel, every) = (Reel::open(&path, self.settings)?, self.every());
             while let Some(frame) = reel.next()? {
                 if frame.idx % every == 0 {
                     let face = scenes.largest(&frame)?;

@@ -33,6 +33,8 @@ pub struct ExtractSettings {
     pub every: usize,
     /// Threads that look for faces.
     pub n_workers: usize,
+    /// How videos are read.
+    pub decode: DecodeSettings,
 }
 
 /// Extracts the largest face of every frame, and says how many were written.
@@ -96,13 +98,13 @@ impl Cutter<'_> {
     }
 
     fn cut_video(&self, runtime: &Runtime, set: &mut FaceSetWriter, watch: &mut Watch<'_>) -> Result<u64> {
-        let probe = video::probe(self.file)?;
-        let mut decoder = Decoder::open(self.file, &DecodeSettings::default())?;
-        let mut truth = self.truth.map(|path| Decoder::open(path, &DecodeSettings::default())).transpose()?;
+        let open = |path| Decoder::open(path, &self.settings.decode);
+        let (mut decoder, mut truth) = (open(self.file)?, self.truth.map(open).transpose()?);
         let settings = AnalysisSettings::default();
-        let analysis = Analysis::new(runtime, &settings, probe.quarter_turns, self.settings.n_workers)?;
+        let analysis =
+            Analysis::new(runtime, &settings, decoder.probe().quarter_turns, self.settings.n_workers)?;
         let (mut n_frames, mut n_faces) = (0, 0);
-        watch.start(self.file, &probe);
+        watch.start(self.file, decoder.probe());
         line::run(|mut line| {
             let frames = line.source("decode", until_stopped(&mut decoder, watch.stop))?;
             let tracked = analysis.into_line(&mut line, frames)?;

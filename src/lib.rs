@@ -46,7 +46,7 @@
 //! [`video::Writer`] encodes at the old timestamp.
 //!
 //! # Invariants
-//! 1. Each heavy crate has one home, and threads live in [`mod@line`] alone.
+//! 1. Each heavy crate has one home, and threads live in [`mod@line`] alone. Videos are decoded in another process.
 //! 2. No mutable globals but the name that [`crash`] may have to say. Constructors never print, ask, download or exit.
 //! 3. Frames in = frames out; timestamps are unchanged and rise; audio, subtitles and chapters are copied packets.
 //! 4. A frame without a face, and every pixel outside the mask, goes to the encoder bit-exact.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Parser;
-use faceswap::{Error, Outcome, cli::Cli, crash, run::run};
+use faceswap::{Error, Outcome, cli::Cli, crash, run::run, video};
 
 /// Set by the first Ctrl-C; the second leaves at once.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -18,6 +18,10 @@ fn main() -> ExitCode {
     keep_freed_memory();
     // SAFETY: no handler is installed. Writing beyond the limit of a file's size gives an error then, as a full disk does.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == video::SERVE_FRAMES) {
+        return serve_frames();
+    }
     crash::tell_crashes();
     let cli = Cli::parse();
     let listening = ctrlc::set_handler(|| {
@@ -39,6 +43,18 @@ fn main() -> ExitCode {
         }
         // What it was about is on the terminal already.
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The process that decodes for another one. When that is gone, so is whoever might want to read why.
+#[cfg(target_os = "linux")]
+fn serve_frames() -> ExitCode {
+    match video::serve_frames() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {} is for faceswap itself: {e}", video::SERVE_FRAMES);
+            ExitCode::from(2)
+        }
     }
 }
 

@@ -58,7 +58,10 @@ pub fn swap_video(
     if let Some(pattern) = Pattern::parse(output) {
         return pictures::swap_to_pictures(input, pattern, swap, settings, watch);
     }
-    let probe = video::probe_source(input, &settings.decode, &settings.source)?;
+    let open = || Source::open(input, &settings.decode, &settings.source);
+    let opened = open()?;
+    let probe = opened.probe().clone();
+    let mut opened = Some(opened);
     let task = Task::new(input, swap.map(|swap| swap.cast), settings)?;
     let work = Work::open(output, &task, settings.resume)?;
     let seams = Seams::every(settings.segment_frames);
@@ -68,7 +71,7 @@ pub fn swap_video(
     let (start, mut meters) = (Instant::now(), Vec::new());
 
     loop {
-        let mut source = Source::open(input, &settings.decode, &settings.source)?;
+        let mut source = opened.take().map_or_else(&open, Ok)?;
         let first = source.next().ok_or_else(|| Error::input(input, "no frames"))??;
         file.begin(&first.picture)?;
         let Some(stretch) = file.next_stretch()? else { break };
@@ -104,6 +107,7 @@ pub fn swap_video(
                 n_decoded + source.n_skipped(),
                 End { damage, notes, cut: source.cut(), ..End::default() },
             )?;
+            break;
         }
     }
 

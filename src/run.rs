@@ -82,6 +82,7 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     settings.resume = if args.no_resume { Resume::Anew } else { Resume::GoOn };
     settings.faces = analysis_settings(&args.analysis)?;
     blend::settle(&args.blend, &mut settings)?;
+    settings.decode = shelter::decode_settings(&args.runtime);
     settings.decode.max_pixels = checked("--max-pixels", args.max_pixels, 1..=usize::MAX >> 8)?;
     settings.decode.on_damage = args.on_damage.map(part::on_damage);
     settings.source = part::source_settings(&args.part)?;
@@ -130,7 +131,7 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     // Why a run failed is worth more than why that could not be noted.
     let outcome = outcome.and_then(|outcome| recorded.map(|()| outcome));
     if let (Some(path), Ok(_), Some((cast, runtime))) = (overlay, &outcome, &networks) {
-        let survey = Survey { picks: cast.picks(), ..everybody(runtime, &settings.faces) };
+        let survey = Survey { picks: cast.picks(), ..everybody(runtime, &settings.faces, &args.runtime) };
         survey::overlay::overlay(&input, path, &settings.encode, &settings.masks, &survey, &mut watch)?;
     }
     outcome
@@ -204,6 +205,7 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
         side_px: checked("--side", args.side, 32..=1024)?,
         every: checked("--every", args.every, 1..=1_000_000)?,
         n_workers: n_hardware_threads().div_ceil(2).clamp(1, 8),
+        decode: shelter::decode_settings(&args.runtime),
     };
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
     shelter::enter_for(args.footage.iter().chain(&args.truth), [&args.output], &args.runtime, &runtime)?;
@@ -233,7 +235,8 @@ fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
     shelter::enter_for([input], [&sheet_path], &args.runtime, &runtime)?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
-    let (people, sheet) = survey::people::people(input, &everybody(&runtime, &settings), &mut watch)?;
+    let (people, sheet) =
+        survey::people::people(input, &everybody(&runtime, &settings, &args.runtime), &mut watch)?;
     sheet
         .save(&sheet_path)
         .map_err(|e| Error::Io { path: sheet_path.clone(), source: std::io::Error::other(e) })?;
@@ -253,7 +256,7 @@ fn jitter(args: &cli::JitterArgs, stop: &AtomicBool) -> Result<Outcome> {
     let truth = args.truth.as_deref().map(survey::truth::Truth::read).transpose()?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
-    let survey = everybody(&runtime, &settings);
+    let survey = everybody(&runtime, &settings, &args.runtime);
     let report = survey::jitter::jitter(&args.input, truth.as_ref(), &survey, &mut watch)?;
     args.plot.as_deref().map_or(Ok(()), |path| report.plot(path))?;
     emit(&if args.json { json(&report) } else { report.to_string() });
@@ -261,9 +264,14 @@ fn jitter(args: &cli::JitterArgs, stop: &AtomicBool) -> Result<Outcome> {
 }
 
 /// A survey of all faces.
-fn everybody<'a>(runtime: &'a Runtime, settings: &'a AnalysisSettings) -> Survey<'a> {
+fn everybody<'a>(
+    runtime: &'a Runtime,
+    settings: &'a AnalysisSettings,
+    args: &cli::RuntimeArgs,
+) -> Survey<'a> {
     let n_workers = n_hardware_threads().div_ceil(2).clamp(1, 8);
-    Survey { runtime, settings, n_workers, picks: vec![Pick::All] }
+    let decode = shelter::decode_settings(args);
+    Survey { runtime, settings, n_workers, picks: vec![Pick::All], decode }
 }
 
 fn eval(args: cli::EvalArgs) -> Result<Outcome> {
@@ -275,6 +283,7 @@ fn eval(args: cli::EvalArgs) -> Result<Outcome> {
     let inputs = footage.into_iter().flatten().chain([&args.target]).chain(&args.others);
     shelter::enter_for(inputs, &args.html, &args.runtime, &runtime)?;
     let settings = eval::EvalSettings {
+        decode: shelter::decode_settings(&args.runtime),
         output: args.output,
         target: args.target,
         truth: args.truth,

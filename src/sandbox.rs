@@ -26,6 +26,7 @@ const GPU_DEVICES: [&str; 2] = ["/dev", "/tmp"];
 pub struct Sandbox {
     readable: Vec<PathBuf>,
     writable: Vec<PathBuf>,
+    executable: Vec<PathBuf>,
 }
 
 /// How far the kernel goes along.
@@ -59,11 +60,24 @@ impl Default for Sandbox {
         // Where libraries may be looked for, too.
         let folders = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
         readable.extend(std::env::split_paths(&folders).filter(|folder| folder.is_absolute()));
-        Self { readable, writable: paths(&DEVICES) }
+        Self { readable, writable: paths(&DEVICES), executable: Vec::new() }
     }
 }
 
 impl Sandbox {
+    /// Allows nothing, not even what a program needs to start.
+    pub fn nothing() -> Self {
+        Self { readable: Vec::new(), writable: Vec::new(), executable: Vec::new() }
+    }
+
+    /// Allows to start a program, by the loader that this one was started with. It is inside, too.
+    #[must_use]
+    pub fn starting(mut self, program: &Path) -> Self {
+        self.executable.push(program.into());
+        self.executable.extend(landlock_or_nothing::loader());
+        self
+    }
+
     /// Allows to read a file, or all of a folder. Links are followed now, not later.
     #[must_use]
     pub fn reading(mut self, path: impl Into<PathBuf>) -> Self {
@@ -103,7 +117,7 @@ impl Sandbox {
     /// # Errors
     /// What the kernel said when it has Landlock and yet refuses it.
     pub fn enter(&self) -> io::Result<Support> {
-        landlock_or_nothing::restrict(&self.readable, &self.writable)
+        landlock_or_nothing::restrict(&self.readable, &self.writable, &self.executable)
     }
 }
 
@@ -114,7 +128,12 @@ pub fn support() -> Support {
 
 #[cfg(target_os = "linux")]
 mod landlock_or_nothing {
-    use std::{io, path::PathBuf};
+    use std::{
+        ffi::{CStr, OsStr},
+        io,
+        os::unix::ffi::OsStrExt,
+        path::PathBuf,
+    };
 
     use landlock::{
         ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -126,22 +145,41 @@ mod landlock_or_nothing {
     /// The newest set of rights that this program knows; older kernels take what they know of it.
     const NEWEST: ABI = ABI::V5;
 
-    pub(super) fn restrict(readable: &[PathBuf], writable: &[PathBuf]) -> io::Result<Support> {
+    pub(super) fn restrict(
+        readable: &[PathBuf],
+        writable: &[PathBuf],
+        executable: &[PathBuf],
+    ) -> io::Result<Support> {
         let restrict = || -> Result<RulesetStatus, RulesetError> {
             let read = AccessFs::ReadFile | AccessFs::ReadDir;
-            // Programs aren't started: nothing may be executed.
             let write = AccessFs::from_all(NEWEST) & !AccessFs::Execute;
             let ruleset = Ruleset::default()
                 .handle_access(AccessFs::from_all(NEWEST))?
                 .handle_access(AccessNet::BindTcp | AccessNet::ConnectTcp)?
                 .create()?
                 .add_rules(path_beneath_rules(readable, read))?
-                .add_rules(path_beneath_rules(writable, write))?;
+                .add_rules(path_beneath_rules(writable, write))?
+                .add_rules(path_beneath_rules(executable, read | AccessFs::Execute))?;
             Ok(ruleset.restrict_self()?.ruleset)
         };
         match restrict().map_err(io::Error::other)? {
             RulesetStatus::NotEnforced => Ok(Support::Nothing),
             _ => Ok(support()),
+        }
+    }
+
+    /// The dynamic loader of this process, which the system opens for each program that it starts.
+    pub(super) fn loader() -> Option<PathBuf> {
+        // SAFETY: the structure is valid when all its bytes are 0; the address is one that the system told, or 0; names of
+        // loaded objects stay as long as these.
+        unsafe {
+            let mut info: libc::Dl_info = std::mem::zeroed();
+            let base = libc::getauxval(libc::AT_BASE) as *const libc::c_void;
+            if base.is_null() || libc::dladdr(base, &raw mut info) == 0 || info.dli_fname.is_null() {
+                return None;
+            }
+            let name = CStr::from_ptr(info.dli_fname).to_bytes();
+            Some(OsStr::from_bytes(name).into())
         }
     }
 
@@ -165,8 +203,12 @@ mod landlock_or_nothing {
     use super::Support;
 
     #[expect(clippy::unnecessary_wraps, reason = "the other one can fail")]
-    pub(super) fn restrict(_readable: &[PathBuf], _writable: &[PathBuf]) -> io::Result<Support> {
+    pub(super) fn restrict(_: &[PathBuf], _: &[PathBuf], _: &[PathBuf]) -> io::Result<Support> {
         Ok(Support::Nothing)
+    }
+
+    pub(super) fn loader() -> Option<PathBuf> {
+        None
     }
 
     pub(super) fn support() -> Support {

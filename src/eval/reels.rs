@@ -3,11 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::EvalSettings;
-use crate::{
-    Error, Result,
-    frame::Frame,
-    video::{DecodeSettings, Decoder},
-};
+use crate::{Error, Result, frame::Frame, video::Decoder};
 
 /// One clip that is read to its end.
 pub(super) struct Reel {
@@ -17,8 +13,8 @@ pub(super) struct Reel {
 }
 
 impl Reel {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        Ok(Self { path: path.into(), decoder: Decoder::open(path, &DecodeSettings::default())?, n_frames: 0 })
+    pub(super) fn open(path: &Path, settings: &EvalSettings) -> Result<Self> {
+        Ok(Self { path: path.into(), decoder: Decoder::open(path, &settings.decode)?, n_frames: 0 })
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Frame>> {
@@ -64,9 +60,10 @@ impl Step {
 
 impl Reels {
     pub(super) fn open(settings: &EvalSettings) -> Result<Self> {
-        let open = |path: &Option<PathBuf>| path.as_deref().map(Reel::open).transpose();
+        let open =
+            |path: &Option<PathBuf>| path.as_deref().map(|path| Reel::open(path, settings)).transpose();
         let reels = Self {
-            target: Reel::open(&settings.target)?,
+            target: Reel::open(&settings.target, settings)?,
             others: [
                 open(&settings.output)?,
                 open(&settings.truth)?,

@@ -42,7 +42,7 @@ pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome>
     )?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
-    let survey = everybody(&runtime, &settings);
+    let survey = everybody(&runtime, &settings, &args.runtime);
     let found = audit::audit(&args.input, network, args.heatmap.as_deref(), &survey, &mut watch)?;
     if let Some(path) = &json_path {
         std::fs::write(path, json(&found)).map_err(Error::io(path))?;
@@ -67,7 +67,7 @@ pub(super) fn mask(args: &cli::MaskArgs, stop: &AtomicBool) -> Result<Outcome> {
     shelter::enter_for(inputs, &args.sheet, &args.runtime, &runtime)?;
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
-    let survey = everybody(&runtime, &settings);
+    let survey = everybody(&runtime, &settings, &args.runtime);
     let (report, sheet) = occlusion::mask(&args.input, args.truth.as_deref(), &masks, &survey, &mut watch)?;
     if let Some(path) = &args.sheet {
         sheet.save(path).map_err(|e| Error::Io { path: path.clone(), source: std::io::Error::other(e) })?;

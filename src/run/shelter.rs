@@ -7,8 +7,11 @@ use crate::{
     nn::{Provider, Runtime},
     sandbox::Sandbox,
     settings::model_dirs,
-    video::Pattern,
+    video::{DecodeSettings, Pattern},
 };
+
+/// This program, whatever became of its file since it was started.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// Takes from this thread, and so from all that it starts, what the swap doesn't need.
 ///
@@ -78,10 +81,16 @@ fn reading(sandbox: Sandbox, input: &Path) -> Sandbox {
     }
 }
 
+/// How videos are read: in a process of its own where there is a sandbox.
+pub(super) fn decode_settings(args: &cli::RuntimeArgs) -> DecodeSettings {
+    DecodeSettings { program: (!args.no_sandbox).then(|| THIS_PROGRAM.into()), ..DecodeSettings::default() }
+}
+
 fn enter(mut sandbox: Sandbox, args: &cli::RuntimeArgs, runtime: Option<&Runtime>) -> Result<()> {
     if args.no_sandbox {
         return Ok(());
     }
+    sandbox = sandbox.starting(Path::new(THIS_PROGRAM));
     if let Some(runtime) = runtime {
         // Its providers are libraries of their own beside it.
         sandbox = runtime.dylib().parent().into_iter().fold(sandbox, Sandbox::reading);

@@ -28,7 +28,7 @@ use crate::{
     nn::Runtime,
     pipeline::until_stopped,
     progress::Watch,
-    video::{self, DecodeSettings, Decoder, Probe},
+    video::{self, DecodeSettings, Decoder},
 };
 
 /// Runs the analysis of a swap over a clip or a picture.
@@ -42,6 +42,8 @@ pub struct Survey<'a> {
     pub n_workers: usize,
     /// The faces that are kept.
     pub picks: Vec<Pick>,
+    /// How clips are read.
+    pub decode: DecodeSettings,
 }
 
 impl Survey<'_> {
@@ -59,20 +61,9 @@ impl Survey<'_> {
             let frame = video::read_picture(input)?;
             return see(self.analysis(0)?.single(frame)?);
         }
-        let probe = video::probe(input)?;
-        self.run_video(input, &probe, watch, see)
-    }
-
-    fn run_video(
-        &self,
-        input: &Path,
-        probe: &Probe,
-        watch: &mut Watch<'_>,
-        mut see: impl FnMut(Tracked) -> Result<()>,
-    ) -> Result<()> {
-        let mut decoder = Decoder::open(input, &DecodeSettings::default())?;
-        let analysis = self.analysis(probe.quarter_turns)?;
-        watch.start(input, probe);
+        let mut decoder = Decoder::open(input, &self.decode)?;
+        let analysis = self.analysis(decoder.probe().quarter_turns)?;
+        watch.start(input, decoder.probe());
         let mut n_frames = 0;
         line::run(|mut line| {
             let frames = line.source("decode", until_stopped(&mut decoder, watch.stop))?;

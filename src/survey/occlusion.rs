@@ -13,7 +13,7 @@ use crate::{
     face_set::rgb8_from_crop,
     frame::Frame,
     progress::Watch,
-    video::{DecodeSettings, Decoder},
+    video::Decoder,
 };
 
 /// Side of the aligned crops that are compared, pixels.
@@ -82,7 +82,7 @@ pub fn mask(
     watch: &mut Watch<'_>,
 ) -> Result<(MaskReport, RgbImage)> {
     let mut masker = Masker::new(survey.runtime, masks)?;
-    let mut reel = truth.map(|path| Decoder::open(path, &DecodeSettings::default())).transpose()?;
+    let mut reel = truth.map(|path| Decoder::open(path, &survey.decode)).transpose()?;
     let mut gathered = Gathered::default();
     // The newest two looks: the middle one of three is steadied.
     let mut window: Vec<Look> = Vec::new();

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use ffmpeg_next::{ffi::av_frame_ref, frame::Video};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{damage::Damage, feed::Shown};
 
 /// What to do about frames that can't be decoded, or that are built on such.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDamage {
     /// Shows the last good frame once more (before the first good one: that one), so that length and sync hold.

@@ -3,6 +3,8 @@
 //! The only folder that names FFmpeg. Nothing is printed: FFmpeg's own log is off, and what went wrong comes back
 //! as an [`Error`](crate::Error).
 
+#[cfg(target_os = "linux")]
+mod apart;
 mod clock;
 mod coder;
 mod convert;
@@ -32,6 +34,7 @@ mod picture_tests;
 mod probe;
 mod rate;
 mod read;
+mod reel;
 mod repeat;
 mod scale;
 mod segments;
@@ -47,6 +50,8 @@ mod traits;
 mod trim;
 mod write;
 
+#[cfg(target_os = "linux")]
+pub use apart::{SERVE_FRAMES, serve_frames};
 pub use damage::DamagedFrames;
 pub use decode::{DecodeSettings, Decoder};
 pub use encode::{EncodeSettings, encoders};

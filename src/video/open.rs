@@ -42,6 +42,18 @@ const PLAYLISTS: [&str; 7] = ["hls", "concat", "dash", "imf", "sdp", "rtsp", "we
 /// [`Error::BadInput`] when it isn't a recording, [`Error::Io`] when it can't be read, [`Error::Refused`] when a
 /// picture would have more than `max_pixels`.
 pub(super) fn open(path: &Path, max_pixels: usize) -> Result<Input> {
+    open_by(path, max_pixels, true)
+}
+
+/// The same for one who only wants packets: no picture is decoded for what the container doesn't say of it.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn open_for_packets(path: &Path) -> Result<Input> {
+    open_by(path, usize::MAX, false)
+}
+
+fn open_by(path: &Path, max_pixels: usize, decodes: bool) -> Result<Input> {
     super::init();
     check_file(path)?;
     let url = url(path)?;
@@ -59,7 +71,7 @@ pub(super) fn open(path: &Path, max_pixels: usize) -> Result<Input> {
         Input::wrap(context)
     };
     check_streams(&input, path, max_pixels)?;
-    let code = find_streams(&mut input, max_pixels);
+    let code = find_streams(&mut input, max_pixels, decodes);
     check_streams(&input, path, max_pixels)?;
     if code < 0 {
         return Err(diagnose(path, ff::Error::from(code)));
@@ -135,14 +147,21 @@ fn check_streams(input: &Input, path: &Path, max_pixels: usize) -> Result<()> {
     Ok(())
 }
 
-/// Reads packets until the streams are known; the decoders that this opens have the limit, too.
-fn find_streams(input: &mut Input, max_pixels: usize) -> i32 {
+/// Reads packets until the streams are known. The decoders that this opens have the limit, too, and those of pictures
+/// aren't opened unless it `decodes`.
+fn find_streams(input: &mut Input, max_pixels: usize, decodes: bool) -> i32 {
     let value = CString::new(max_pixels.min(i32::MAX as usize).to_string()).unwrap_or_default();
     let mut options = vec![ptr::null_mut(); input.nb_streams() as usize];
+    let is_video: Vec<bool> =
+        input.streams().map(|s| s.parameters().medium() == media::Type::Video).collect();
     // SAFETY: one dictionary for each stream that there is at the call, as the function wants; freed after it.
     unsafe {
-        for option in &mut options {
+        for (option, is_video) in options.iter_mut().zip(is_video) {
             av_dict_set(option, c"max_pixels".as_ptr(), value.as_ptr(), 0);
+            if is_video && !decodes {
+                // Those that may be opened: none has this name.
+                av_dict_set(option, c"codec_whitelist".as_ptr(), c"none".as_ptr(), 0);
+            }
         }
         let code = avformat_find_stream_info(input.as_mut_ptr(), options.as_mut_ptr());
         for option in &mut options {

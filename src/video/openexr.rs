@@ -8,7 +8,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Seek, Write},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -113,6 +113,46 @@ pub(super) fn read_within(path: &Path, max_pixels: usize) -> Result<Picture> {
         Error::input(path, format!("OpenEXR without channels R, G and B, or Y; it has {}", names.join(", ")))
     })?;
     Ok(coded(Original { image, place }))
+}
+
+/// Whether a file ends before its last block of pixels, or lacks one; nothing is decoded. What is wrong in another way is
+/// for the reading to tell.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn is_cut(path: &Path) -> io::Result<bool> {
+    let mut file = BufReader::new(File::open(path)?);
+    let length = file.get_ref().metadata()?.len();
+    let meta = match MetaData::read_from_buffered(&mut file, false) {
+        Ok(meta) => meta,
+        Err(exr::error::Error::Io(e)) if e.kind() != io::ErrorKind::UnexpectedEof => return Err(e),
+        Err(exr::error::Error::Io(_)) => return Ok(true),
+        Err(_) => return Ok(false),
+    };
+    // Behind the headers stands where each block begins; a block that was never written begins at 0.
+    let is_multipart = meta.requirements.is_multilayer();
+    let mut last = (0, 0);
+    for header in &meta.headers {
+        // Number of the part, place of the block (a row, or a tile and its level), then its bytes.
+        let before_size = 4 * u64::from(is_multipart) + if header.blocks.has_tiles() { 16 } else { 4 };
+        for _ in 0..header.chunk_count {
+            let mut start = [0; 8];
+            if file.read_exact(&mut start).is_err() {
+                return Ok(true);
+            }
+            let start = u64::from_le_bytes(start);
+            if start == 0 {
+                return Ok(true);
+            }
+            last = last.max((start, before_size));
+        }
+    }
+    let (start, before_size) = last;
+    let mut size = [0; 4];
+    file.seek(SeekFrom::Start(start.saturating_add(before_size)))?;
+    let has_size = file.read_exact(&mut size).is_ok();
+    let end = start.saturating_add(before_size + 4).saturating_add(u32::from_le_bytes(size).into());
+    Ok(!has_size || end > length)
 }
 
 fn bad(path: &Path, error: exr::error::Error) -> Error {

@@ -151,3 +151,21 @@ fn files_that_cannot_be_shown_say_why() {
     image.write().to_file(&path).unwrap();
     assert!(told(&path, 64).contains("it has Z"), "{}", told(&path, 64));
 }
+
+#[test]
+fn a_file_that_lacks_its_end_is_known_without_decoding_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(dir.path());
+    assert!(!is_cut(&path).unwrap());
+    // One part, which is numbered nowhere.
+    let plain = dir.path().join("plain.exr");
+    write_picture(&plain, &Picture::from_rgb8(40, 40, &[90; 4800]), &plain, None).unwrap();
+    assert!(!is_cut(&plain).unwrap());
+    for path in [path, plain] {
+        let bytes = std::fs::read(&path).unwrap();
+        for n_kept in [6, 200, bytes.len() / 2, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..n_kept]).unwrap();
+            assert!(is_cut(&path).unwrap(), "{n_kept} of {} bytes", bytes.len());
+        }
+    }
+}

@@ -9,11 +9,13 @@ use std::{
 
 use super::{
     damage::{Damage, DamagedFrames},
-    decode::{DecodeSettings, Misfit, Shaper},
+    decode::DecodeSettings,
     mend::OnDamage,
+    openexr,
     pattern::Pattern,
     picture::Picture,
     probe::Probe,
+    reel::{Misfit, Shaper},
     still,
 };
 use crate::{Error, Result, frame::Frame};
@@ -195,7 +197,7 @@ fn name(path: &Path) -> String {
     PathBuf::from(path.file_name().unwrap_or_default()).display().to_string()
 }
 
-/// Whether a picture lacks its end: PNG and JPEG say where it is.
+/// Whether a picture lacks its end: PNG, JPEG and OpenEXR say where it is.
 fn is_cut(path: &Path) -> std::io::Result<bool> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -211,6 +213,7 @@ fn is_cut(path: &Path) -> std::io::Result<bool> {
     Ok(match head {
         [0x89, b'P', b'N', b'G'] => !holds(b"IEND"),
         [0xff, 0xd8, 0xff, _] => !holds(&[0xff, 0xd9]),
+        openexr::MAGIC => openexr::is_cut(path)?,
         _ => false,
     })
 }

@@ -12,6 +12,7 @@ use ffmpeg_next::{
     format::context::Input,
     packet::Ref,
 };
+use serde::{Deserialize, Serialize};
 
 /// Compressed bytes between two key frames that are kept; more of them are decoded from the start.
 const MAX_BYTES: usize = 256 << 20;
@@ -20,7 +21,7 @@ const MAX_BYTES: usize = 256 << 20;
 const N_RECENT: usize = 64;
 
 /// The first frame that is wanted: neither before this number nor before this time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Wanted {
     /// In the order of presentation, from 0.
     pub frame: u64,

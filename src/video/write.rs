@@ -187,7 +187,7 @@ fn prepare(
     let mut muxer = Muxer::create(partial)?;
     muxer.label.clone_from(&settings.label);
     if !probe.is_sequence() {
-        let source = open::open(input, usize::MAX)?;
+        let source = open::open_for_packets(input)?;
         muxer.copy_from(source, input.into(), probe.stream, settings.on_unsupported)?;
     }
     let look = Look::expected(probe).map(|look| look.scaled(settings.scale));

@@ -1,5 +1,6 @@
 //! The program from outside. Each module says what belongs there.
 
+mod apart;
 mod bad_pictures;
 mod blend;
 mod eval;
@@ -8,6 +9,7 @@ mod field_probes;
 mod labels;
 mod media;
 mod mutation;
+mod parsers;
 mod parts;
 mod pictures;
 mod program;

@@ -3,18 +3,11 @@
 //! Each parser gets inputs that are made from whole ones by flipping, cutting, doubling and mixing; `FACESWAP_MUTATIONS`
 //! says how many (2000 by default). The same number gives the same inputs.
 
-use std::{
-    ffi::{OsStr, OsString},
-    os::unix::ffi::{OsStrExt, OsStringExt},
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use faceswap::{
-    digest::sha256,
-    resume::Journal,
-    swap::{Manifest, inspect},
-    video::{Pattern, parse_rate, parse_time},
-};
+use faceswap::{digest::sha256, resume::Journal, swap::inspect};
+
+use crate::parsers;
 
 /// Numbers that look like chance: xorshift64* (Vigna 2016).
 struct Dice(u64);
@@ -85,12 +78,7 @@ fn shipped(path: &str) -> Vec<u8> {
 #[test]
 fn manifests() {
     let seeds = ["A", "B"].map(|name| shipped(&format!("models/identities/{name}/identity.toml")));
-    endure("manifest", &seeds, |bytes| {
-        let text = String::from_utf8_lossy(bytes);
-        if let Ok(manifest) = Manifest::parse(&text, Path::new("identity.toml")) {
-            assert!(manifest.side_px > 0);
-        }
-    });
+    endure("manifest", &seeds, parsers::manifest);
 }
 
 #[test]
@@ -113,19 +101,10 @@ fn journals() {
     let end = "{\"segments\": 9, \"damage\": [{\"first\": 3, \"last\": null, \"reason\": \"cut\"}], \"notes\": [], \
         \"cut\": {\"start_s\": 0.5, \"end_s\": null}}";
     let seeds = [text("null").into_bytes(), text(end).into_bytes()];
-    let framed =
-        |bytes: &[u8]| [format!("faceswap-journal-2 {}\n", sha256(bytes)).as_bytes(), bytes].concat();
     for seed in &seeds {
-        Journal::parse(&framed(seed)).expect("a journal");
+        Journal::parse(&parsers::framed(seed)).expect("a journal");
     }
-    endure("journal", &seeds, |bytes| {
-        assert!(Journal::parse(bytes).is_err(), "without its checksum nothing is a journal");
-        // Behind a checksum that fits, so that the parser itself is reached.
-        if let Ok(journal) = Journal::parse(&framed(bytes)) {
-            let _ = (journal.n_frames(), journal.missing());
-            assert!(Journal::parse(&journal.to_bytes()).is_ok());
-        }
-    });
+    endure("journal", &seeds, parsers::journal);
 }
 
 #[test]
@@ -150,7 +129,7 @@ fn networks() {
     let small = field(7, &graph.concat());
     assert_eq!(inspect::interface(&small).expect("a network").inputs[0].shape, [Some(3)]);
     let seeds = [heads.to_vec(), vec![small]].concat();
-    endure("network", &seeds, |bytes| drop(inspect::interface(bytes)));
+    endure("network", &seeds, parsers::network);
 }
 
 #[test]
@@ -166,21 +145,5 @@ fn patterns_and_numbers() {
         "30000/1001",
     ];
     let seeds = names.map(|name| name.as_bytes().to_vec());
-    endure("pattern", &seeds, |bytes| {
-        let name: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
-        let path = PathBuf::from("/nowhere").join(OsString::from_vec(name));
-        if let Some(pattern) = Pattern::parse(&path) {
-            for n in [0, 7, 99_999, 12_345_678_901] {
-                let made = pattern.path(n);
-                let name = made.file_name().map(OsStr::to_os_string).unwrap_or_default();
-                assert_eq!(pattern.number(&name), Some(n), "{}", name.as_bytes().escape_ascii());
-            }
-        }
-        let text = String::from_utf8_lossy(bytes);
-        assert!(parse_time("--from", &text).is_ok_and(|s| s >= 0.0) || parse_time("--from", &text).is_err());
-        assert!(
-            parse_rate("--fps", &text).is_ok_and(|(num, den)| num > 0 && den > 0)
-                || parse_rate("--fps", &text).is_err()
-        );
-    });
+    endure("pattern", &seeds, parsers::names);
 }
