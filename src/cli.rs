@@ -18,7 +18,7 @@ pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use compare::CompareArgs;
 #[cfg(feature = "train")]
-pub use distill::{ConvolutionChoice, DistillArgs, StartChoice};
+pub use distill::{ConvolutionChoice, DistillArgs, DistillSeamArgs, StartChoice};
 pub use face_sets::{FaceSetCommand, ReportArgs, SortArgs};
 pub use measure::{BenchArgs, EvalArgs};
 pub use part::{DamageChoice, PartArgs, UnsupportedChoice};
@@ -56,6 +56,10 @@ pub enum Command {
     /// Teach a small network what an identity does, so that it swaps faster (needs the cargo feature `train`).
     #[cfg(feature = "train")]
     Distill(DistillArgs),
+    /// Teach small detectors of seams by a larger one in five ways, and print one table (needs the cargo feature
+    /// `train`).
+    #[cfg(feature = "train")]
+    DistillSeam(DistillSeamArgs),
     /// List the people in a clip, with a contact sheet, to pick who is swapped.
     Faces(FacesArgs),
     /// Measure how a clip's faces are found and held still.

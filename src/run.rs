@@ -51,6 +51,8 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::Export(args)) => train::export(args),
         #[cfg(feature = "train")]
         Some(Command::Distill(args)) => distill::distill(args, stop),
+        #[cfg(feature = "train")]
+        Some(Command::DistillSeam(args)) => distill::distill_seam(args, stop),
         Some(Command::Faces(cli::FacesArgs { command: Some(command), .. })) => face_sets::run(command),
         Some(Command::Faces(args)) => faces(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),

@@ -100,3 +100,38 @@ pub struct DistillArgs {
     #[command(flatten)]
     pub progress: ProgressArgs,
 }
+
+/// `faceswap distill-seam --faces faces/crowd --held-out faces/others`
+#[derive(Debug, Args)]
+pub struct DistillSeamArgs {
+    /// Face sets that patches are cut from
+    #[arg(long, required = true, value_name = "DIR", num_args = 1..)]
+    pub faces: Vec<PathBuf>,
+    /// Face sets of other people, for the score
+    #[arg(long, required = true, value_name = "DIR", num_args = 1..)]
+    pub held_out: Vec<PathBuf>,
+    /// Patches to learn from
+    #[arg(long, value_name = "N", default_value_t = 4000)]
+    pub patches: usize,
+    /// Patches for the score
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub tests: usize,
+    /// Steps of each network
+    #[arg(long, value_name = "N", default_value_t = 600)]
+    pub steps: u64,
+    /// Patches in a step
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// How often everything is tried, each time with other numbers that are random
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub seeds: u64,
+    /// Device to train on: cpu, libtorch, cuda (as far as compiled in)
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// Print JSON in place of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::{emit, runtime_settings, style};
+use super::{emit, json, runtime_settings, style};
 use crate::{
     Error, Outcome, Result, cli,
     progress::Watch,
     settings::{checked, checked_f64},
-    train::{self, Convolution, Device, DistillSettings, Ending, Phase, Projection, StudentConfig},
+    train::{
+        self, Convolution, Device, DistillSettings, Ending, Phase, Projection, SeamSettings, StudentConfig,
+    },
 };
 
 /// Distils, and prints the table.
@@ -57,4 +59,22 @@ pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outco
             Ok(Outcome::Whole)
         }
     }
+}
+
+/// Compares the ways to teach a detector of seams, and prints the table.
+pub(super) fn distill_seam(args: cli::DistillSeamArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let settings = SeamSettings {
+        faces: args.faces,
+        held_out: args.held_out,
+        n_patches: checked("--patches", args.patches, 2..=1_000_000)?,
+        n_tests: checked("--tests", args.tests, 2..=1_000_000)?,
+        n_steps: checked("--steps", args.steps as usize, 1..=10_000_000)? as u64,
+        batch: checked("--batch", args.batch, 2..=1024)?,
+        n_seeds: checked("--seeds", args.seeds as usize, 1..=100)? as u64,
+        device: Device::by_name(&args.device)?,
+    };
+    let watch = Watch::new(style(&args.progress), stop);
+    let report = train::compare_seam_students(&settings, &mut |line| watch.line(line), stop)?;
+    emit(&if args.json { json(&report) } else { report.to_string() });
+    Ok(Outcome::Whole)
 }

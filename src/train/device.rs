@@ -8,6 +8,7 @@ use super::{
     TrainSettings,
     dense::{self, LabelProgress, LabelSettings},
     distill::{self, DistillProgress, DistillSettings},
+    seam::{self, SeamReport, SeamSettings},
     step::{Material, Tell, Trainer},
 };
 use crate::{Error, Result};
@@ -128,6 +129,34 @@ pub fn distill_on(
         Device::Cuda => {
             type Cuda = Autodiff<burn::backend::Cuda>;
             distill::train_student::<Cuda>(settings, material, goal, Default::default(), tell, stop)
+        }
+        #[allow(unreachable_patterns, reason = "with every feature on, nothing is left")]
+        missing => Err(not_compiled_in(missing)),
+    }
+}
+
+/// Compares detectors of seams on the device of the settings.
+///
+/// # Errors
+/// [`Error::Device`] for a device that isn't compiled in, else those of [`seam::run`].
+pub fn seams_on(
+    settings: &SeamSettings,
+    lesson: &seam::Patches,
+    exam: &seam::Patches,
+    tell: &mut dyn FnMut(&str),
+    stop: &AtomicBool,
+) -> Result<SeamReport> {
+    match settings.device {
+        Device::Cpu => seam::run::<Autodiff<Flex>>(settings, lesson, exam, &Default::default(), tell, stop),
+        #[cfg(feature = "train-libtorch")]
+        Device::LibTorch => {
+            type LibTorch = Autodiff<burn::backend::LibTorch>;
+            seam::run::<LibTorch>(settings, lesson, exam, &Default::default(), tell, stop)
+        }
+        #[cfg(feature = "train-cuda")]
+        Device::Cuda => {
+            type Cuda = Autodiff<burn::backend::Cuda>;
+            seam::run::<Cuda>(settings, lesson, exam, &Default::default(), tell, stop)
         }
         #[allow(unreachable_patterns, reason = "with every feature on, nothing is left")]
         missing => Err(not_compiled_in(missing)),

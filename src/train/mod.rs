@@ -25,6 +25,7 @@ mod plot;
 mod preview;
 mod quick;
 mod schedule;
+mod seam;
 pub mod soft_targets;
 mod step;
 
@@ -41,6 +42,7 @@ pub use export::{Checkpoint, ExportSettings, export};
 pub use losses::{LossParts, LossWeights};
 pub use model::{Comb, CombConfig, Stage};
 pub use schedule::{Level, SideSteps};
+pub use seam::{SeamReport, SeamRow, SeamSettings, compare_seam_students};
 
 use self::data::{Alignment, Identity};
 use crate::{Error, Result, face_set::FaceSet};

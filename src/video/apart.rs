@@ -39,6 +39,14 @@ use crate::{Error, Result, frame::Frame};
 /// The one argument of a process that decodes for another.
 pub const SERVE_FRAMES: &str = "--serve-frames";
 
+/// Whether memory can be shared: it counts as a file, whose size may be limited (`ulimit -f`).
+pub(super) fn is_possible() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills the structure that it is given.
+    let code = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    code == 0 && limit.rlim_cur == libc::RLIM_INFINITY
+}
+
 /// A decoder in another process, as its owner sees it.
 pub(super) struct Apart {
     path: PathBuf,

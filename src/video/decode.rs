@@ -60,7 +60,7 @@ impl Decoder {
     /// started.
     pub fn open(path: &Path, settings: &DecodeSettings) -> Result<Self> {
         #[cfg(target_os = "linux")]
-        if let Some(program) = &settings.program {
+        if let Some(program) = settings.program.as_ref().filter(|_| super::apart::is_possible()) {
             return Ok(Self(Box::new(super::apart::Apart::open(program, path, settings)?)));
         }
         Ok(Self(Box::new(Reel::open(path, settings)?)))

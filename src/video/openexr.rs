@@ -8,7 +8,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -125,9 +125,9 @@ pub(super) fn is_cut(path: &Path) -> io::Result<bool> {
     let length = file.get_ref().metadata()?.len();
     let meta = match MetaData::read_from_buffered(&mut file, false) {
         Ok(meta) => meta,
-        Err(exr::error::Error::Io(e)) if e.kind() != io::ErrorKind::UnexpectedEof => return Err(e),
-        Err(exr::error::Error::Io(_)) => return Ok(true),
-        Err(_) => return Ok(false),
+        Err(exr::error::Error::Io(e)) => return Err(e),
+        // Of a header that isn't whole the reader says that it is invalid, too: then all of the file was read.
+        Err(_) => return file.fill_buf().map(<[u8]>::is_empty),
     };
     // Behind the headers stands where each block begins; a block that was never written begins at 0.
     let is_multipart = meta.requirements.is_multilayer();
