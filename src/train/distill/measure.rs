@@ -114,6 +114,11 @@ impl Bench {
         Ok(Self { runtimes: [one?, two?] })
     }
 
+    /// The one that computes on one thread.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtimes[0]
+    }
+
     /// Measures all contestants on the same faces; the first one is the teacher.
     ///
     /// # Errors
