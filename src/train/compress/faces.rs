@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Faces that ranges are taken from, at most. On the shipped B, 128 and 512 give the same to a tenth of a decibel.
+/// Faces that ranges are taken from, at most.
 const MAX_CALIBRATION: usize = 128;
 
 /// Faces that are measured, at most.

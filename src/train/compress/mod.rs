@@ -167,7 +167,7 @@ pub fn compress(
     let stored = Parts { encoder: source.encoder.clone(), decoder: source.decoder.clone() };
     let whole = written(&stored, Weights::Full)?;
     let faces = Faces::read(settings, &alignment_of(&source), source.side_px)?;
-    let bench = faces.as_ref().map(|_| Bench::load(&settings.runtime)).transpose()?;
+    let bench = faces.as_ref().map(|_| Ok(Bench::load(&settings.runtime)?.exact())).transpose()?;
 
     let left = if settings.prune > 0.0 {
         let Some(left) = without_channels(settings, &source, tell, stop)? else { return Ok(None) };
@@ -320,3 +320,6 @@ fn manifest_of(
 pub fn is_bundle(dir: &Path) -> bool {
     dir.join(manifest::FILE_NAME).exists()
 }
+
+#[cfg(test)]
+mod tests;

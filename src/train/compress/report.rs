@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::faces::Faces;
+use super::{Precision, faces::Faces};
 use crate::{
     nn::Runtime,
     train::distill::{Contestant, Parts, Row},
@@ -61,6 +61,10 @@ impl CompressReport {
     /// What somebody who chose this should know: where it is slower than fp32.
     pub fn warnings(&self) -> Vec<String> {
         let (Some(whole), Some(made)) = (self.rows.first(), self.made()) else { return Vec::new() };
+        if made.name == Precision::Fp16.to_string() {
+            // Widened as it is loaded, it is the same network.
+            return Vec::new();
+        }
         let on = |n: &str, whole: Parts<f64>, made: Parts<f64>| {
             let (whole, made) = (whole.encoder + whole.decoder, made.encoder + made.decoder);
             (made > whole * NOTABLE).then(|| {
