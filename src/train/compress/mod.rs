@@ -26,8 +26,8 @@ use super::{
     Device,
     base::alignment_of,
     distill::{
-        Bench, Contestant, Convolution, DistillProgress, DistillSettings, Parts, StudentConfig, Teacher,
-        networks, pruned,
+        Bench, Contestant, Convolution, DistillProgress, DistillSettings, Goal, Parts, StudentConfig,
+        Teacher, networks, pruned,
     },
     export::{self, ExportSettings},
     onnx::Weights,
@@ -157,6 +157,13 @@ pub fn compress(
     stop: &AtomicBool,
 ) -> Result<Option<Compression>> {
     settings.check()?;
+    if let Source::Bundle { dir, .. } = &settings.source
+        && let (Ok(from), Ok(to)) = (dir.canonicalize(), settings.out.canonicalize())
+        && from == to
+    {
+        let reason = "is the identity itself, of which nothing would be left; give another folder";
+        return Err(Error::setting("--output", settings.out.display(), reason));
+    }
     export::check_out(&settings.out, settings.overwrite)?;
     let (source, name) = opened(&settings.source)?;
     let of_source = |reason: String| Error::model(&source.dir, reason);
@@ -201,9 +208,12 @@ pub fn compress(
     let manifest = manifest_of(settings, &source, name, (&left, &made), (&faces, &report));
     let files = [("encoder.onnx", made.encoder), ("decoder.onnx", made.decoder)];
     export::write(&settings.out, &manifest, &files)?;
-    let work = work(&settings.out);
-    if work.exists() {
-        fs::remove_dir_all(&work).map_err(Error::io(&work))?;
+    if settings.prune > 0.0 {
+        let work = work(&settings.out);
+        let checkpoints = work.join(Goal::Student.name());
+        fs::remove_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
+        // Whatever else lies there is somebody else's.
+        let _ = fs::remove_dir(work);
     }
     Ok(Some(Compression { bundle: Bundle::load(&settings.out)?, report }))
 }

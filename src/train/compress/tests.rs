@@ -239,6 +239,8 @@ fn what_cannot_be_compressed_is_said() {
     assert!(refusal(&wide).contains("extract it again"), "{}", refusal(&wide));
     let used = CompressSettings { out: room.faces.clone(), overwrite: true, ..good.clone() };
     assert!(refusal(&used).contains("is no identity"), "{}", refusal(&used));
+    let itself = CompressSettings { out: room.identity.clone(), overwrite: true, ..good.clone() };
+    assert!(refusal(&itself).contains("the identity itself"), "{}", refusal(&itself));
     let unnamed = CompressSettings {
         source: Source::Bundle { dir: room.identity.clone(), name: String::new() },
         ..good.clone()
