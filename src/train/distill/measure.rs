@@ -73,7 +73,7 @@ pub struct Row {
     pub n_parameters: u64,
     /// Multiplications with addition for one face, millions.
     pub mmac: Parts<f64>,
-    /// One face through ONNX Runtime on one thread, milliseconds: the middle of 31 runs, or see [`Bench::exact`].
+    /// One face through ONNX Runtime on one thread, milliseconds: the middle of 31 runs, or the least of 100.
     pub ms_one_thread: Parts<f64>,
     /// The same on two.
     pub ms_two_threads: Parts<f64>,
