@@ -48,7 +48,7 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         #[cfg(feature = "train")]
         Some(Command::TrainLabels(args)) => train_labels(args, stop),
         #[cfg(feature = "train")]
-        Some(Command::Export(args)) => train::export(args),
+        Some(Command::Export(args)) => train::export(args, stop),
         #[cfg(feature = "train")]
         Some(Command::Distill(args)) => distill::distill(args, stop),
         #[cfg(feature = "train")]

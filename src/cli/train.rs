@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ProgressArgs;
+use super::{ProgressArgs, RuntimeArgs};
 
 /// `faceswap train --faces A=faces/A --faces B=faces/B -o models/my.train`
 #[derive(Debug, Args)]
@@ -94,37 +94,63 @@ pub struct TrainArgs {
     pub progress: ProgressArgs,
 }
 
-/// `faceswap export models/my.train --identity B -o models/identities/B --subject .. --consent ..`
+/// `faceswap export models/my.train --identity B -o models/identities/B --subject .. --consent ..`, or
+/// `faceswap export models/identities/B --precision int8 --calibrate faces/B -o models/identities/B.int8`
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Folder of the training
-    #[arg(value_name = "TRAINING")]
-    pub training: PathBuf,
-    /// Which of its checkpoints: last, best (least loss on a few fixed faces), or a step
-    #[arg(long, value_name = "WHICH", default_value = "last")]
-    pub checkpoint: String,
-    /// Which of its identities
+    /// Folder of a training; or of an identity that exists, to write a smaller or quicker copy of it
+    #[arg(value_name = "TRAINING|IDENTITY")]
+    pub source: PathBuf,
+    /// Which of a training's checkpoints: last, best (least loss on a few fixed faces), or a step [default: last]
+    #[arg(long, value_name = "WHICH")]
+    pub checkpoint: Option<String>,
+    /// Which of a training's identities; or what the copy of an identity is called [default: as its folder]
     #[arg(short, long, value_name = "NAME")]
-    pub identity: String,
+    pub identity: Option<String>,
     /// Folder of the bundle
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
-    /// Whose face it is
+    /// Whose face it is; a copy keeps what is told already
     #[arg(long, value_name = "WHO")]
-    pub subject: String,
+    pub subject: Option<String>,
     /// On what ground it may be used: self, written, licence, synthetic, public-domain
     #[arg(long, value_name = "BASIS")]
-    pub consent: String,
+    pub consent: Option<String>,
     /// Date of the consent [default: today]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub date: Option<String>,
-    /// Licence of the bundle
-    #[arg(long, value_name = "SPDX", default_value = "LicenseRef-Proprietary")]
-    pub licence: String,
-    /// Store the weights in 32 bits instead of 16
-    #[arg(long)]
+    /// Licence of the bundle [default: LicenseRef-Proprietary]
+    #[arg(long, value_name = "SPDX")]
+    pub licence: Option<String>,
+    /// Numbers of the networks: fp32; fp16, half the size and as fast; int8, a quarter, quicker on most processors
+    /// (needs --calibrate)
+    #[arg(long, value_name = "KIND", default_value = "fp16")]
+    pub precision: String,
+    /// The same as --precision fp32
+    #[arg(long, hide = true, conflicts_with = "precision")]
     pub full_precision: bool,
+    /// Leave out this share of the channels, 0 to 0.9: those that weigh least (needs --calibrate)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub prune: f64,
+    /// Steps of the fine-tune after --prune; it can be stopped, and the same command goes on
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub tune_steps: u64,
+    /// Device of the fine-tune: cpu, libtorch, cuda (as far as compiled in)
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// A face set that int8 and --prune are fitted to, best of the faces that will be swapped; give several for more
+    #[arg(long, value_name = "DIR")]
+    pub calibrate: Vec<PathBuf>,
+    /// A face set to measure on [default: the last tenth of each --calibrate]
+    #[arg(long, value_name = "DIR")]
+    pub held_out: Vec<PathBuf>,
     /// Replace a bundle that exists
     #[arg(long)]
     pub overwrite: bool,
+    /// ONNX Runtime, to fit and to measure
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
-use super::{emit, style};
+use super::{emit, runtime_settings, style};
 use crate::{
     Error, Outcome, Result, cli,
     face_set::report::report,
@@ -10,7 +10,10 @@ use crate::{
     nn::{Runtime, RuntimeSettings},
     progress::Watch,
     settings::{checked, n_hardware_threads},
-    train::{self, Device, ExportSettings, Overrides, Preset, TrainEvent, TrainSettings},
+    train::{
+        self, CompressSettings, Compression, Device, ExportSettings, Overrides, Precision, Preset, Source,
+        TrainEvent, TrainSettings,
+    },
 };
 
 /// Trains.
@@ -79,22 +82,77 @@ fn warnings(faces: &[(String, PathBuf)]) -> Result<Vec<String>> {
     report(faces, N_LOOKED_AT, embedder.ok().as_mut()).map(|report| report.warnings)
 }
 
-/// Writes an identity of a training.
-pub(super) fn export(args: cli::ExportArgs) -> Result<Outcome> {
-    let bundle = train::export(&ExportSettings {
-        training: args.training,
-        checkpoint: args.checkpoint.parse()?,
-        identity: args.identity,
+/// Writes an identity of a training, or a compressed copy of one that exists.
+pub(super) fn export(args: cli::ExportArgs, stop: &AtomicBool) -> Result<Outcome> {
+    let precision = if args.full_precision { Precision::Fp32 } else { args.precision.parse()? };
+    let source = if train::is_bundle(&args.source) { copied(&args)? } else { trained(&args, precision)? };
+    let is_plain = precision != Precision::Int8 && args.prune == 0.0 && args.calibrate.is_empty();
+    if let Source::Training(settings) = &source
+        && is_plain
+        && args.held_out.is_empty()
+    {
+        emit(&train::export(settings)?.to_string());
+        return Ok(Outcome::Whole);
+    }
+    let settings = CompressSettings {
+        source,
         out: args.output,
-        subject: args.subject,
-        basis: args.consent,
-        date: args.date,
-        licence: args.licence,
-        half: !args.full_precision,
+        precision,
+        prune: args.prune,
+        tune_steps: checked("--tune-steps", args.tune_steps as usize, 2..=10_000_000)? as u64,
+        device: Device::by_name(&args.device)?,
+        calibrate: args.calibrate,
+        held_out: args.held_out,
+        runtime: runtime_settings(&args.runtime)?,
         overwrite: args.overwrite,
-    })?;
+    };
+    let watch = Watch::new(style(&args.progress), stop);
+    let done = train::compress(&settings, &mut |progress| watch.line(&progress.to_string()), stop)?;
+    let Some(Compression { bundle, report }) = done else { return Err(Error::Cancelled) };
     emit(&bundle.to_string());
+    if let Some(report) = report {
+        emit(&format!("\n{report}\n"));
+        report.warnings().iter().for_each(|text| emit(&format!("warning: {text}")));
+    }
     Ok(Outcome::Whole)
+}
+
+/// An identity of a training, on the ground that was typed.
+fn trained(args: &cli::ExportArgs, precision: Precision) -> Result<Source> {
+    let needed = |flag: &'static str, value: &Option<String>, what: &str| {
+        let reason = || format!("{what}: {} is a training", args.source.display());
+        value.clone().ok_or_else(|| Error::setting(flag, "", reason()))
+    };
+    let usual = ("last".to_owned(), "LicenseRef-Proprietary".to_owned());
+    Ok(Source::Training(Box::new(ExportSettings {
+        training: args.source.clone(),
+        checkpoint: args.checkpoint.as_ref().unwrap_or(&usual.0).parse()?,
+        identity: needed("--identity", &args.identity, "say which of its identities is exported")?,
+        out: args.output.clone(),
+        subject: needed("--subject", &args.subject, "say whose face it is")?,
+        basis: needed("--consent", &args.consent, "say on what ground the face may be used")?,
+        date: args.date.clone(),
+        licence: args.licence.clone().unwrap_or(usual.1),
+        precision,
+        overwrite: args.overwrite,
+    })))
+}
+
+/// A bundle, whose consent, licence and origin are no matter of choice.
+fn copied(args: &cli::ExportArgs) -> Result<Source> {
+    let fixed = [
+        ("--checkpoint", &args.checkpoint),
+        ("--subject", &args.subject),
+        ("--consent", &args.consent),
+        ("--date", &args.date),
+        ("--licence", &args.licence),
+    ];
+    if let Some((flag, Some(value))) = fixed.into_iter().find(|(_, value)| value.is_some()) {
+        let reason = format!("{} is an identity, and its copy keeps what it says", args.source.display());
+        return Err(Error::setting(flag, value, reason));
+    }
+    let folder = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Source::Bundle { dir: args.source.clone(), name: args.identity.clone().unwrap_or(folder) })
 }
 
 /// A time such as `8h`, `90m`, `1h30m` or `45s`, in minutes.

@@ -50,16 +50,16 @@ impl fmt::Debug for Bundle {
 /// One line for a person: name, side, whose face on what ground, licence, training.
 impl fmt::Display for Bundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Manifest { consent, licence, training, .. } = &self.manifest;
+        let Manifest { consent, licence, training, compressed, .. } = &self.manifest;
         write!(
             f,
             "{}  {} px  {} ({}, {})  {licence}",
             self.name, self.side_px, consent.subject, consent.basis, consent.date
         )?;
-        match training {
-            Some(t) => write!(f, "  {} steps, {} samples, {:.0} min", t.steps, t.samples, t.minutes),
-            None => Ok(()),
+        if let Some(t) = training {
+            write!(f, "  {} steps, {} samples, {:.0} min", t.steps, t.samples, t.minutes)?;
         }
+        compressed.as_ref().map_or(Ok(()), |compressed| write!(f, "  {compressed}"))
     }
 }
 
@@ -73,10 +73,26 @@ impl Bundle {
         let path = dir.join(FILE_NAME);
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
         let manifest = Manifest::parse(&text, &path)?;
-        let template = Template::by_name(&manifest.alignment.template)
-            .map_err(|e| Error::model(&path, format!("{e}; a newer version of this program may know it")))?;
-        let encoder = Part::read(dir, &manifest.networks.encoder)?;
-        let decoder = Part::read(dir, &manifest.networks.decoder)?;
+        let read = |network: &NetworkFile| {
+            let path = path_inside(dir, &network.file)?;
+            fs::read(&path).map_err(Error::io(&path))
+        };
+        let networks = [read(&manifest.networks.encoder)?, read(&manifest.networks.decoder)?];
+        Self::of_parts(dir, manifest, networks)
+    }
+
+    /// The identity of a manifest and its two networks, encoder and decoder, wherever their bytes come from; `dir` is
+    /// where they lie, or will lie.
+    ///
+    /// # Errors
+    /// As [`Bundle::load`], but for those of files.
+    pub(crate) fn of_parts(dir: &Path, manifest: Manifest, networks: [Vec<u8>; 2]) -> Result<Self> {
+        let template = Template::by_name(&manifest.alignment.template).map_err(|e| {
+            Error::model(dir.join(FILE_NAME), format!("{e}; a newer version of this program may know it"))
+        })?;
+        let [encoder, decoder] = networks;
+        let encoder = Part::of(dir, &manifest.networks.encoder, encoder)?;
+        let decoder = Part::of(dir, &manifest.networks.decoder, decoder)?;
         let has_mask = check_shapes(&encoder, &decoder, manifest.side_px)?;
         Ok(Self {
             name: manifest.name.clone(),
@@ -167,9 +183,8 @@ struct Part {
 }
 
 impl Part {
-    fn read(dir: &Path, network: &NetworkFile) -> Result<Self> {
-        let path = path_inside(dir, &network.file)?;
-        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+    fn of(dir: &Path, network: &NetworkFile, bytes: Vec<u8>) -> Result<Self> {
+        let path = dir.join(&network.file);
         let sum = sha256(&bytes);
         if !sum.eq_ignore_ascii_case(&network.sha256) {
             let reason = format!(

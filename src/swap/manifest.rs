@@ -37,6 +37,9 @@ pub struct Manifest {
     /// Whose student it is, where it was distilled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distilled: Option<Distilled>,
+    /// What was taken away from its networks after training, where anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed: Option<Compressed>,
     /// Where the weights come from.
     pub training: Option<Training>,
 }
@@ -159,6 +162,40 @@ pub struct Distilled {
     pub student: String,
     /// What it was trained to do, in this order.
     pub stages: Vec<String>,
+}
+
+/// What was taken away from an identity's networks after training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compressed {
+    /// The name of the identity that it was made from.
+    pub from: String,
+    /// SHA-256 of that one's encoder, 64 hexadecimal digits.
+    pub from_encoder_sha256: String,
+    /// SHA-256 of that one's decoder.
+    pub from_decoder_sha256: String,
+    /// Numbers that its networks hold: `fp32`, `fp16` (they compute in 32 bits), or `int8`.
+    pub precision: String,
+    /// Share of the channels that was to be left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<f64>,
+    /// Faces that the ranges of 8 bits, or the channels that are left, were fitted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated_on: Option<usize>,
+    /// PSNR to the pictures of what it was made from, on faces that it wasn't fitted to, dB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psnr_db: Option<f64>,
+}
+
+/// A few words for a person: `int8 of B, 30 % pruned`.
+impl fmt::Display for Compressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.precision, self.from)?;
+        match self.pruned {
+            Some(share) => write!(f, ", {:.0} % pruned", share * 100.0),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Where the weights come from.

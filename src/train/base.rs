@@ -37,8 +37,8 @@ pub struct Base {
 }
 
 impl Base {
-    /// Reads the identities in the folder `dir`, which must share their encoder; students of others are passed over,
-    /// since each has an encoder of its own.
+    /// Reads the identities in the folder `dir`, which must share their encoder; students and compressed copies of
+    /// others are passed over, since each has an encoder of its own.
     ///
     /// # Errors
     /// [`Error::BadSetting`] for a folder without identities, [`Error::BadModel`] for one that doesn't fit the others
@@ -46,7 +46,7 @@ impl Base {
     pub fn read(dir: &Path) -> Result<Self> {
         let mut found: Vec<Bundle> =
             installed(&[dir.into()]).into_iter().map(|entry| entry.bundle).collect::<Result<_>>()?;
-        found.retain(|bundle| bundle.manifest.distilled.is_none());
+        found.retain(|bundle| bundle.manifest.distilled.is_none() && bundle.manifest.compressed.is_none());
         if found.is_empty() {
             let reason = "holds no identities; give a folder of bundles, e.g. models/identities";
             return Err(Error::setting("--init", dir.display(), reason));

@@ -17,6 +17,7 @@ use burn::{
 
 use super::{
     checkpoint::{self, State},
+    compress::Precision,
     config::{self, TrainConfig},
     model::{Comb, Decoder, Encoder, Pair, SLOPE, side_of_level},
     onnx::{GraphWriter, Value, Weights},
@@ -94,8 +95,8 @@ pub struct ExportSettings {
     pub date: Option<String>,
     /// Licence of the bundle (SPDX).
     pub licence: String,
-    /// Store the weights in 16 bits instead of 32.
-    pub half: bool,
+    /// How the weights are stored: fp32 or fp16. For int8 see [`compress`](super::compress()).
+    pub precision: Precision,
     /// Replace a bundle that exists.
     pub overwrite: bool,
 }
@@ -106,8 +107,19 @@ pub struct ExportSettings {
 /// [`Error::BadSetting`] for a name, consent or folder that can't be; [`Error::BadModel`] for a training without
 /// checkpoint or in the middle of fading in a level; [`Error::Io`] when the bundle can't be written.
 pub fn export(settings: &ExportSettings) -> Result<Bundle> {
-    let consent = consent(settings)?;
     check_out(&settings.out, settings.overwrite)?;
+    let bundle = in_memory(settings)?;
+    let files = [("encoder.onnx", bundle.encoder), ("decoder.onnx", bundle.decoder)];
+    write(&settings.out, &bundle.manifest, &files)?;
+    Bundle::load(&settings.out)
+}
+
+/// The bundle that [`export`] would write, of which nothing lies on disk.
+///
+/// # Errors
+/// As [`export`], but for those of writing.
+pub(super) fn in_memory(settings: &ExportSettings) -> Result<Bundle> {
+    let consent = consent(settings)?;
     let checkpoint = settings.checkpoint.of(&settings.training)?;
     let state: State = checkpoint::state(&checkpoint)?;
     let who = position(&state, &settings.identity)?;
@@ -121,7 +133,13 @@ pub fn export(settings: &ExportSettings) -> Result<Bundle> {
     let device = FlexDevice;
     let fresh = Comb::<Flex>::new(&state.comb, state.identities.len(), &device);
     let comb = checkpoint::average::<Flex, _>(&checkpoint, fresh, &device)?;
-    let weights = if settings.half { Weights::Half } else { Weights::Full };
+    let weights = match settings.precision {
+        Precision::Fp32 => Weights::Full,
+        Precision::Fp16 => Weights::Half,
+        Precision::Int8 => {
+            return Err(Error::setting("--precision", "int8", "needs faces: give --calibrate FOLDER"));
+        }
+    };
     let (level, latent) = (state.stage.level, state.comb.latent);
     let files = [
         ("encoder.onnx", encoder_onnx(&comb.encoder, level, latent, weights)),
@@ -144,6 +162,7 @@ pub fn export(settings: &ExportSettings) -> Result<Bundle> {
         networks: Networks { encoder, decoder },
         consent,
         distilled: None,
+        compressed: None,
         training: Some(Training {
             version: env!("CARGO_PKG_VERSION").into(),
             date: today(),
@@ -157,8 +176,7 @@ pub fn export(settings: &ExportSettings) -> Result<Bundle> {
             config: configuration(&settings.training)?,
         }),
     };
-    write(&settings.out, &manifest, &files)?;
-    Bundle::load(&settings.out)
+    Bundle::of_parts(&settings.out, manifest, files.map(|(_, bytes)| bytes))
 }
 
 /// What the training's folder says of how it was trained; one of an earlier version says nothing.

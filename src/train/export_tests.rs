@@ -122,7 +122,7 @@ fn settings(dir: &Path) -> ExportSettings {
         basis: "synthetic".into(),
         date: None,
         licence: "CC0-1.0".into(),
-        half: true,
+        precision: Precision::Fp16,
         overwrite: false,
     }
 }
@@ -141,7 +141,7 @@ fn a_bundle_holds_what_was_trained_and_is_replaced_on_demand_only() {
 
     let refused = export(&settings).unwrap_err().to_string();
     assert!(refused.contains("--overwrite"), "{refused}");
-    let full = ExportSettings { half: false, overwrite: true, ..settings.clone() };
+    let full = ExportSettings { precision: Precision::Fp32, overwrite: true, ..settings.clone() };
     let size = |bundle: &Bundle| fs::metadata(bundle.dir.join("decoder.onnx")).unwrap().len();
     let half_size = size(&bundle);
     assert!(size(&export(&full).unwrap()) > half_size * 17 / 10);

@@ -21,6 +21,11 @@ pub struct Filter {
 /// # Errors
 /// What is wrong with the file, in words.
 pub fn convolutions(bytes: &[u8]) -> Result<Vec<Filter>, String> {
+    if is_int8(bytes) {
+        return Err(
+            "its weights have lost bits: it is in int8; take the identity that it was made from".into()
+        );
+    }
     let graph = graph(bytes)?;
     graph
         .node
@@ -47,24 +52,31 @@ pub fn is_half(bytes: &[u8]) -> bool {
     graph(bytes).is_ok_and(|graph| graph.initializer.iter().any(|tensor| tensor.data_type == FLOAT16))
 }
 
+/// Whether any of a network's layers computes in 8 bits.
+pub fn is_int8(bytes: &[u8]) -> bool {
+    graph(bytes).is_ok_and(|graph| graph.node.iter().any(|node| node.op_type == "QuantizeLinear"))
+}
+
 fn graph(bytes: &[u8]) -> Result<GraphProto, String> {
     let model = ModelProto::decode(bytes).map_err(|e| format!("is no ONNX file: {e}"))?;
     model.graph.ok_or_else(|| "holds no graph".into())
 }
 
 /// The tensor behind a value, by way of the `Cast` that widens one of 16 bits.
-fn stored<'a>(graph: &'a GraphProto, name: &str) -> Result<&'a TensorProto, String> {
+pub(super) fn stored<'a>(graph: &'a GraphProto, name: &str) -> Result<&'a TensorProto, String> {
     let is_cast = |node: &&Node| node.op_type == "Cast" && node.output.iter().any(|out| out == name);
     let name = graph.node.iter().find(is_cast).and_then(|node| node.input.first()).map_or(name, |s| s);
     graph.initializer.iter().find(|tensor| tensor.name == name).ok_or_else(|| format!("lacks {name}"))
 }
 
-fn dims(tensor: &TensorProto) -> Result<[usize; 4], String> {
+/// A filter's shape, `[out, in, k, k]`.
+pub(super) fn dims(tensor: &TensorProto) -> Result<[usize; 4], String> {
     let dims: Vec<usize> = tensor.dims.iter().map(|n| *n as usize).collect();
     dims.try_into().map_err(|_| format!("{} has {} axes, a filter has 4", tensor.name, tensor.dims.len()))
 }
 
-fn values(tensor: &TensorProto) -> Result<Vec<f32>, String> {
+/// A tensor's numbers in 32 bits.
+pub(super) fn values(tensor: &TensorProto) -> Result<Vec<f32>, String> {
     let bytes = &tensor.raw_data[..];
     let values: Vec<f32> = match tensor.data_type {
         FLOAT => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),

@@ -9,6 +9,7 @@ mod average;
 mod balance;
 mod base;
 mod checkpoint;
+mod compress;
 mod config;
 mod data;
 mod dense;
@@ -32,6 +33,7 @@ mod step;
 use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
 
 pub use augment::Augmentation;
+pub use compress::{CompressReport, CompressSettings, Compression, Precision, Source, compress, is_bundle};
 pub use config::{Overrides, Preset, TrainConfig};
 pub use dense::{LabelProgress, LabelSettings, Task, train_labels};
 pub use device::Device;

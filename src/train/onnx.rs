@@ -8,8 +8,13 @@ use prost::Message;
 const OPSET: i64 = 17;
 /// Version of the file format that belongs to it.
 const IR_VERSION: i64 = 8;
+/// Who wrote a file, by its own word.
+pub(super) const PRODUCER: &str = "faceswap";
 /// `TensorProto.DataType`.
 pub(super) const FLOAT: i32 = 1;
+pub(super) const UINT8: i32 = 2;
+pub(super) const INT8: i32 = 3;
+pub(super) const INT32: i32 = 6;
 const INT64: i32 = 7;
 pub(super) const FLOAT16: i32 = 10;
 /// `AttributeProto.AttributeType`.
@@ -94,12 +99,12 @@ pub enum Weights {
 
 /// The name of a value in the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Value(String);
+pub struct Value(pub(super) String);
 
 /// A graph that is being written.
 #[derive(Debug)]
 pub struct GraphWriter {
-    graph: GraphProto,
+    pub(super) graph: GraphProto,
     weights: Weights,
     n_values: usize,
 }
@@ -216,7 +221,7 @@ impl GraphWriter {
     pub fn finish(self) -> Vec<u8> {
         let model = ModelProto {
             ir_version: IR_VERSION,
-            producer_name: "faceswap".into(),
+            producer_name: PRODUCER.into(),
             producer_version: env!("CARGO_PKG_VERSION").into(),
             graph: Some(self.graph),
             opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
@@ -229,7 +234,7 @@ impl GraphWriter {
         format!("{stem}_{}", self.n_values)
     }
 
-    fn node(&mut self, operator: &str, inputs: Vec<Value>, attribute: Vec<Attribute>) -> Value {
+    pub(super) fn node(&mut self, operator: &str, inputs: Vec<Value>, attribute: Vec<Attribute>) -> Value {
         let output = self.fresh(&operator.to_lowercase());
         self.graph.node.push(Node {
             input: inputs.into_iter().map(|value| value.0).collect(),
@@ -242,14 +247,14 @@ impl GraphWriter {
         Value(output)
     }
 
-    fn initializer(&mut self, dims: &[usize], data_type: i32, raw_data: Vec<u8>) -> Value {
+    pub(super) fn initializer(&mut self, dims: &[usize], data_type: i32, raw_data: Vec<u8>) -> Value {
         let name = self.fresh("constant");
         let dims = dims.iter().map(|n| *n as i64).collect();
         self.graph.initializer.push(TensorProto { dims, data_type, name: name.clone(), raw_data });
         Value(name)
     }
 
-    fn weight(&mut self, dims: &[usize], values: &[f32]) -> Value {
+    pub(super) fn weight(&mut self, dims: &[usize], values: &[f32]) -> Value {
         match self.weights {
             Weights::Full => {
                 self.initializer(dims, FLOAT, values.iter().flat_map(|v| v.to_le_bytes()).collect())
@@ -263,7 +268,7 @@ impl GraphWriter {
     }
 }
 
-fn int(name: &str, i: i64) -> Attribute {
+pub(super) fn int(name: &str, i: i64) -> Attribute {
     Attribute { name: name.into(), i, kind: ATTR_INT, ..Attribute::default() }
 }
 

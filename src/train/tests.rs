@@ -124,7 +124,7 @@ fn bundle(dir: &Path, training: &TrainSettings, name: &str, to: &str) -> PathBuf
         basis: "synthetic".into(),
         date: None,
         licence: "CC0-1.0".into(),
-        half: true,
+        precision: Precision::Fp16,
         overwrite: false,
     })
     .unwrap();

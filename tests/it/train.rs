@@ -118,6 +118,55 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_weights() {
 }
 
 #[test]
+fn an_identity_is_exported_small_and_what_is_missing_is_said() {
+    let night = Night::new();
+    let trained = night.command("out", &["--levels", "16:4"]).output().expect("the program starts");
+    assert!(trained.status.success(), "{}", said(&trained));
+    let export = |from: &str, out: &str, more: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.arg("export").arg(night.path(from)).arg("-o").arg(night.path(out)).args(more);
+        command.output().expect("the program starts")
+    };
+    let consent = ["-i", "A", "--subject", "nobody", "--consent", "synthetic"];
+    let with = |more: &[&'static str]| [&consent[..], more].concat();
+    for (more, wanted) in [
+        (consent[2..].to_vec(), "--identity"),
+        ([&consent[..2], &consent[4..]].concat(), "--subject"),
+        (consent[..4].to_vec(), "--consent"),
+        (with(&["--precision", "int9"]), "must be fp32, fp16 or int8"),
+        (with(&["--precision", "int8"]), "--calibrate"),
+        (with(&["--prune", "2"]), "0 to 0.9"),
+    ] {
+        let refused = export("out", "A", &more);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(said(&refused).contains(wanted), "{}", said(&refused));
+    }
+    assert!(export("out", "A", &consent).status.success());
+    let refused = export("A", "A.fp32", &["--subject", "somebody else"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("keeps what it says"), "{}", said(&refused));
+
+    // Of the bundle, and of the training: the same numbers.
+    let faces = night.path("B").display().to_string();
+    let int8 = ["--precision", "int8", "--calibrate", &faces, "--held-out", &faces];
+    let copied = export("A", "A.int8", &int8);
+    assert!(copied.status.success(), "{}", said(&copied));
+    let told = String::from_utf8_lossy(&copied.stdout).into_owned();
+    assert!(told.starts_with("A.int8") && told.contains("int8 of A"), "{told}");
+    assert!(told.contains("| fp32 |") && told.contains("| fp16 |") && told.contains("| int8 |"), "{told}");
+    let direct = export("out", "direct", &[&consent[..], &int8].concat());
+    assert!(direct.status.success(), "{}", said(&direct));
+    let text = |out: &str| fs::read_to_string(night.path(out).join("identity.toml")).expect("written");
+    for out in ["A.int8", "direct"] {
+        let manifest = text(out);
+        assert!(
+            manifest.contains("precision = \"int8\"") && manifest.contains("subject = \"nobody\""),
+            "{manifest}"
+        );
+    }
+}
+
+#[test]
 fn a_full_disk_ends_no_training_and_leaves_nothing_half() {
     let night = Night::new();
     let first = night.command("out", &["--levels", "16:4"]).output().expect("the program starts");

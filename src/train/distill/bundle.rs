@@ -55,6 +55,7 @@ pub fn write(settings: &DistillSettings, name: &str, material: &Material<'_>, do
             student: settings.student.to_string(),
             stages: material.plan.phases.iter().map(ToString::to_string).collect(),
         }),
+        compressed: None,
         training: Some(Training {
             version: env!("CARGO_PKG_VERSION").into(),
             date: today(),

@@ -28,13 +28,14 @@ pub fn cost(bytes: &[u8]) -> Result<Cost, String> {
         .iter()
         .map(|tensor| (tensor.name.as_str(), tensor.dims.iter().map(|n| *n as u64).collect()))
         .collect();
-    // Weights of 16 bits come through a `Cast`.
+    // Weights of 16 bits come through a `Cast`, those of 8 bits through a `DequantizeLinear`.
     let mut behind: HashMap<&str, &str> = HashMap::new();
     let mut sides: HashMap<&str, u64> = inputs(&graph);
     let mut cost = Cost::default();
     for node in &graph.node {
         let [Some(input), Some(output)] = [node.input.first(), node.output.first()] else { continue };
-        if node.op_type == "Cast" {
+        let is_stored = node.op_type == "DequantizeLinear" && dims.contains_key(input.as_str());
+        if is_stored || node.op_type == "Cast" {
             behind.insert(output, input);
             continue;
         }

@@ -33,12 +33,19 @@ use std::{
     time::Instant,
 };
 
+pub use measure::{Parts, Row};
 pub use plan::Phase;
 pub use report::Report;
-pub(super) use step::{Done, Goal, Material, train_student};
 pub use student::{Convolution, Projection, StudentConfig};
 
-use self::{measure::Bench, plan::Plan, teacher::Teacher, transfer::Transfer};
+pub(super) use self::{
+    bundle::networks,
+    measure::{Bench, Contestant},
+    step::{Done, Goal, Material, train_student},
+    teacher::Teacher,
+    transfer::{HeldFace, Truth, held_face, opened, split},
+};
+use self::{plan::Plan, transfer::Transfer};
 use super::{Augmentation, Device, device, export};
 use crate::{
     Error, Result,
@@ -207,6 +214,35 @@ pub fn distill(
     let students = (&student, control.as_ref());
     let report = report::write(settings, &material, &bundle, students, &beside, &bench)?;
     Ok(Ending::Whole(Box::new(report)))
+}
+
+/// The teacher without a share of its channels, those that weigh least: what is left is fitted to it and then trained for
+/// the settings' steps, end to end, on their faces. `None` when somebody said stop; the same call goes on.
+///
+/// # Errors
+/// [`Error::BadSetting`] where no channel would go, else those of [`distill`].
+pub(super) fn pruned(
+    settings: &DistillSettings,
+    teacher: &Teacher,
+    tell: &mut dyn FnMut(&DistillProgress),
+    stop: &AtomicBool,
+) -> Result<Option<Done>> {
+    let config = settings.student.comb(teacher.config()).map_err(|_| {
+        let reason = "leaves no channel out: what is left comes in whole blocks of eight; take more";
+        Error::setting("--prune", 1.0 - settings.student.width, reason)
+    })?;
+    let transfer = Transfer::read(settings, &teacher.alignment())?;
+    let mut phases = vec![Phase::Perceptual];
+    phases.extend(transfer.has_truth().then_some(Phase::Truth));
+    let plan = Plan::new(&DistillSettings { phases, ..settings.clone() }, transfer.has_truth())?;
+    fs::create_dir_all(&settings.work).map_err(Error::io(&settings.work))?;
+    let material =
+        Material { teacher, transfer: &transfer, config: &config, plan: &plan, begin: Instant::now() };
+    let mut told = |progress: &DistillProgress| {
+        tell(progress);
+        Ok(())
+    };
+    device::distill_on(settings, &material, Goal::Student, &mut told, stop)
 }
 
 /// The student's name, which is that of its folder.

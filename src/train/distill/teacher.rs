@@ -6,11 +6,11 @@ use burn::tensor::backend::Backend;
 
 use crate::{
     Error, Result,
-    swap::Bundle,
+    swap::{Bundle, Manifest},
     train::{
         base::Base,
         data::Alignment,
-        filters::Filter,
+        filters::{Filter, is_int8},
         model::{Comb, CombConfig},
     },
 };
@@ -29,18 +29,29 @@ impl Teacher {
     /// # Errors
     /// [`Error::BadModel`] for networks of another topology than the export's, else those of [`Bundle::load`].
     pub fn open(dir: &Path) -> Result<Self> {
-        let bundle = Bundle::load(dir)?;
+        Self::of(Bundle::load(dir)?)
+    }
+
+    /// The teacher that a bundle is.
+    ///
+    /// # Errors
+    /// [`Error::BadModel`] for networks of another topology than the export's.
+    pub fn of(bundle: Bundle) -> Result<Self> {
         let base = Base::of(std::slice::from_ref(&bundle)).map_err(|_| {
-            let reason = match &bundle.manifest.distilled {
-                Some(distilled) => format!(
+            let Manifest { distilled, compressed, .. } = &bundle.manifest;
+            let reason = match (distilled, compressed) {
+                (_, Some(compressed)) if is_int8(&bundle.decoder) => {
+                    format!("is in int8, which has lost bits; take the identity that it was made from, {}", compressed.from)
+                }
+                (Some(distilled), _) => format!(
                     "is itself a student with separable convolutions; take its teacher, {}",
                     distilled.teacher
                 ),
-                None => "is no comb that `faceswap export` of this version wrote: a teacher's layers must be known \
+                _ => "is no comb that `faceswap export` of this version wrote: a teacher's layers must be known \
                          one by one; only such an identity can teach"
                     .into(),
             };
-            Error::model(dir, reason)
+            Error::model(&bundle.dir, reason)
         })?;
         Ok(Self { bundle, base })
     }

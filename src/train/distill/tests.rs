@@ -10,7 +10,9 @@ use super::*;
 use crate::{
     face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
     nn::Runtime,
-    train::{Checkpoint, ExportSettings, Overrides, TrainSettings, export as export_bundle, train},
+    train::{
+        Checkpoint, ExportSettings, Overrides, Precision, TrainSettings, export as export_bundle, train,
+    },
 };
 
 /// A set of `n` faces of 24 px in one colour with stripes; with `target`, each has a truth of that colour.
@@ -73,7 +75,7 @@ fn room() -> Room {
         basis: "synthetic".into(),
         date: None,
         licence: "CC0-1.0".into(),
-        half: true,
+        precision: Precision::Fp16,
         overwrite: false,
     })
     .unwrap();

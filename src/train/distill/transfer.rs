@@ -38,7 +38,7 @@ pub struct Transfer {
 
 /// What the swap of a set's faces ought to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Truth {
+pub enum Truth {
     /// The face itself: they are of the identity's own person.
     Itself,
     /// The picture beside it, where there is one.
@@ -77,10 +77,9 @@ impl Transfer {
         for (dir, truth) in all.chain(settings.own.iter().map(|dir| (dir, Truth::Itself))) {
             let mut set = opened(dir, alignment)?;
             if keeps_own {
-                // The last ones: neighbours of frames that were trained on would tell nothing.
-                let n_kept = set.entries.len() - set.entries.len() / HELD_OUT;
-                let held = set.entries.split_off(n_kept);
-                transfer.held_out.push((copy(&set, Vec::new()), held, truth));
+                let mut held = split(&mut set);
+                let entries = std::mem::take(&mut held.entries);
+                transfer.held_out.push((held, entries, truth));
             }
             transfer.add(&set, truth, alignment)?;
         }
@@ -174,18 +173,28 @@ impl Transfer {
 }
 
 /// A set in `dir` that was cut as `alignment` says.
-fn opened(dir: &Path, alignment: &Alignment) -> Result<FaceSet> {
+///
+/// # Errors
+/// [`Error::BadInput`] for one that is empty, can't be read or is cut otherwise.
+pub fn opened(dir: &Path, alignment: &Alignment) -> Result<FaceSet> {
     let set = FaceSet::open(dir)?;
     let cut = Alignment::of(&set, alignment.guides);
     if cut != *alignment {
         let reason =
-            format!("was cut with {cut:?}, the teacher's faces with {alignment:?}; extract it again");
+            format!("was cut with {cut:?}, the identity's faces with {alignment:?}; extract it again");
         return Err(Error::input(dir, reason));
     }
     if set.entries.is_empty() {
         return Err(Error::input(dir, "holds no faces"));
     }
     Ok(set)
+}
+
+/// The last tenth of a set, which it loses: neighbours of frames that were trained on would tell nothing.
+pub fn split(set: &mut FaceSet) -> FaceSet {
+    let n_kept = set.entries.len() - set.entries.len() / HELD_OUT;
+    let held = set.entries.split_off(n_kept);
+    copy(set, held)
 }
 
 /// A set with other entries.
@@ -206,7 +215,11 @@ fn joined(a: &Batch, b: &Batch) -> Batch {
     }
 }
 
-fn held_face(
+/// A face of `set` at a side of `side_px`, as networks that are shown the mesh, or aren't, see it.
+///
+/// # Errors
+/// [`Error::BadInput`] for a picture that can't be read.
+pub fn held_face(
     set: &FaceSet,
     entry: &FaceEntry,
     truth: Truth,
