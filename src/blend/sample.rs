@@ -6,9 +6,9 @@ use crate::dispatch::dispatched;
 
 /// Where the pixels of a row lie among those that are kept, with their border.
 #[derive(Clone, Copy)]
-pub(super) struct Way {
-    pub(super) start: (f64, f64),
-    pub(super) step: (f64, f64),
+pub(crate) struct Way {
+    pub(crate) start: (f64, f64),
+    pub(crate) step: (f64, f64),
 }
 
 /// Pixels whose places are computed together.
@@ -91,7 +91,7 @@ fn weights(t: &[f32; BLOCK], to: &mut [[f32; BLOCK]; 4]) {
 
 dispatched! {
     /// Linear between the pixels of a square at every pixel of a row.
-    pub(super) fn linear as linear_plain(square: &[f32], side: usize, way: Way, out: &mut [f32]) {
+    pub(crate) fn linear as linear_plain(square: &[f32], side: usize, way: Way, out: &mut [f32]) {
         let mut places = Places::new();
         let mut corners = [[0.0; BLOCK]; 4];
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
