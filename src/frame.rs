@@ -69,8 +69,7 @@ impl Similarity {
     #[must_use]
     pub fn after(&self, first: &Self) -> Self {
         let s2 = first.a * first.a + first.b * first.b;
-        let (a, b) =
-            ((self.a * first.a + self.b * first.b) / s2, (self.b * first.a - self.a * first.b) / s2);
+        let (a, b) = ((self.a * first.a + self.b * first.b) / s2, (self.b * first.a - self.a * first.b) / s2);
         let (tx, ty) = (a * first.tx - b * first.ty, b * first.tx + a * first.ty);
         Self { a, b, tx: self.tx - tx, ty: self.ty - ty }
     }

@@ -122,6 +122,20 @@ mod tests {
     }
 
     #[test]
+    fn spans_are_those_of_one_pixel_after_the_other() {
+        for i in 0..2000 {
+            let (left, right) = (f64::from(i % 40) * 0.21, f64::from(i / 40) * 0.17);
+            let (mut row, mut want) = ([0.25_f32; 9], [0.25_f32; 9]);
+            add_span(&mut row, left, right);
+            for (x, v) in want.iter_mut().enumerate() {
+                let part = (right.min(x as f64 + 1.0) - left.max(x as f64)).max(0.0);
+                *v += part as f32 / SUB_ROWS as f32;
+            }
+            assert_eq!(row, want, "{left}..{right}");
+        }
+    }
+
+    #[test]
     fn whole_pixels_are_exact_and_the_outside_is_cut_off() {
         let mask = coverage(&convex_hull(&[p(-5.0, 1.0), p(3.5, 1.0), p(3.5, 9.0), p(-5.0, 9.0)]), 4);
         let row = [1.0, 1.0, 1.0, 0.5];

@@ -199,6 +199,15 @@ mod tests {
     }
 
     #[test]
+    fn limbs_reach_as_far_as_their_flesh() {
+        let at = |x: f64, y: f64| CropPx { x, y };
+        let limbs = [(at(10.0, 5.0), at(20.0, -5.0), 3.0), (at(18.0, 2.0), at(30.0, 90.0), 2.0)];
+        assert_eq!((reach(&limbs, |p| p.x, 128), reach(&limbs, |p| p.y, 64)), (6..33, 0..64));
+        assert_eq!(reach(&limbs, |p| p.x - 100.0, 128), 0..0, "left of the grid");
+        assert!(reach(&limbs, |p| p.x + 500.0, 128).is_empty(), "right of the grid");
+    }
+
+    #[test]
     fn points_are_told_apart_by_a_polygon() {
         let at = |x: f64, y: f64| CropPx { x, y };
         let triangle = [at(0.0, 0.0), at(10.0, 0.0), at(0.0, 10.0)];
