@@ -91,6 +91,8 @@ fn whole(c: &mut Criterion, name: &str, frame: Frame, faces: &[NewFace; 2]) {
 
 fn wholes(c: &mut Criterion) {
     for (name, height_px, side, network_px) in [
+        ("blend: frame of 720p, crop of 300 px, network of 128", 720, 300.0, 128),
+        ("blend: frame of 1080p, crop of 450 px, network of 128", 1080, 450.0, 128),
         ("blend: crop of 1024 px, network of 128", 1080, 1024.0, 128),
         ("blend: crop of 1024 px, network of 1024", 1080, 1024.0, 1024),
         ("blend: frame of 2160p, face of 1000 px, network of 512", 2160, 1250.0, 512),

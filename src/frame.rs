@@ -65,6 +65,15 @@ impl Similarity {
         FramePx { x: (self.a * x + self.b * y) / s2, y: (self.a * y - self.b * x) / s2 }
     }
 
+    /// From the crop of `first` to that of this one.
+    #[must_use]
+    pub fn after(&self, first: &Self) -> Self {
+        let s2 = first.a * first.a + first.b * first.b;
+        let (a, b) = ((self.a * first.a + self.b * first.b) / s2, (self.b * first.a - self.a * first.b) / s2);
+        let (tx, ty) = (a * first.tx - b * first.ty, b * first.tx + a * first.ty);
+        Self { a, b, tx: self.tx - tx, ty: self.ty - ty }
+    }
+
     /// The same alignment into a crop whose side is `factor` times as long.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {

@@ -14,9 +14,12 @@
 //!
 //! Only lightness is looked at: eyes don't see finest detail in colours, and video doesn't store it.
 
+use std::mem;
+
 use super::{
     pyramid::Floors,
-    resample::{Filter, Taps, resampled},
+    resample::{Filter, Taps},
+    sample::subtract,
 };
 use crate::dispatch::dispatched;
 
@@ -51,21 +54,19 @@ pub fn matched(
 ) -> Vec<Vec<f32>> {
     let n_bands =
         (0..N_BANDS).take_while(|k| floors.cell_px(*k) <= COARSEST_PX * network_px.max(1.0)).count();
-    let target = bands(lightness(target, mask.len()), floors, n_bands);
-    let change = bands(lightness(difference, mask.len()), floors, n_bands);
+    let mut targets = pictures(lightness(target, mask.len()), floors, n_bands);
+    let mut changes = pictures(lightness(difference, mask.len()), floors, n_bands);
     let masks = floors.gaussian(mask, n_bands.saturating_sub(1));
     let mut details = Vec::with_capacity(n_bands);
-    for (k, (mut old, mut new)) in target.into_iter().zip(change).enumerate() {
-        add(&mut new, &old);
+    for k in 0..n_bands {
+        let (mut old, mut new) = (mem::take(&mut targets[k]), mem::take(&mut changes[k]));
         let (mask, width) = (if k == 0 { mask } else { &masks[k - 1] }, floors.width(k));
-        let (of_target, of_new) = (Blocks::of(&old, width), Blocks::of(&new, width));
+        let (of_target, of_new) = split(&mut old, &mut new, (&targets[k + 1], &changes[k + 1]), floors, k);
         if floors.cell_px(k) < FINEST_PX * network_px {
             let (wanted, had) = (of_target.quiet(mask, width), of_new.quiet(mask, width));
             if had < wanted {
                 let gain = (1.0 - (had / wanted).powi(2)).sqrt();
-                let (share, limit) =
-                    (of_target.share_of_grain(wanted, old.len() / width, width), CUT * wanted);
-                cut(&mut old, &share, gain, limit);
+                of_target.keep_grain(&mut old, width, wanted, gain);
                 details.push(old);
                 continue;
             }
@@ -78,19 +79,10 @@ pub fn matched(
     details
 }
 
+/// Lightness of three planes of `n` values.
 fn lightness(planes: &[f32], n: usize) -> Vec<f32> {
-    let mut out = vec![0.0; n];
-    weighed(&planes[..n], &planes[n..2 * n], &planes[2 * n..], &mut out);
-    out
-}
-
-dispatched! {
-    /// Lightness of red, green and blue.
-    fn weighed as weighed_plain(red: &[f32], green: &[f32], blue: &[f32], out: &mut [f32]) {
-        for (((out, r), g), b) in out.iter_mut().zip(red).zip(green).zip(blue) {
-            *out = 0.2126 * r + 0.7152 * g + 0.0722 * b;
-        }
-    }
+    let colours = planes[..n].iter().zip(&planes[n..2 * n]).zip(&planes[2 * n..3 * n]);
+    colours.map(|((r, g), b)| 0.2126 * r + 0.7152 * g + 0.0722 * b).collect()
 }
 
 dispatched! {
@@ -131,40 +123,55 @@ dispatched! {
     }
 }
 
-/// The finest bands of a plane.
-fn bands(plane: Vec<f32>, floors: &Floors, n: usize) -> Vec<Vec<f32>> {
-    let mut pictures = vec![plane];
-    for k in 0..n {
-        let next = floors.reduced(&pictures[k], k);
-        pictures.push(next);
+/// A plane and the `n` floors below it.
+fn pictures(plane: Vec<f32>, floors: &Floors, n: usize) -> Vec<Vec<f32>> {
+    let below = floors.gaussian(&plane, n);
+    std::iter::once(plane).chain(below).collect()
+}
+
+/// Pictures of the target and of the change on floor `k` become the bands of the target and of the new face; what lies
+/// `below` is the next floor of both. With the strengths of the two.
+fn split(
+    old: &mut [f32],
+    new: &mut [f32],
+    below: (&[f32], &[f32]),
+    floors: &Floors,
+    k: usize,
+) -> (Blocks, Blocks) {
+    let width = floors.width(k);
+    let (mut low_old, mut low_new) = (floors.enlarging(below.0, k), floors.enlarging(below.1, k));
+    let (mut of_old, mut of_new) =
+        (Blocks::new(width, old.len() / width), Blocks::new(width, old.len() / width));
+    for (y, (old, new)) in old.chunks_exact_mut(width).zip(new.chunks_exact_mut(width)).enumerate() {
+        subtract(old, low_old.row(y));
+        subtract(new, low_new.row(y));
+        add(new, old);
+        of_old.add(old, y);
+        of_new.add(new, y);
     }
-    for k in 0..n {
-        let (upper, lower) = pictures.split_at_mut(k + 1);
-        floors.take(&mut upper[k], &lower[0], k);
-    }
-    pictures.truncate(n);
-    pictures
+    (of_old, of_new)
 }
 
 /// Mean absolute values of a band in blocks.
 struct Blocks {
     means: Vec<f32>,
     columns: usize,
+    /// Width and height of a block.
+    size: (usize, usize),
 }
 
 impl Blocks {
-    fn of(band: &[f32], width: usize) -> Self {
-        let columns = (width / BLOCK).max(1);
-        let rows = (band.len() / width / BLOCK).max(1);
-        let (block_width, block_height) = (BLOCK.min(width), BLOCK.min(band.len() / width));
-        let mut means = vec![0.0; columns * rows];
-        let part = 1.0 / (block_width * block_height) as f32;
-        for (means, lines) in means.chunks_exact_mut(columns).zip(band.chunks(width * block_height)) {
-            for line in lines.chunks_exact(width) {
-                add_blocks(line, block_width, part, means);
-            }
+    fn new(width: usize, height: usize) -> Self {
+        let (columns, rows) = ((width / BLOCK).max(1), (height / BLOCK).max(1));
+        Self { means: vec![0.0; columns * rows], columns, size: (BLOCK.min(width), BLOCK.min(height)) }
+    }
+
+    /// Counts in row `y` of the band.
+    fn add(&mut self, row: &[f32], y: usize) {
+        let (width, height) = self.size;
+        if let Some(means) = self.means.chunks_exact_mut(self.columns).nth(y / height) {
+            add_blocks(row, width, 1.0 / (width * height) as f32, means);
         }
-        Self { means, columns }
     }
 
     /// The strengths of the blocks inside the mask.
@@ -194,17 +201,22 @@ impl Blocks {
         if means.len() < 8 { 0.0 } else { means.iter().sum::<f32>() / means.len() as f32 }
     }
 
-    /// How much of each value is grain, 0..=1, when blocks of grain have the strength `grain`.
-    fn share_of_grain(&self, grain: f32, height: usize, width: usize) -> Vec<f32> {
+    /// Of the band of these blocks leaves what is grain alone, when blocks of grain have the strength `grain`, `gain`
+    /// times.
+    fn keep_grain(&self, band: &mut [f32], width: usize, grain: f32, gain: f32) {
         let share = |mean: &f32| (FADES * grain / mean.max(1e-9)).powi(2).min(1.0);
         let shares: Vec<f32> = self.means.iter().map(share).collect();
-        let rows = self.means.len() / self.columns;
-        let step = 1.0 / BLOCK as f64;
+        let (step, height) = (1.0 / BLOCK as f64, band.len() / width);
         let (x, y) = (
             Taps::placed(self.columns, width, (0.0, step), Filter::Linear),
-            Taps::placed(rows, height, (0.0, step), Filter::Linear),
+            Taps::placed(self.means.len() / self.columns, height, (0.0, step), Filter::Linear),
         );
-        resampled(&shares, self.columns, (&x, &y))
+        let wide = x.widened(&shares, self.columns);
+        let mut shares = vec![0.0; width];
+        for (i, row) in band.chunks_exact_mut(width).enumerate() {
+            y.row(&wide, i, &mut shares);
+            cut(row, &shares, gain, CUT * grain);
+        }
     }
 }
 

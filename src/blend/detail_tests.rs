@@ -36,7 +36,11 @@ fn strength(band: &[f32]) -> f32 {
 }
 
 fn finest(picture: &[f32]) -> Vec<f32> {
-    bands(lightness(picture, SIDE * SIDE), &floors(), 1).swap_remove(0)
+    let mut all = pictures(lightness(picture, SIDE * SIDE), &floors(), 1);
+    let below = all.swap_remove(1);
+    let (mut nothing, nothing_below) = (vec![0.0; SIDE * SIDE], vec![0.0; below.len()]);
+    split(&mut all[0], &mut nothing, (&below, &nothing_below), &floors(), 0);
+    all.swap_remove(0)
 }
 
 #[test]

@@ -115,14 +115,14 @@ impl Correction {
             nodes.apply(pixels);
         }
         if self.contrast != 1.0 {
-            spread(pixels, self.mean, self.contrast);
+            stretch(pixels, self.mean, self.contrast);
         }
     }
 }
 
 dispatched! {
     /// Deviations from `mean`, scaled.
-    fn spread as spread_plain(pixels: &mut [[f32; 4]], mean: [f32; 4], scale: f32) {
+    fn stretch as stretch_plain(pixels: &mut [[f32; 4]], mean: [f32; 4], scale: f32) {
         let (mean, scale) = (f32x4::new(mean), f32x4::splat(scale));
         for pixel in pixels {
             *pixel = (mean + scale * (f32x4::new(*pixel) - mean)).to_array();
@@ -225,18 +225,19 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     };
     let (mut new, target, inside) = (small(&face.pixels), small(&face.target), outline(face, SIDE));
     let n = SIDE * SIDE;
+    let inner: Vec<usize> = (0..n).filter(|i| inside[*i] > 0.5).collect();
+    let colour = |planes: &[f32], i: usize| [0, 1, 2].map(|c| planes[c * n + i]);
     let samples = |planes: &[f32]| -> Vec<[f32; 3]> {
-        (0..n)
-            .filter(|i| inside[*i] > 0.5)
-            .map(|i| lab::from_rgb([0, 1, 2].map(|c| planes[c * n + i])))
-            .collect()
+        inner.iter().map(|i| lab::from_rgb(colour(planes, *i))).collect()
     };
     let (of_new, of_target) = (samples(&new), samples(&target));
     let mut colours = Table::between(&of_new, &of_target, settings.transfer);
     colours.0.iter_mut().for_each(|v| *v *= settings.strength);
     colours.apply(&mut new, n);
     let ratio = if settings.match_contrast {
-        let stretched = spread_of_lightness(&samples(&new)) / spread_of_lightness(&of_new);
+        let graded: Vec<f32> = inner.iter().map(|i| lab::lightness(colour(&new, *i))).collect();
+        let before: Vec<f32> = of_new.iter().map(|sample| sample[0]).collect();
+        let stretched = spread(&graded) / spread(&before);
         contrast::ratio(&new, &target, &inside, SIDE).min(MAX_SPREAD / stretched)
     } else {
         1.0
@@ -251,10 +252,11 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
 }
 
 /// Standard deviation of lightness, with a floor of a unit of L*a*b*.
-fn spread_of_lightness(samples: &[[f32; 3]]) -> f32 {
-    let middle = mean(samples)[0];
-    let sum: f32 = samples.iter().map(|s| (s[0] - middle).powi(2)).sum();
-    (sum / samples.len().max(1) as f32).sqrt().max(1.0)
+fn spread(lightness: &[f32]) -> f32 {
+    let n = lightness.len().max(1) as f32;
+    let middle = lightness.iter().sum::<f32>() / n;
+    let sum: f32 = lightness.iter().map(|l| (l - middle).powi(2)).sum();
+    (sum / n).sqrt().max(1.0)
 }
 
 impl Stage for Grader {

@@ -60,11 +60,11 @@ fn a_smooth_face_on_a_hard_lit_one_is_not_stretched_without_end() {
     let mut pixels = new.pixels.clone();
     new.grade.as_ref().expect("graded").apply(pixels.as_slice_mut().expect("in order"), CROP * CROP);
     let inside = outline(new, CROP);
-    let lightness = |planes: &Array3<f32>| -> Vec<[f32; 3]> {
+    let lightness = |planes: &Array3<f32>| -> Vec<f32> {
         let at = |i: usize| [0, 1, 2].map(|c| planes[[c, i / CROP, i % CROP]]);
-        (0..CROP * CROP).filter(|i| inside[*i] > 0.5).map(|i| lab::from_rgb(at(i))).collect()
+        (0..CROP * CROP).filter(|i| inside[*i] > 0.5).map(|i| lab::lightness(at(i))).collect()
     };
-    let stretched = spread_of_lightness(&lightness(&pixels)) / spread_of_lightness(&lightness(&new.pixels));
+    let stretched = spread(&lightness(&pixels)) / spread(&lightness(&new.pixels));
     assert!((1.1..1.55).contains(&stretched), "{stretched}");
 }
 

@@ -1,5 +1,7 @@
 //! Where the new face goes, softened to the inside only: what is outside the face's outline is never touched.
 
+use std::borrow::Cow;
+
 use ndarray::Array2;
 
 use super::resample::{Filter, resize};
@@ -83,10 +85,11 @@ fn contour(face: &NewFace, side: usize) -> Vec<f32> {
 
 fn multiply(mask: &mut [f32], side: usize, seen: Option<&Array2<f32>>) {
     let Some(seen) = seen else { return };
-    let from = seen.dim().0;
-    let flat: Vec<f32> = seen.iter().copied().collect();
-    let seen = resize(&flat, from, side, Filter::Linear);
-    mask.iter_mut().zip(&seen).for_each(|(m, s)| *m *= s.clamp(0.0, 1.0));
+    let (from, seen) = (seen.dim().0, seen.as_standard_layout());
+    let flat = seen.as_slice().unwrap_or_default();
+    let resized =
+        if from == side { Cow::Borrowed(flat) } else { resize(flat, from, side, Filter::Linear).into() };
+    mask.iter_mut().zip(&*resized).for_each(|(m, s)| *m *= s.clamp(0.0, 1.0));
 }
 
 /// `mask` (0..=1, of `side`), softened over `feather` (share of the side) from its edge inwards.
@@ -137,28 +140,33 @@ fn smooth_step(t: f32) -> f32 {
 fn distances(mask: &[f32], side: usize) -> Vec<f32> {
     // Down the columns: steps to the nearest outside pixel of the column; the square's border is outside.
     let mut field: Vec<f32> = vec![0.0; mask.len()];
-    for y in 0..side {
-        for x in 0..side {
-            let above = if y > 0 { field[(y - 1) * side + x] } else { 0.0 };
-            field[y * side + x] = if mask[y * side + x] < 0.5 { 0.0 } else { above + 1.0 };
+    let mut near = vec![0.0; side];
+    for (row, mask) in field.chunks_exact_mut(side).zip(mask.chunks_exact(side)) {
+        for ((d, near), m) in row.iter_mut().zip(&mut near).zip(mask) {
+            *near = if *m < 0.5 { 0.0 } else { *near + 1.0 };
+            *d = *near;
         }
     }
-    for y in (0..side).rev() {
-        for x in 0..side {
-            let below = if y + 1 < side { field[(y + 1) * side + x] } else { 0.0 };
-            field[y * side + x] = field[y * side + x].min(below + 1.0);
+    near.fill(0.0);
+    for row in field.chunks_exact_mut(side).rev() {
+        for (d, near) in row.iter_mut().zip(&mut near) {
+            *near = d.min(*near + 1.0);
+            *d = *near;
         }
     }
-    // Along the rows, with a column of outside pixels at both ends.
-    let mut squares = vec![0.0; side + 2];
-    let (mut sites, mut bounds) = (vec![0; side + 2], vec![0.0; side + 3]);
+    // Along the rows, from the last outside pixel before the inside to the first behind it, whatever lies beyond; the
+    // row has such a pixel at both ends.
+    let (mut squares, mut sites, mut bounds) = (Vec::new(), vec![0; side + 2], vec![0.0; side + 3]);
     for row in field.chunks_exact_mut(side) {
-        if row.iter().all(|d| *d == 0.0) {
-            continue;
-        }
-        squares[1..=side].iter_mut().zip(&*row).for_each(|(s, d)| *s = d * d);
+        let Some(first) = row.iter().position(|d| *d > 0.0) else { continue };
+        let last = row.iter().rposition(|d| *d > 0.0).unwrap_or(first);
+        let row = &mut row[first..=last];
+        squares.clear();
+        squares.push(0.0);
+        squares.extend(row.iter().map(|d| d * d));
+        squares.push(0.0);
         let mut n = envelope(&squares, &mut sites, &mut bounds);
-        for x in (1..=side).rev() {
+        for x in (1..=row.len()).rev() {
             while bounds[n - 1] > x as f32 {
                 n -= 1;
             }

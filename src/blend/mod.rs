@@ -18,7 +18,7 @@ pub mod mask;
 mod poisson;
 pub mod pyramid;
 pub mod resample;
-mod sample;
+pub(crate) mod sample;
 pub mod warp;
 
 pub use colour::ColorTransfer;

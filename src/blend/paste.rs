@@ -8,7 +8,7 @@ use super::{
     detail,
     mask::{Padding, placed},
     poisson,
-    pyramid::{Floors, multi_band},
+    pyramid::{Blending, Floors},
     warp::{Quads, mask_to_frame, reach, shown},
 };
 use crate::{
@@ -168,6 +168,9 @@ fn widened(rect: Rect, room: usize, step: usize) -> Rect {
 fn paste(picture: &mut Picture, face: &NewFace, settings: &BlendSettings) -> Result<()> {
     let Some(place) = Place::of(face, settings, picture.size_px()) else { return Ok(()) };
     let Place { rect, reached, mut mask, centre, crop_px } = place;
+    let (n, width) = (mask.len(), rect.width());
+    let (rows, columns) =
+        (reached.y0 - rect.y0..reached.y1 - rect.y0, reached.x0 - rect.x0..reached.x1 - rect.x0);
     let target = picture.rgb_rect(rect);
     let target = flat(&target);
     let mut change = difference(face, rect, &target);
@@ -191,49 +194,44 @@ fn paste(picture: &mut Picture, face: &NewFace, settings: &BlendSettings) -> Res
             } else {
                 Vec::new()
             };
-            multi_band(&mut change, &mask, &floors, settings.small_bands_from_target, &detail);
-            // The bands are wider than the mask, the coarser the wider; this ends them before the mask's edge.
-            end_with(&mut mask);
+            let n_small = settings.small_bands_from_target;
+            let blending = Blending { mask: &mask, floors: &floors, n_small, detail: &detail };
+            let mut weights = vec![0.0; columns.len()];
+            blending.carry_out(&mut change, rows, |first, row| {
+                let at = first + columns.start..first + columns.end;
+                // The bands are wider than the mask, the coarser the wider; this ends them before the mask's edge.
+                end_with(&mask[at.start % n..][..columns.len()], &mut weights);
+                settle(&mut row[columns.clone()], &target[at], &weights);
+            });
+            picture.add_rgb_part(reached, &change, rect);
+            return Ok(());
         }
     }
-    picture.add_rgb(reached, &settled(&change, &target, &mask, rect, reached));
+    for (change, target) in change.chunks_exact_mut(n).zip(target.chunks_exact(n)) {
+        for y in rows.clone() {
+            let at = y * width + columns.start..y * width + columns.end;
+            settle(&mut change[at.clone()], &target[at.clone()], &mask[at]);
+        }
+    }
+    picture.add_rgb_part(reached, &change, rect);
     Ok(())
-}
-
-/// The changes of the pixels of `rect` that are `reached`, weighed, and cut so that no colour leaves 0..=1, or goes
-/// further out.
-fn settled(change: &[f32], target: &[f32], weights: &[f32], rect: Rect, reached: Rect) -> Array3<f32> {
-    let (n, width) = (weights.len(), rect.width());
-    let mut out = Array3::zeros((3, reached.height(), reached.width()));
-    for ((mut plane, change), target) in
-        out.outer_iter_mut().zip(change.chunks_exact(n)).zip(target.chunks_exact(n))
-    {
-        for (y, mut row) in (reached.y0..).zip(plane.outer_iter_mut()) {
-            let start = (y - rect.y0) * width + reached.x0 - rect.x0;
-            let at = start..start + reached.width();
-            if let Some(row) = row.as_slice_mut() {
-                settle(&change[at.clone()], &target[at.clone()], &weights[at], row);
-            }
-        }
-    }
-    out
 }
 
 dispatched! {
     /// From a mask to what its pixels keep of a sum of bands: nearly all, but nothing where the mask ends.
-    fn end_with as end_with_plain(mask: &mut [f32]) {
-        for m in mask {
-            let rest = 1.0 - *m;
-            *m = 1.0 - rest * rest * rest;
+    fn end_with as end_with_plain(mask: &[f32], weights: &mut [f32]) {
+        for (weight, m) in weights.iter_mut().zip(mask) {
+            let rest = 1.0 - m;
+            *weight = 1.0 - rest * rest * rest;
         }
     }
 }
 
 dispatched! {
-    /// A row of [`settled`].
-    fn settle as settle_plain(change: &[f32], target: &[f32], weights: &[f32], out: &mut [f32]) {
-        for (((out, d), old), weight) in out.iter_mut().zip(change).zip(target).zip(weights) {
-            *out = (old + d * weight).max(old.min(0.0)).min(old.max(1.0)) - old;
+    /// Weighs changes, and cuts them so that no colour leaves 0..=1, or goes further out.
+    fn settle as settle_plain(change: &mut [f32], target: &[f32], weights: &[f32]) {
+        for ((d, old), weight) in change.iter_mut().zip(target).zip(weights) {
+            *d = (old + *d * weight).max(old.min(0.0)).min(old.max(1.0)) - old;
         }
     }
 }

@@ -23,12 +23,9 @@
 //! x plus the sum of `M_k L_k(y - x)`. So one pyramid of the difference is enough, and what must be exact is exact:
 //! y = x and M = 0 give x to the bit.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
-use super::{
-    resample::{Filter, Taps, resampled},
-    sample::subtract,
-};
+use super::resample::{Filter, Taps, resampled};
 use crate::{
     dispatch::dispatched,
     frame::{FramePx, Rect},
@@ -113,41 +110,32 @@ impl Floors {
         halved(plane, self.width(k))
     }
 
-    /// Takes the enlarged floor below from a plane on floor `k`: what is left is the band.
-    pub(super) fn take(&self, plane: &mut [f32], below: &[f32], k: usize) {
-        let width = self.width(k);
-        let mut low = self.enlarging(below, k);
-        for (y, row) in plane.chunks_exact_mut(width).enumerate() {
-            subtract(row, low.row(y));
-        }
-    }
-
-    /// `floor` becomes `mask * (floor + detail - enlarged below) + enlarged kept`.
+    /// In some rows `floor` becomes `mask * (floor + detail - enlarged below) + enlarged kept`; each of them is then
+    /// handed on with the place of its first value.
     fn collapse(
         &self,
         floor: &mut [f32],
         (below, kept): (&[f32], &[f32]),
-        detail: Option<&[f32]>,
-        mask: &[f32],
-        k: usize,
+        (mask, detail): (&[f32], Option<&[f32]>),
+        (k, rows): (usize, Range<usize>),
+        mut finish: impl FnMut(usize, &mut [f32]),
     ) {
         let width = self.width(k);
         let (mut low, mut add) = (self.enlarging(below, k), self.enlarging(kept, k));
-        let mut band = vec![0.0; width];
-        for (y, row) in floor.chunks_exact_mut(width).enumerate() {
+        for y in rows {
             let at = y * width..(y + 1) * width;
+            let (row, mask) = (&mut floor[at.clone()], &mask[at.clone()]);
             if let Some(detail) = detail {
-                band.copy_from_slice(low.row(y));
-                subtract(&mut band, &detail[at.clone()]);
-                keep(row, &mask[at], &band, add.row(y));
+                keep_with(row, mask, low.row(y), &detail[at.clone()], add.row(y));
             } else {
-                keep(row, &mask[at], low.row(y), add.row(y));
+                keep(row, mask, low.row(y), add.row(y));
             }
+            finish(at.start, row);
         }
     }
 
     /// A plane on the floor below floor `k`, enlarged to that row by row.
-    fn enlarging<'a>(&self, plane: &'a [f32], k: usize) -> Enlarging<'a> {
+    pub(super) fn enlarging<'a>(&self, plane: &'a [f32], k: usize) -> Enlarging<'a> {
         let width = self.width(k);
         if k + 1 == self.fine.len() {
             let whole = resampled(plane, COMMON[0], (&self.up[0], &self.up[1]));
@@ -182,34 +170,66 @@ pub fn multi_band(
     n_small: usize,
     detail: &[Vec<f32>],
 ) {
-    assert_eq!(mask.len(), floors.fine[0].0 * floors.fine[0].1, "a mask of the rectangle's size");
-    assert!(difference.len().is_multiple_of(mask.len()), "whole planes");
-    let n_used = floors.n_bands().saturating_sub(n_small);
-    if n_used == 0 {
-        difference.fill(0.0);
-        return;
-    }
-    // A band is the difference to the next floor, so one floor below the last used band is needed.
-    let n_below = n_used.min(floors.n_bands() - 1);
-    let mut masks = floors.gaussian(mask, n_used - 1);
-    // To the inside only: where a blurred mask has its middle, the mask itself has its edge.
-    masks.iter_mut().flatten().for_each(|m| *m = inner(*m));
-    let mask_of = |k: usize| if k == 0 { mask } else { &masks[k - 1] };
-    for plane in difference.chunks_exact_mut(mask.len()) {
-        let below = floors.gaussian(plane, n_below);
-        // On the floor under the last used band nothing is kept, unless that is the residual, which has none.
-        let mut kept = below.last().map_or(Vec::new(), |last| vec![0.0; last.len()]);
-        if n_used > n_below {
-            kept = below.last().map_or(Vec::new(), Clone::clone);
-            kept.iter_mut().zip(mask_of(n_below)).for_each(|(v, m)| *v *= m);
+    let rows = 0..floors.fine[0].1;
+    Blending { mask, floors, n_small, detail }.carry_out(difference, rows, |_, _| ());
+}
+
+/// What [`multi_band`] goes by.
+pub(super) struct Blending<'a> {
+    pub(super) mask: &'a [f32],
+    pub(super) floors: &'a Floors,
+    pub(super) n_small: usize,
+    pub(super) detail: &'a [Vec<f32>],
+}
+
+impl Blending<'_> {
+    /// [`multi_band`] in some `rows` of the rectangle; the others are left undefined. Each row of each plane is handed
+    /// on as soon as it is done, with the place of its first value in `difference`.
+    pub(super) fn carry_out(
+        &self,
+        difference: &mut [f32],
+        rows: Range<usize>,
+        mut finish: impl FnMut(usize, &mut [f32]),
+    ) {
+        let Self { mask, floors, n_small, detail } = *self;
+        assert_eq!(mask.len(), floors.fine[0].0 * floors.fine[0].1, "a mask of the rectangle's size");
+        assert!(difference.len().is_multiple_of(mask.len()), "whole planes");
+        let n_used = floors.n_bands().saturating_sub(n_small);
+        if n_used == 0 {
+            difference.fill(0.0);
+            return;
         }
-        for k in (1..n_below).rev() {
-            let mut floor = below[k - 1].clone();
-            let detail = detail.get(k).map(|d| &d[..]);
-            floors.collapse(&mut floor, (&below[k], &kept), detail, mask_of(k), k);
-            kept = floor;
+        // A band is the difference to the next floor, so one floor below the last used band is needed.
+        let n_below = n_used.min(floors.n_bands() - 1);
+        let mut masks = floors.gaussian(mask, n_used - 1);
+        // To the inside only: where a blurred mask has its middle, the mask itself has its edge.
+        masks.iter_mut().flatten().for_each(|m| *m = inner(*m));
+        let mask_of = |k: usize| if k == 0 { mask } else { &masks[k - 1] };
+        let detail_of = |k: usize| detail.get(k).map(|detail| &detail[..]);
+        for (plane, start) in difference.chunks_exact_mut(mask.len()).zip((0..).step_by(mask.len())) {
+            let below = floors.gaussian(plane, n_below);
+            // On the floor under the last used band nothing is kept, unless that is the residual, which has none.
+            let mut kept = below.last().map_or(Vec::new(), |last| vec![0.0; last.len()]);
+            if n_used > n_below {
+                kept = below.last().map_or(Vec::new(), Clone::clone);
+                kept.iter_mut().zip(mask_of(n_below)).for_each(|(v, m)| *v *= m);
+            }
+            for k in (1..n_below).rev() {
+                // The floor above needs this one as it was as well.
+                let mut floor = below[k - 1].clone();
+                let all = 0..floor.len() / floors.width(k);
+                floors.collapse(
+                    &mut floor,
+                    (&below[k], &kept),
+                    (mask_of(k), detail_of(k)),
+                    (k, all),
+                    |_, _| (),
+                );
+                kept = floor;
+            }
+            let finish = |at, row: &mut [f32]| finish(start + at, row);
+            floors.collapse(plane, (&below[0], &kept), (mask, detail_of(0)), (0, rows.clone()), finish);
         }
-        floors.collapse(plane, (&below[0], &kept), detail.first().map(|d| &d[..]), mask, 0);
     }
 }
 
@@ -220,7 +240,7 @@ fn inner(m: f32) -> f32 {
 }
 
 /// The rows of a plane on its way to the floor above.
-struct Enlarging<'a> {
+pub(super) struct Enlarging<'a> {
     /// Twice as wide and high in the end, or already as large.
     plane: Cow<'a, [f32]>,
     /// A row of the plane between two of its own; empty when it is as large already.
@@ -230,7 +250,7 @@ struct Enlarging<'a> {
 
 impl Enlarging<'_> {
     /// Row `y` of the floor above.
-    fn row(&mut self, y: usize) -> &[f32] {
+    pub(super) fn row(&mut self, y: usize) -> &[f32] {
         if self.tall.is_empty() {
             return &self.plane[y * self.row.len()..][..self.row.len()];
         }
@@ -244,6 +264,15 @@ dispatched! {
     fn keep as keep_plain(row: &mut [f32], mask: &[f32], low: &[f32], add: &[f32]) {
         for (((v, m), l), a) in row.iter_mut().zip(mask).zip(low).zip(add) {
             *v = m * (*v - l) + a;
+        }
+    }
+}
+
+dispatched! {
+    /// `row` becomes `mask * (row + detail - low) + add`.
+    fn keep_with as keep_with_plain(row: &mut [f32], mask: &[f32], low: &[f32], detail: &[f32], add: &[f32]) {
+        for ((((v, m), l), d), a) in row.iter_mut().zip(mask).zip(low).zip(detail).zip(add) {
+            *v = m * (*v - (l - d)) + a;
         }
     }
 }

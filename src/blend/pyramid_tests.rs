@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::sample::subtract, *};
 
 /// Values that look random, 0..1.
 fn noise(n: usize, seed: usize) -> Vec<f32> {
@@ -34,6 +34,14 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
+/// Takes the enlarged floor below from a plane on floor `k`: what is left is the band.
+fn take(floors: &Floors, plane: &mut [f32], below: &[f32], k: usize) {
+    let mut low = floors.enlarging(below, k);
+    for (y, row) in plane.chunks_exact_mut(floors.width(k)).enumerate() {
+        subtract(row, low.row(y));
+    }
+}
+
 /// The composite by the book: Laplacian pyramids of both pictures, a Gaussian one of the mask. The `n_small` smallest
 /// bands come from the target.
 fn by_the_book(new: &[f32], target: &[f32], mask: &[f32], floors: &Floors, n_small: usize) -> Vec<f32> {
@@ -45,13 +53,13 @@ fn by_the_book(new: &[f32], target: &[f32], mask: &[f32], floors: &Floors, n_sma
     };
     let enlarged = |below: &[f32], k: usize, len: usize| {
         let mut negative = vec![0.0; len];
-        floors.take(&mut negative, below, k);
+        take(floors, &mut negative, below, k);
         negative.iter().map(|v| -v).collect::<Vec<f32>>()
     };
     let band = |pyramid: &[Vec<f32>], k: usize| {
         let mut band = pyramid[k].clone();
         if let Some(below) = pyramid.get(k + 1) {
-            floors.take(&mut band, below, k);
+            take(floors, &mut band, below, k);
         }
         band
     };
@@ -223,6 +231,9 @@ proptest! {
         prop_assert_eq!(&wide, &plain);
         keep(&mut wide, rows[0], rows[1], rows[2]);
         keep_plain(&mut plain, rows[0], rows[1], rows[2]);
+        prop_assert_eq!(&wide, &plain);
+        keep_with(&mut wide, rows[0], rows[1], rows[2], rows[3]);
+        keep_with_plain(&mut plain, rows[0], rows[1], rows[2], rows[3]);
         prop_assert_eq!(&wide, &plain);
     }
 }

@@ -1,5 +1,7 @@
 //! Square pictures brought to another side, with separable filters whose supports grow when the picture shrinks.
 
+use crate::dispatch::dispatched;
+
 /// The filter between two grids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter {
@@ -46,7 +48,6 @@ pub fn resize(planes: &[f32], from: usize, to: usize, filter: Filter) -> Vec<f32
     let mut half = vec![0.0; from * to];
     for (plane, out) in planes.chunks_exact(from * from).zip(out.chunks_exact_mut(to * to)) {
         if rows_first {
-            half.fill(0.0);
             taps.across(plane, &mut half);
             half.chunks_exact(from).zip(out.chunks_exact_mut(to)).for_each(|(row, out)| taps.along(row, out));
         } else {
@@ -101,47 +102,85 @@ impl Taps {
 
     /// One row.
     fn along(&self, row: &[f32], out: &mut [f32]) {
-        if self.n == 4 {
-            // The usual case (Catmull-Rom, enlarging), unrolled.
-            for ((out, &first), w) in out.iter_mut().zip(&self.first).zip(self.weights.chunks_exact(4)) {
-                let s = &row[first..first + 4];
-                *out = (w[0] * s[0] + w[1] * s[1]) + (w[2] * s[2] + w[3] * s[3]);
+        // The usual cases, unrolled: enlarging by either filter.
+        match self.n {
+            2 => self.along_few(row, out, |w: &[f32; 2], s| w[0] * s[0] + w[1] * s[1]),
+            4 => self.along_few(row, out, |w: &[f32; 4], s| {
+                (w[0] * s[0] + w[1] * s[1]) + (w[2] * s[2] + w[3] * s[3])
+            }),
+            n => {
+                for ((out, &first), w) in out.iter_mut().zip(&self.first).zip(self.weights.chunks_exact(n)) {
+                    *out = w.iter().zip(&row[first..first + n]).map(|(w, s)| w * s).sum();
+                }
             }
-            return;
         }
-        for ((out, &first), w) in out.iter_mut().zip(&self.first).zip(self.weights.chunks_exact(self.n)) {
-            *out = w.iter().zip(&row[first..first + self.n]).map(|(w, s)| w * s).sum();
+    }
+
+    fn along_few<const N: usize>(
+        &self,
+        row: &[f32],
+        out: &mut [f32],
+        sum: impl Fn(&[f32; N], &[f32; N]) -> f32,
+    ) {
+        for ((out, &first), w) in out.iter_mut().zip(&self.first).zip(self.weights.as_chunks().0) {
+            *out = sum(w, row[first..].first_chunk().expect("as many samples as weights"));
         }
     }
 
     /// All rows of a plane whose rows have their final length.
     fn across(&self, plane: &[f32], out: &mut [f32]) {
         let width = out.len() / self.first.len();
-        let rows = out.chunks_exact_mut(width).zip(&self.first).zip(self.weights.chunks_exact(self.n));
-        for ((out, &first), w) in rows {
-            let row = |i: usize| &plane[(first + i) * width..][..width];
-            if self.n == 4 {
-                let quads = row(0).iter().zip(row(1)).zip(row(2).iter().zip(row(3)));
-                for (out, ((a, b), (c, d))) in out.iter_mut().zip(quads) {
-                    *out = (w[0] * a + w[1] * b) + (w[2] * c + w[3] * d);
-                }
-                continue;
+        out.chunks_exact_mut(width).enumerate().for_each(|(y, out)| self.row(plane, y, out));
+    }
+
+    /// Row `y` of them.
+    pub(super) fn row(&self, plane: &[f32], y: usize, out: &mut [f32]) {
+        let weights = &self.weights[y * self.n..(y + 1) * self.n];
+        weighed(&plane[self.first[y] * out.len()..], weights, out);
+    }
+
+    /// All rows of a plane of rows of `width`, brought to their final length.
+    pub(super) fn widened(&self, plane: &[f32], width: usize) -> Vec<f32> {
+        let to = self.first.len();
+        let mut wide = vec![0.0; plane.len() / width * to];
+        for (row, out) in plane.chunks_exact(width).zip(wide.chunks_exact_mut(to)) {
+            self.along(row, out);
+        }
+        wide
+    }
+}
+
+dispatched! {
+    /// The weighed sum of the first rows of a plane, as many as there are weights, each as long as `out`.
+    fn weighed as weighed_plain(plane: &[f32], weights: &[f32], out: &mut [f32]) {
+        let width = out.len();
+        let row = |i: usize| &plane[i * width..][..width];
+        if let [a, b, c, d] = weights {
+            let quads = row(0).iter().zip(row(1)).zip(row(2).iter().zip(row(3)));
+            for (out, ((r, s), (t, u))) in out.iter_mut().zip(quads) {
+                *out = (a * r + b * s) + (c * t + d * u);
             }
-            for (i, w) in w.iter().enumerate() {
-                out.iter_mut().zip(row(i)).for_each(|(out, s)| *out += w * s);
+            return;
+        }
+        // Four rows at a time, so that the sum isn't fetched and put back for each.
+        out.fill(0.0);
+        let (fours, rest) = weights.as_chunks::<4>();
+        for (i, [a, b, c, d]) in (0..).step_by(4).zip(fours) {
+            let quads = row(i).iter().zip(row(i + 1)).zip(row(i + 2).iter().zip(row(i + 3)));
+            for (out, ((r, s), (t, u))) in out.iter_mut().zip(quads) {
+                *out = (((*out + a * r) + b * s) + c * t) + d * u;
             }
+        }
+        for (i, w) in (4 * fours.len()..).zip(rest) {
+            out.iter_mut().zip(row(i)).for_each(|(out, s)| *out += w * s);
         }
     }
 }
 
 /// A plane of rows of `width` brought to another grid.
 pub(super) fn resampled(plane: &[f32], width: usize, (columns, rows): (&Taps, &Taps)) -> Vec<f32> {
-    let (height, to) = (plane.len() / width, columns.first.len());
-    let mut wide = vec![0.0; height * to];
-    for (row, out) in plane.chunks_exact(width).zip(wide.chunks_exact_mut(to)) {
-        columns.along(row, out);
-    }
-    let mut out = vec![0.0; to * rows.first.len()];
+    let wide = columns.widened(plane, width);
+    let mut out = vec![0.0; columns.first.len() * rows.first.len()];
     rows.across(&wide, &mut out);
     out
 }

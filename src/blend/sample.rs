@@ -1,14 +1,14 @@
 //! Rows of pixels from between the pixels of another picture, a block at a time: places first, then values.
 
-use wide::f32x4;
+use std::array;
 
 use crate::dispatch::dispatched;
 
 /// Where the pixels of a row lie among those that are kept, with their border.
 #[derive(Clone, Copy)]
-pub(super) struct Way {
-    pub(super) start: (f64, f64),
-    pub(super) step: (f64, f64),
+pub(crate) struct Way {
+    pub(crate) start: (f64, f64),
+    pub(crate) step: (f64, f64),
 }
 
 /// Pixels whose places are computed together.
@@ -29,16 +29,16 @@ impl Places {
 }
 
 impl Way {
-    /// The places of a block of pixels from pixel `first` on, kept within 0..=`most`.
+    /// The places of a block of pixels from pixel `first` on, kept within 0..=`most`, counted from `last` at most.
     #[expect(clippy::inline_always, reason = "compiled for what its callers have")]
     #[inline(always)]
-    fn places(self, first: usize, most: f32, to: &mut Places) {
+    fn places(self, first: usize, most: f32, last: i32, to: &mut Places) {
         let axis = |start: f64, step: f64, whole: &mut [i32; BLOCK], part: &mut [f32; BLOCK]| {
             let start = start + step * first as f64;
             for (i, (whole, part)) in whole.iter_mut().zip(part).enumerate() {
                 let at = ((start + step * i as i32 as f64) as f32).max(0.0).min(most);
                 // By way of 32 bits, for which processors have an instruction.
-                *whole = at as i32;
+                *whole = (at as i32).min(last);
                 *part = at - *whole as f32;
             }
         };
@@ -47,30 +47,37 @@ impl Way {
     }
 }
 
+/// Two columns of four values each, side by side, as processors with eight lanes like it.
+type Pair = [f32; 8];
+
 dispatched! {
     /// Catmull-Rom at every pixel of a row, into its red, green and blue.
     pub(super) fn along as along_plain(pixels: &[[f32; 4]], stride: usize, way: Way, out: [&mut [f32]; 3]) {
         let [red, green, blue] = out;
         let blocks = red.chunks_mut(BLOCK).zip(green.chunks_mut(BLOCK)).zip(blue.chunks_mut(BLOCK));
         let mut places = Places::new();
-        let (mut wx, mut wy) = ([[0.0; BLOCK]; 4], [[0.0; BLOCK]; 4]);
+        let (mut wx, mut wy, mut sums) = ([[0.0; BLOCK]; 4], [[0.0; BLOCK]; 4], [[0.0; 8]; BLOCK]);
         for (block, ((red, green), blue)) in blocks.enumerate() {
-            way.places(block * BLOCK, pixels.len() as f32, &mut places);
+            way.places(block * BLOCK, pixels.len() as f32, i32::MAX, &mut places);
             weights(&places.right_of, &mut wx);
             weights(&places.below, &mut wy);
-            for (x, ((r, g), b)) in red.iter_mut().zip(green).zip(blue).enumerate() {
+            for (x, sum) in sums[..red.len()].iter_mut().enumerate() {
                 let first = (places.top[x] as usize - 1) * stride + places.left[x] as usize - 1;
-                let row = |i: usize| -> &[[f32; 4]; 4] {
-                    pixels[first + i * stride..].first_chunk().expect("the border is wide enough")
+                let row = |i: usize| -> &[f32; 16] {
+                    pixels[first + i * stride..].as_flattened().first_chunk().expect("the border is wide enough")
                 };
-                let rows = [row(0), row(1), row(2), row(3)];
-                let (wx, wy) = ([0, 1, 2, 3].map(|i| f32x4::splat(wx[i][x])), [0, 1, 2, 3].map(|i| f32x4::splat(wy[i][x])));
-                let column = |c: usize| {
-                    let tap = |i: usize| wy[i] * f32x4::new(rows[i][c]);
-                    (tap(0) + tap(1)) + (tap(2) + tap(3))
+                let (rows, wy) = ([row(0), row(1), row(2), row(3)], [0, 1, 2, 3].map(|i| wy[i][x]));
+                let pair = |c: usize| -> Pair {
+                    array::from_fn(|l| {
+                        let tap = |i: usize| wy[i] * rows[i][4 * c + l];
+                        wx[c + l / 4][x] * ((tap(0) + tap(1)) + (tap(2) + tap(3)))
+                    })
                 };
-                let sum = (wx[0] * column(0) + wx[1] * column(1)) + (wx[2] * column(2) + wx[3] * column(3));
-                [*r, *g, *b, _] = sum.to_array();
+                let (outer, inner) = (pair(0), pair(2));
+                *sum = array::from_fn(|l| outer[l] + inner[l]);
+            }
+            for (((sum, r), g), b) in sums.iter().zip(red).zip(green).zip(blue) {
+                (*r, *g, *b) = (sum[0] + sum[4], sum[1] + sum[5], sum[2] + sum[6]);
             }
         }
     }
@@ -91,24 +98,25 @@ fn weights(t: &[f32; BLOCK], to: &mut [[f32; BLOCK]; 4]) {
 
 dispatched! {
     /// Linear between the pixels of a square at every pixel of a row.
-    pub(super) fn linear as linear_plain(square: &[f32], side: usize, way: Way, out: &mut [f32]) {
+    pub(crate) fn linear as linear_plain(square: &[f32], side: usize, way: Way, out: &mut [f32]) {
+        if side < 2 {
+            return out.fill(square[0]);
+        }
         let mut places = Places::new();
-        let mut corners = [[0.0; BLOCK]; 4];
+        let (mut upper, mut lower) = ([[0.0; 2]; BLOCK], [[0.0; 2]; BLOCK]);
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-            way.places(block * BLOCK, (side - 1) as f32, &mut places);
-            for x in 0..out.len() {
-                let (left, top) = (places.left[x] as usize, places.top[x] as usize);
-                let (right, bottom) = ((left + 1).min(side - 1), (top + 1).min(side - 1));
-                for (corner, (y, x_of)) in
-                    corners.iter_mut().zip([(top, left), (top, right), (bottom, left), (bottom, right)])
-                {
-                    corner[x] = square[y * side + x_of];
-                }
+            // What lies on the last pixel is counted from the one before it, which always has a neighbour.
+            way.places(block * BLOCK, (side - 1) as f32, side as i32 - 2, &mut places);
+            let corners = upper.iter_mut().zip(&mut lower).zip(places.top.iter().zip(&places.left));
+            for ((upper, lower), (top, left)) in corners.take(out.len()) {
+                let first = *top as usize * side + *left as usize;
+                let pair = |at: usize| square[at..].first_chunk().expect("a neighbour");
+                (*upper, *lower) = (*pair(first), *pair(first + side));
             }
             for (x, out) in out.iter_mut().enumerate() {
                 let (fx, fy) = (places.right_of[x], places.below[x]);
-                let a = corners[0][x] + fx * (corners[1][x] - corners[0][x]);
-                let b = corners[2][x] + fx * (corners[3][x] - corners[2][x]);
+                let a = upper[x][0] + fx * (upper[x][1] - upper[x][0]);
+                let b = lower[x][0] + fx * (lower[x][1] - lower[x][0]);
                 *out = a + fy * (b - a);
             }
         }

@@ -214,6 +214,19 @@ fn seen(alignment: &Similarity, rect: Rect, y: usize, side: usize) -> Option<(us
     (low < high).then_some((low as usize, (high as usize).min(rect.width())))
 }
 
+/// The pixels of row `y` of `rect` whose centres lie in a square of `side`, and their way through it.
+pub(crate) fn way_through(
+    alignment: &Similarity,
+    rect: Rect,
+    y: usize,
+    side: usize,
+) -> Option<(Range<usize>, Way)> {
+    let (first, end) = seen(alignment, rect, y, side)?;
+    let x = (rect.x0 + first) as f64 + 0.5;
+    let start = alignment.to_crop(FramePx { x, y: (rect.y0 + y) as f64 + 0.5 });
+    Some((first..end, Way { start: (start.x - 0.5, start.y - 0.5), step: (alignment.a, alignment.b) }))
+}
+
 /// A mask of the crop, a square of `side`, on the frame's pixels `rect`: linear between its pixels, 0 outside the crop
 /// and wherever all pixels around are 0. Only the pixels of the frame in `reached` are looked at, see [`reach`].
 ///

@@ -39,21 +39,39 @@ pub fn coverage(polygon: &[CropPx], side_px: usize) -> Array2<f32> {
         return mask;
     }
     let mut ends = Vec::new();
-    for (y, mut row) in mask.outer_iter_mut().enumerate() {
+    let lowest = polygon.iter().fold(f64::INFINITY, |low, p| low.min(p.y)).max(0.0) as usize;
+    let highest = polygon.iter().fold(f64::NEG_INFINITY, |high, p| high.max(p.y)).ceil().max(0.0) as usize;
+    let rows = mask.as_slice_mut().unwrap_or_default().chunks_exact_mut(side_px.max(1)).enumerate();
+    for (y, row) in rows.take(highest).skip(lowest) {
         for sub in 0..SUB_ROWS {
             let level = y as f64 + (sub as f64 + 0.5) / SUB_ROWS as f64;
             crossings(polygon, level, &mut ends);
             for pair in ends.chunks_exact(2) {
                 let [left, right] = [pair[0], pair[1]].map(|x| x.clamp(0.0, side_px as f64));
-                for x in left as usize..(right.ceil() as usize) {
-                    let part = (right.min(x as f64 + 1.0) - left.max(x as f64)).max(0.0);
-                    row[x] += part as f32 / SUB_ROWS as f32;
-                }
+                add_span(row, left, right);
             }
         }
     }
     mask.mapv_inplace(|v: f32| v.min(1.0));
     mask
+}
+
+/// Adds what a row of samples from `left` to `right` covers of each pixel.
+fn add_span(row: &mut [f32], left: f64, right: f64) {
+    let share = |x: usize| {
+        let part = (right.min(x as f64 + 1.0) - left.max(x as f64)).max(0.0);
+        part as f32 / SUB_ROWS as f32
+    };
+    let (first, end) = (left as usize, right.ceil() as usize);
+    if end <= first {
+        return;
+    }
+    // All pixels between the two ends are covered as wide as they are.
+    row[first] += share(first);
+    if end - first > 1 {
+        row[first + 1..end - 1].iter_mut().for_each(|v| *v += 1.0 / SUB_ROWS as f32);
+        row[end - 1] += share(end - 1);
+    }
 }
 
 /// Where the line at height `y` enters and leaves the polygon, in turns, from the left.
@@ -101,6 +119,20 @@ mod tests {
         let mask = coverage(&horseshoe, 9);
         assert!((mask.sum() - 63.0).abs() < 1e-3);
         assert_eq!((mask[[6, 1]], mask[[6, 4]], mask[[6, 7]], mask[[1, 4]]), (1.0, 0.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn spans_are_those_of_one_pixel_after_the_other() {
+        for i in 0..2000 {
+            let (left, right) = (f64::from(i % 40) * 0.21, f64::from(i / 40) * 0.17);
+            let (mut row, mut want) = ([0.25_f32; 9], [0.25_f32; 9]);
+            add_span(&mut row, left, right);
+            for (x, v) in want.iter_mut().enumerate() {
+                let part = (right.min(x as f64 + 1.0) - left.max(x as f64)).max(0.0);
+                *v += part as f32 / SUB_ROWS as f32;
+            }
+            assert_eq!(row, want, "{left}..{right}");
+        }
     }
 
     #[test]

@@ -23,30 +23,37 @@ impl Picture {
     /// If `delta` hasn't the shape of `rect`.
     pub fn add_rgb(&mut self, rect: Rect, delta: &Array3<f32>) {
         assert_eq!(delta.dim(), (3, rect.height(), rect.width()), "the difference has the rectangle's shape");
-        if delta.iter().all(|d| *d == 0.0) {
-            return;
-        }
-        self.make_writable();
         let delta = delta.as_standard_layout();
-        let flat = delta.as_slice().expect("standard layout is contiguous");
-        if self.layout().wide { self.add_as::<u16>(rect, flat) } else { self.add_as::<u8>(rect, flat) }
+        self.add_rgb_part(rect, delta.as_slice().expect("standard layout is contiguous"), rect);
     }
 
-    fn add_as<T: Sample>(&mut self, rect: Rect, delta: &[f32]) {
+    /// The same for the part `rect` of three planes over `whole`, which holds it.
+    ///
+    /// # Panics
+    /// If the planes haven't that size.
+    pub(crate) fn add_rgb_part(&mut self, rect: Rect, planes: &[f32], whole: Rect) {
         let (width, height) = self.size_px();
         let clipped = Rect { x1: rect.x1.min(width), y1: rect.y1.min(height), ..rect };
         if clipped.x0 >= clipped.x1 || clipped.y0 >= clipped.y1 {
             return;
         }
+        assert_eq!(planes.len(), 3 * whole.width() * whole.height(), "three planes of the rectangle's size");
+        let delta = Delta { planes, whole, rect: clipped };
+        if delta.is_nothing() {
+            return;
+        }
+        self.make_writable();
+        if self.layout().wide { self.add_as::<u16>(&delta) } else { self.add_as::<u8>(&delta) }
+    }
+
+    fn add_as<T: Sample>(&mut self, delta: &Delta) {
         let layout = *self.layout();
-        let source =
-            Delta { flat: delta, width: rect.width(), n: rect.width() * rect.height(), rect: clipped };
         for (i, channel) in layout.channels[..layout.n_channels].iter().enumerate() {
             let weights = layout.from_rgb[i];
             if channel.shift_x == 0 && channel.shift_y == 0 {
-                self.add_full::<T>(channel, weights, &source);
+                self.add_full::<T>(channel, weights, delta);
             } else {
-                self.add_sparse::<T>(channel, weights, &source, layout.siting);
+                self.add_sparse::<T>(channel, weights, delta, layout.siting);
             }
         }
     }
@@ -147,22 +154,36 @@ impl Picture {
     }
 }
 
-/// An RGB difference and the part of its rectangle that is inside the picture.
+/// An RGB difference, planes over `whole`, and the part of it that is painted, inside the picture.
 struct Delta<'a> {
-    flat: &'a [f32],
-    /// Of a row in `flat`.
-    width: usize,
-    /// Of a plane in `flat`.
-    n: usize,
+    planes: &'a [f32],
+    whole: Rect,
     rect: Rect,
 }
 
 impl Delta<'_> {
     /// One channel's difference along a row of the picture.
     fn row(&self, y: usize, weights: [f32; 3], to: &mut [f32]) {
-        let start = (y - self.rect.y0) * self.width;
-        let plane = |i: usize| &self.flat[i * self.n + start..][..to.len()];
-        let (r, g, b) = (plane(0), plane(1), plane(2));
+        weigh(self.rows(y), weights, to);
+    }
+
+    /// Red, green and blue along a row of the picture.
+    fn rows(&self, y: usize) -> [&[f32]; 3] {
+        let (n, width) = (self.whole.width() * self.whole.height(), self.whole.width());
+        let start = (y - self.whole.y0) * width + self.rect.x0 - self.whole.x0;
+        [0, 1, 2].map(|plane| &self.planes[plane * n + start..][..self.rect.width()])
+    }
+
+    fn is_nothing(&self) -> bool {
+        let mut rows = (self.rect.y0..self.rect.y1).flat_map(|y| self.rows(y));
+        rows.all(|row| row.iter().all(|d| *d == 0.0))
+    }
+}
+
+dispatched! {
+    /// Red, green and blue, weighed.
+    fn weigh as weigh_plain(rows: [&[f32]; 3], weights: [f32; 3], to: &mut [f32]) {
+        let [r, g, b] = rows;
         for (((out, r), g), b) in to.iter_mut().zip(r).zip(g).zip(b) {
             *out = weights[0] * r + weights[1] * g + weights[2] * b;
         }
@@ -278,9 +299,12 @@ dispatched! {
     }
 }
 
-/// What follows the point of a number that isn't negative, without the call that older processors need for it.
+/// What follows the point of a number, 0 to 4 million, by additions alone, which all processors do in rows.
 fn fraction(v: f32) -> f32 {
-    v - v as i32 as f32
+    // From here on numbers are whole, so that the sum is rounded.
+    const WHOLE: f32 = 8_388_608.0;
+    let rest = v - (v + WHOLE - WHOLE);
+    if rest < 0.0 { rest + 1.0 } else { rest }
 }
 
 /// Adds a normalised difference to a sample.
@@ -305,4 +329,21 @@ fn box_taps(shift: usize, place: f32) -> Vec<(isize, f32)> {
     };
     let span = 1_isize << shift;
     (-span..2 * span).map(|step| (step, overlap(step) / (2.0 * half))).filter(|(_, w)| *w > 0.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_are_those_of_the_standard_library() {
+        for i in 0..200_000 {
+            let v = i as f32 * 0.067_110_56;
+            assert_eq!(fraction(v).to_bits(), v.fract().to_bits(), "{v}");
+        }
+        assert_eq!(
+            [0.0, 0.5, 1.0, 1.5, 2.5, 0.999_999_94].map(fraction),
+            [0.0, 0.5, 0.0, 0.5, 0.5, 0.999_999_94]
+        );
+    }
 }

@@ -4,7 +4,7 @@
 //! a rim of the outline above the mouth is looked at, without brows and eyes. What is wrongly taken for hair there, such as
 //! a deep shadow, costs nothing but a little of the rim. Fair hair isn't told from skin.
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, s};
 
 use super::{Map, decided};
 use crate::{
@@ -53,14 +53,7 @@ pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[Frame
         return None;
     }
     let alignment = alignment.scaled(1.0 / factor as f64);
-    let luma = Array2::from_shape_fn([side, side], |(y, x)| {
-        let block = |c: usize| -> f32 {
-            let cells =
-                (0..factor).flat_map(|dy| (0..factor).map(move |dx| (y * factor + dy, x * factor + dx)));
-            cells.map(|(y, x)| pixels[[c, y, x]]).sum()
-        };
-        (0.2126 * block(0) + 0.7152 * block(1) + 0.0722 * block(2)) / (factor * factor) as f32
-    });
+    let luma = luma(pixels, factor);
     let place = |index: usize| alignment.to_crop(points[index]);
     let skin = CHEEKS.map(|cheek| (place(cheek).x, around(&luma, place(cheek))));
     let mouth = 0.5 * (place(MOUTH[0]).y + place(MOUTH[1]).y);
@@ -75,14 +68,37 @@ pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[Frame
         without(BROWS_TOP[eye].iter().chain(&BROWS_BOTTOM[eye]).map(|i| place(*i)).collect(), BROW_ROOM);
         without(LIDS[eye].iter().chain(&mesh::EYE_CORNERS[eye]).map(|i| place(*i)).collect(), EYE_ROOM);
     }
-    let hair = Array2::from_shape_fn([side, side], |(y, x)| {
-        let rim = rim[[y, x]];
-        if rim == 0.0 || y as f64 > mouth {
-            return 0.0;
+    // Where there is a rim, it becomes hair; below the mouth there is none.
+    for (y, (mut row, luma)) in rim.outer_iter_mut().zip(luma.outer_iter()).enumerate() {
+        if y as f64 > mouth {
+            row.fill(0.0);
         }
-        rim * (1.0 - decided(luma[[y, x]] / between(skin, x as f64).max(0.02), DARK, DOUBT))
-    });
-    Some(Map { values: softened(&hair).mapv(|hair| 1.0 - hair), alignment })
+        for (x, (rim, luma)) in row.iter_mut().zip(luma).enumerate().filter(|(_, (rim, _))| **rim != 0.0) {
+            *rim *= 1.0 - decided(luma / between(skin, x as f64).max(0.02), DARK, DOUBT);
+        }
+    }
+    Some(Map { values: softened(&rim).mapv(|hair| 1.0 - hair), alignment })
+}
+
+/// Luma in means of `factor` x `factor` pixels.
+fn luma(pixels: &Array3<f32>, factor: usize) -> Array2<f32> {
+    let (pixels, side) = (pixels.as_standard_layout(), pixels.dim().2 / factor);
+    let mut luma = Array2::zeros([side, side]);
+    let mut sums = vec![[0.0_f32; 3]; side];
+    for (y, mut luma) in luma.outer_iter_mut().enumerate() {
+        sums.fill([0.0; 3]);
+        for (c, y) in (0..3).flat_map(|c| (0..factor).map(move |dy| (c, y * factor + dy))) {
+            let row = pixels.slice(s![c, y, ..]);
+            let row = row.as_slice().expect("a row of the standard layout");
+            for (sum, block) in sums.iter_mut().zip(row.chunks_exact(factor)) {
+                block.iter().for_each(|v| sum[c] += v);
+            }
+        }
+        for (luma, [r, g, b]) in luma.iter_mut().zip(&sums) {
+            *luma = (0.2126 * r + 0.7152 * g + 0.0722 * b) / (factor * factor) as f32;
+        }
+    }
+    luma
 }
 
 /// Median luma of a few pixels around a place.
@@ -111,17 +127,24 @@ fn scaled(polygon: &[CropPx], factor: f64) -> Vec<CropPx> {
     polygon.iter().map(|p| CropPx { x: x + factor * (p.x - x), y: y + factor * (p.y - y) }).collect()
 }
 
-/// The mean over 3 x 3 pixels.
+/// The mean over 3 x 3 pixels, the border going on outside.
 fn softened(plane: &Array2<f32>) -> Array2<f32> {
     let side = plane.dim().0;
-    let at = |y: isize, x: isize| {
-        let inside = |v: isize| v.clamp(0, side as isize - 1) as usize;
-        plane[[inside(y), inside(x)]]
-    };
-    Array2::from_shape_fn([side, side], |(y, x)| {
-        let (y, x) = (y as isize, x as isize);
-        let sum: f32 =
-            (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dy, dx))).map(|(dy, dx)| at(y + dy, x + dx)).sum();
-        sum / 9.0
-    })
+    let mut out = Array2::zeros([side, side]);
+    // Rows with a pixel more at both ends.
+    let mut rows = vec![vec![0.0; side + 2]; 3];
+    for (y, mut out) in out.outer_iter_mut().enumerate() {
+        for (row, y) in rows.iter_mut().zip([y.saturating_sub(1), y, (y + 1).min(side - 1)]) {
+            let from = plane.row(y);
+            row[1..=side].iter_mut().zip(from).for_each(|(to, v)| *to = *v);
+            (row[0], row[side + 1]) = (row[1], row[side]);
+        }
+        for row in &rows {
+            for (out, near) in out.iter_mut().zip(row.windows(3)) {
+                near.iter().for_each(|v| *out += v);
+            }
+        }
+        out.mapv_inplace(|sum| sum / 9.0);
+    }
+    out
 }

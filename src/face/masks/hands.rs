@@ -1,6 +1,8 @@
 //! Hands in front of a face: 21 joints of each (MediaPipe's hand landmarks), drawn as flesh around bones.
 
-use ndarray::Array2;
+use std::ops::Range;
+
+use ndarray::{Array2, s};
 
 use super::palm::Palms;
 use crate::{
@@ -121,7 +123,10 @@ impl Hand {
             BONES.iter().map(|(a, b)| (joints[*a], joints[*b], FLESH * unit)).collect();
         limbs.extend((0..palm.len()).map(|i| (palm[i], palm[(i + 1) % palm.len()], FLESH * unit)));
         limbs.push((wrist, elbow, ARM * unit));
-        for ((y, x), to) in visible.indexed_iter_mut() {
+        let (height, width) = visible.dim();
+        let (rows, columns) = (reach(&limbs, |p| p.y, height), reach(&limbs, |p| p.x, width));
+        for ((y, x), to) in visible.slice_mut(s![rows.clone(), columns.clone()]).indexed_iter_mut() {
+            let (y, x) = (y + rows.start, x + columns.start);
             let p = CropPx { x: x as f64 + 0.5, y: y as f64 + 0.5 };
             // How deep the pixel lies in the hand, pixels; below 0 outside.
             let depth = if is_inside(p, &palm) {
@@ -136,6 +141,19 @@ impl Hand {
             *to *= 1.0 - covered as f32;
         }
     }
+}
+
+/// The pixels, of `length` in a row or column, that limbs can reach along an axis.
+fn reach(limbs: &[(CropPx, CropPx, f64)], axis: impl Fn(&CropPx) -> f64, length: usize) -> Range<usize> {
+    let ends = |(a, b, flesh): &(CropPx, CropPx, f64)| {
+        (axis(a).min(axis(b)) - flesh - 1.0, axis(a).max(axis(b)) + flesh + 1.0)
+    };
+    let (low, high) = limbs
+        .iter()
+        .map(ends)
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |all, of| (all.0.min(of.0), all.1.max(of.1)));
+    let end = (high.max(0.0).ceil() as usize).min(length);
+    (low.max(0.0) as usize).min(end)..end
 }
 
 /// Distance of a point to the way from `a` to `b`.
@@ -178,6 +196,15 @@ mod tests {
         let at = |x: usize, y: usize| visible[[y, x]];
         assert_eq!((at(50, 60), at(50, 30), at(50, 105)), (0.0, 0.0, 0.0), "palm, finger, arm");
         assert_eq!((at(10, 60), at(50, 8), at(90, 60), at(20, 110)), (1.0, 1.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn limbs_reach_as_far_as_their_flesh() {
+        let at = |x: f64, y: f64| CropPx { x, y };
+        let limbs = [(at(10.0, 5.0), at(20.0, -5.0), 3.0), (at(18.0, 2.0), at(30.0, 90.0), 2.0)];
+        assert_eq!((reach(&limbs, |p| p.x, 128), reach(&limbs, |p| p.y, 64)), (6..33, 0..64));
+        assert_eq!(reach(&limbs, |p| p.x - 100.0, 128), 0..0, "left of the grid");
+        assert!(reach(&limbs, |p| p.x + 500.0, 128).is_empty(), "right of the grid");
     }
 
     #[test]

@@ -1,4 +1,40 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::frame::CropPx;
+
+/// What a map says at a point of its grid, by the formula.
+fn by_the_formula(values: &Array2<f32>, CropPx { x, y }: CropPx) -> f64 {
+    let end = values.dim().0 as f64 - 1.0;
+    let (x, y) = ((x - 0.5).clamp(0.0, end), (y - 0.5).clamp(0.0, end));
+    let at = |y: f64, x: f64| f64::from(values[[y.min(end) as usize, x.min(end) as usize]]);
+    let (left, top) = (x.floor(), y.floor());
+    let row = |y: f64| at(y, left) + (x - left) * (at(y, left + 1.0) - at(y, left));
+    row(top) + (y - top) * (row(top + 1.0) - row(top))
+}
+
+proptest! {
+    #[test]
+    fn a_map_is_multiplied_as_by_the_formula(
+        side in 1_usize..30, (width, height) in (1_usize..90, 1_usize..20), scale in 0.05_f64..4.0,
+        angle in -3.2_f64..3.2, (tx, ty) in (-20.0_f64..20.0, -20.0_f64..20.0),
+    ) {
+        let values = Array2::from_shape_fn((side, side), |(y, x)| ((7 * y + 3 * x) % 11) as f32 / 10.0);
+        let of_map = Similarity { a: scale * angle.cos(), b: scale * angle.sin(), tx, ty };
+        let of_grid = Similarity { a: 0.7, b: -0.4, tx: ty, ty: tx };
+        let mut grid = Array2::from_elem((height, width), 0.5);
+        Map { values: values.clone(), alignment: of_map }.multiply(&mut grid, &of_grid);
+        for ((y, x), found) in grid.indexed_iter() {
+            let p = of_map.to_crop(of_grid.to_frame(CropPx { x: x as f64 + 0.5, y: y as f64 + 0.5 }));
+            // How far inside the map; what lies on its edge may go either way.
+            let inside = p.x.min(p.y).min(side as f64 - p.x.max(p.y));
+            if inside.abs() > 1e-6 {
+                let want = if inside > 0.0 { 0.5 * by_the_formula(&values, p) } else { 0.5 };
+                prop_assert!((f64::from(*found) - want).abs() < 1e-4, "{p:?}: {found}, not {want}");
+            }
+        }
+    }
+}
 
 #[test]
 fn a_map_lies_over_the_crop_where_the_frame_says() {

@@ -18,7 +18,8 @@ pub use self::steady::{Steadier, steadied};
 use self::{hands::Hands, occlusion::Occlusion, person::Person};
 use crate::{
     Error, Result,
-    frame::{CropPx, FramePx, Similarity, Swapped},
+    blend::{sample::linear, warp::way_through},
+    frame::{FramePx, Rect, Similarity, Swapped},
     nn::Runtime,
     video::Picture,
 };
@@ -117,7 +118,7 @@ pub struct Masker {
     occlusion: Option<Occlusion>,
 }
 
-/// A map over a square of the frame, 0..=1 in each of its pixels.
+/// A map over a square of the frame, `[side, side]`, 0..=1 in each of its pixels.
 #[derive(Debug)]
 struct Map {
     values: Array2<f32>,
@@ -212,23 +213,16 @@ impl Masker {
 impl Map {
     /// Multiplies a map over the crop of `alignment` by this one; what lies outside this one is left alone.
     fn multiply(&self, grid: &mut Array2<f32>, alignment: &Similarity) {
-        let (height, width) = self.values.dim();
-        for ((y, x), to) in grid.indexed_iter_mut() {
-            let p = alignment.to_frame(CropPx { x: x as f64 + 0.5, y: y as f64 + 0.5 });
-            let CropPx { x, y } = self.alignment.to_crop(p);
-            let (x, y) = (x - 0.5, y - 0.5);
-            if x < -0.5 || y < -0.5 || x > width as f64 - 0.5 || y > height as f64 - 0.5 {
-                continue;
-            }
-            let at = |x: f64, y: f64| {
-                let clamped = |v: f64, length: usize| (v.max(0.0) as usize).min(length - 1);
-                self.values[[clamped(y, height), clamped(x, width)]]
-            };
-            let (fx, fy) = ((x - x.floor()) as f32, (y - y.floor()) as f32);
-            let (x0, y0) = (x.floor(), y.floor());
-            let above = at(x0, y0) * (1.0 - fx) + at(x0 + 1.0, y0) * fx;
-            let below = at(x0, y0 + 1.0) * (1.0 - fx) + at(x0 + 1.0, y0 + 1.0) * fx;
-            *to *= above * (1.0 - fy) + below * fy;
+        let (values, (height, width)) = (self.values.as_standard_layout(), grid.dim());
+        let (Some(values), Some(grid)) = (values.as_slice(), grid.as_slice_mut()) else { return };
+        let (side, from_grid) = (self.values.dim().0, self.alignment.after(alignment));
+        let all = Rect { x0: 0, y0: 0, x1: width, y1: height };
+        let mut shares = vec![0.0; width];
+        for (y, row) in grid.chunks_exact_mut(width.max(1)).enumerate() {
+            let Some((seen, way)) = way_through(&from_grid, all, y, side) else { continue };
+            let shares = &mut shares[seen.clone()];
+            linear(values, side, way, shares);
+            row[seen].iter_mut().zip(shares).for_each(|(v, share)| *v *= *share);
         }
     }
 }
