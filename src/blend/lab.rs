@@ -84,7 +84,8 @@ mod tests {
     fn the_table_gives_what_the_formula_does() {
         for i in 0..100_000 {
             let v = i as f32 / 90_000.0 - 0.05;
-            assert!((linear(v) - linear_by_formula(v)).abs() < 2e-7, "{v}");
+            // Near 1 a place in the table is known to 2^-12 of a step, which is 1.3e-7; the power has its own error.
+            assert!((linear(v) - linear_by_formula(v)).abs() < 5e-7, "{v}");
         }
         assert!(linear(f32::NAN).is_nan());
         assert_eq!(lightness([0.2, 0.5, 0.9]), from_rgb([0.2, 0.5, 0.9])[0]);

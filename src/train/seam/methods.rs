@@ -25,19 +25,17 @@ use super::{
 };
 use crate::{
     Error, Result,
-    train::{
-        data::mixed,
-        preview::tensor_from_array,
-        schedule::{Level, Schedule},
-    },
+    train::{data::mixed, preview::tensor_from_array},
 };
 
 const TEACHER: Shape = Shape { widths: [16, 32, 64], depth: 2 };
 const STUDENT: Shape = Shape { widths: [4, 8, 8], depth: 1 };
 const DISCRIMINATOR: Shape = Shape { widths: [8, 16, 16], depth: 1 };
 
-/// Adam's rate, as published for KDGAN.
+/// Adam's rate, as published for KDGAN, and the share of the steps after which it falls, down to a tenth.
 const LEARNING_RATE: f64 = 1e-3;
+const FALLS_AFTER: f64 = 0.6;
+const FALLS_TO: f64 = 0.1;
 
 /// Temperature of soft targets, and weight of the hard labels beside them.
 const TEMPERATURE: f64 = 3.0;
@@ -105,7 +103,7 @@ pub(crate) fn run<B: AutodiffBackend>(
     let mut scores = METHODS.map(|_| Vec::new());
     let mut sizes = METHODS.map(|_| (0, 0.0));
     for seed in 1..=settings.n_seeds {
-        let school = School::<B>::new(settings, lesson, device, seed, stop)?;
+        let school = School::<B>::new(settings, lesson, device, seed, stop);
         let mut teacher = None;
         for (i, method) in METHODS.into_iter().enumerate() {
             let network = match (method, &teacher) {
@@ -159,7 +157,6 @@ struct School<'a, B: AutodiffBackend> {
     settings: &'a SeamSettings,
     lesson: &'a Patches,
     device: &'a B::Device,
-    schedule: Schedule,
     seed: u64,
     stop: &'a AtomicBool,
 }
@@ -171,10 +168,8 @@ impl<'a, B: AutodiffBackend> School<'a, B> {
         device: &'a B::Device,
         seed: u64,
         stop: &'a AtomicBool,
-    ) -> Result<Self> {
-        let level = Level::new(super::patches::SIDE_PX, settings.n_steps, settings.batch);
-        let schedule = Schedule::new(vec![level], LEARNING_RATE)?;
-        Ok(Self { settings, lesson, device, schedule, seed, stop })
+    ) -> Self {
+        Self { settings, lesson, device, seed, stop }
     }
 
     fn learner() -> Learner<B> {
@@ -207,7 +202,9 @@ impl<'a, B: AutodiffBackend> School<'a, B> {
             let (pixels, labels) = self.lesson.some(&indices);
             let x = tensor_from_array::<B>(&pixels, self.device);
             let wanted = one_hot::<B>(&labels, self.device);
-            let rate = self.schedule.rate(step);
+            let share = step as f64 / self.settings.n_steps as f64;
+            let fallen = ((share - FALLS_AFTER) / (1.0 - FALLS_AFTER)).max(0.0);
+            let rate = LEARNING_RATE * (1.0 - fallen * (1.0 - FALLS_TO));
             let own = network.forward(x.clone());
             let loss = match way {
                 Ways::Labels => cross_entropy(own, wanted, 1.0),
@@ -218,7 +215,6 @@ impl<'a, B: AutodiffBackend> School<'a, B> {
                         + cross_entropy(own, wanted, 1.0) * ALPHA
                 }
                 Ways::Game(game) => {
-                    let share = step as f64 / self.settings.n_steps as f64;
                     if share < BEFORE_THE_GAME {
                         cross_entropy(own, wanted, 1.0)
                     } else {
