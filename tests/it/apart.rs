@@ -43,9 +43,11 @@ fn both_agree(path: &Path, on_damage: OnDamage) {
     loop {
         match (here.next(), apart.next()) {
             (None, None) => break,
-            (Some(Ok(a)), Some(Ok(b))) => assert!(facts(&a) == facts(&b), "frame {n_frames} of {path:?}"),
+            (Some(Ok(a)), Some(Ok(b))) => {
+                assert!(facts(&a) == facts(&b), "frame {n_frames} of {}", path.display());
+            }
             (Some(Err(a)), Some(Err(b))) => assert_eq!(a.to_string(), b.to_string()),
-            _ => panic!("{path:?} is longer in one of both"),
+            _ => panic!("{} is longer in one of both", path.display()),
         }
         n_frames += 1;
         assert_eq!((here.damage(), here.notes()), (apart.damage(), apart.notes()), "after {n_frames}");
@@ -53,7 +55,8 @@ fn both_agree(path: &Path, on_damage: OnDamage) {
     assert_eq!(here.is_cut(), apart.is_cut());
     assert!(
         n_frames > if on_damage == OnDamage::Stop { 0 } else { 5 },
-        "{n_frames} frames of {path:?}, {on_damage:?}"
+        "{n_frames} frames of {}, {on_damage:?}",
+        path.display()
     );
 }
 

@@ -221,7 +221,7 @@ impl<'a, B: AutodiffBackend> School<'a, B> {
                         let begin = self.settings.n_steps as f64 * BEFORE_THE_GAME;
                         let passes = (step as f64 - begin) * self.settings.batch as f64 / n as f64;
                         let tau = (TAU.0 * TAU.1.powf(passes.floor())).max(TAU.2);
-                        game.play(x, own, wanted, tau, rate)
+                        game.play(&x, own, wanted, tau, rate)
                     }
                 }
             };
@@ -238,7 +238,7 @@ impl<B: AutodiffBackend> Game<B> {
     /// the expectation over labels being a soft draw.
     fn play(
         &mut self,
-        x: Tensor<B, 4>,
+        x: &Tensor<B, 4>,
         classifier: Tensor<B, 2>,
         wanted: Tensor<B, 2>,
         tau: f64,

@@ -51,13 +51,13 @@ impl Patches {
                 let cut =
                     |[y, x]: [usize; 2]| picture.slice(s![.., y..y + SIDE_PX, x..x + SIDE_PX]).to_owned();
                 let anywhere = |rng: &mut SmallRng| [rng.random_range(0..=side), rng.random_range(0..=side)];
-                let seam = (0..N_TRIES).map(|_| anywhere(&mut rng)).find(|at| look(map, *at) == Some(1));
+                let seam = (0..N_TRIES).map(|_| anywhere(&mut rng)).find(|at| look(&map, *at) == Some(1));
                 if let Some(at) = seam.filter(|_| found[1].len() < wanted[1]) {
                     found[1].push(cut(at));
                     places.push(at);
                 }
                 let place = |rng: &mut SmallRng| places[rng.random_range(0..places.len())];
-                let none = (0..N_TRIES).map(|_| place(&mut rng)).find(|at| look(map, *at) == Some(0));
+                let none = (0..N_TRIES).map(|_| place(&mut rng)).find(|at| look(&map, *at) == Some(0));
                 if let Some(at) = none.filter(|_| found[0].len() < wanted[0]) {
                     found[0].push(cut(at));
                 }
@@ -83,7 +83,7 @@ impl Patches {
 }
 
 /// What a patch at `[y, x]` shows, by the map of seams; `None` for what is neither.
-fn look(map: ArrayView2<f32>, [y, x]: [usize; 2]) -> Option<usize> {
+fn look(map: &ArrayView2<f32>, [y, x]: [usize; 2]) -> Option<usize> {
     let (y, x, side) = (y / REDUCED, x / REDUCED, SIDE_PX / REDUCED);
     let greatest = |margin: usize| {
         let part = map.slice(s![y + margin..y + side - margin, x + margin..x + side - margin]);

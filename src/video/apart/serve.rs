@@ -1,6 +1,11 @@
 //! The process that decodes.
 
-use std::{io, os::fd::AsFd, os::unix::net::UnixStream, path::PathBuf};
+use std::{
+    io,
+    os::fd::AsFd,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
 
 use super::{
     shared::Studio,
@@ -30,7 +35,7 @@ pub fn serve_frames() -> io::Result<()> {
     let path = Ask::path(path);
     // From here on strangers have a say.
     Sandbox::nothing().reading(&path).enter()?;
-    match Server::open(path, settings, Studio::new(memory)) {
+    match Server::open(&path, &settings, Studio::new(memory)) {
         Ok((mut server, opened)) => {
             wire::send(&socket, &opened)?;
             server.serve(&socket)
@@ -50,19 +55,22 @@ fn settle() {
     }
 }
 
+/// What a decoder gives.
+type Ahead = Box<Option<crate::Result<Frame>>>;
+
 struct Server {
     reel: Reel,
     studio: Studio,
     told: Told,
     /// The next frame, decoded while the other process works on the one before.
-    ahead: Option<Option<crate::Result<Frame>>>,
+    ahead: Option<Ahead>,
     n_asked: u64,
 }
 
 impl Server {
     /// Opens the file, or says why not.
-    fn open(path: PathBuf, settings: DecodeSettings, studio: Studio) -> Result<(Self, Answer), Answer> {
-        let reel = Reel::open(&path, &settings)
+    fn open(path: &Path, settings: &DecodeSettings, studio: Studio) -> Result<(Self, Answer), Answer> {
+        let reel = Reel::open(path, settings)
             .map_err(|e| Answer::Failed(Fault::of(&e), Told::default().news(&[], &[], false)))?;
         let mut probe = reel.probe().clone();
         probe.path = PathBuf::new();
@@ -95,13 +103,13 @@ impl Server {
             wire::send(socket, &answer)?;
             // Nobody skips after the second frame.
             if self.n_asked > 1 && matches!(answer, Answer::Frame(..)) {
-                self.ahead = Some(self.reel.next());
+                self.ahead = Some(Box::new(self.reel.next()));
             }
         }
     }
 
     fn next(&mut self) -> io::Result<Answer> {
-        let next = self.ahead.take().unwrap_or_else(|| self.reel.next());
+        let next = self.ahead.take().map_or_else(|| self.reel.next(), |ahead| *ahead);
         Ok(match next {
             Some(Ok(frame)) => {
                 self.n_asked += 1;

@@ -165,13 +165,8 @@ impl Studio {
         let format = picture.pixel_format().to_owned();
         let frame = picture.into_frame();
         let size = (frame.width(), frame.height());
-        let plan = match self.plan {
-            Some(plan) => plan,
-            None => {
-                let plan = Plan::of(frame.format().into(), size);
-                *self.plan.insert(plan.ok_or_else(|| io::Error::other("a picture of no size"))?)
-            }
-        };
+        let plan = self.plan.or_else(|| Plan::of(frame.format().into(), size));
+        let plan = *self.plan.insert(plan.ok_or_else(|| io::Error::other("a picture of no size"))?);
         if plan.size != size || plan.format != frame.format().into() {
             return Err(io::Error::other("a picture of another shape"));
         }
@@ -219,15 +214,11 @@ impl Studio {
     /// A slot that nobody uses, marked as in use.
     fn free_slot(&mut self, length: usize) -> io::Result<u32> {
         let free = self.slots.iter().position(|slot| slot.flag().load(Ordering::Acquire) == 0);
-        let index = match free {
-            Some(index) => index,
-            None => {
-                let index = self.slots.len();
-                self.memory.set_len(((index + 1) * length) as u64)?;
-                self.slots.push(Slot::map(&self.memory, index as u32, length)?);
-                index
-            }
-        };
+        let index = free.unwrap_or(self.slots.len());
+        if free.is_none() {
+            self.memory.set_len(((index + 1) * length) as u64)?;
+            self.slots.push(Slot::map(&self.memory, index as u32, length)?);
+        }
         self.slots[index].flag().store(1, Ordering::Relaxed);
         Ok(index as u32)
     }
