@@ -2,7 +2,7 @@
 # The way there and back with the swap off: bit-exactness, memory and time beside the ffmpeg command line.
 #
 #   benches/round_trip.sh FACESWAP exact CLIP...    frames, times and sound packets of each clip through ffv1
-#   benches/round_trip.sh FACESWAP cost CLIP [N]    N frames at 1080p (default 300), a third at 2160p, and 8 times as many
+#   benches/round_trip.sh FACESWAP cost CLIP [N [TIMES]]    N frames at 1080p (default 300), a third at 2160p, and TIMES (8) as many
 set -eu
 program=${1:?usage: round_trip.sh FACESWAP exact|cost CLIP..}; what=${2:?}; shift 2
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
@@ -38,24 +38,39 @@ exact() {
     [ "$good" = "$n" ]
 }
 
-# Seconds and peak memory (MB) of a command.
+# Seconds and peak memory (MB) of a command and the processes that it starts; what they share counts once. Looked at 20
+# times a second.
 measured() { /usr/bin/env python3 - "$@" <<'P'
-import resource, subprocess, sys, time
-start = time.time(); subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print(f"{time.time() - start:.2f} {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f}")
+import glob, subprocess, sys, time
+def parents():
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try: text = open(path).read()
+        except OSError: continue
+        yield int(path.split("/")[2]), int(text.rsplit(")", 1)[1].split()[1])
+def kilobytes(pid):
+    try: return next(int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup") if line.startswith("Pss:"))
+    except (OSError, StopIteration): return 0
+start, peak = time.time(), 0
+run = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+while run.poll() is None:
+    own = [run.pid] + [pid for pid, parent in parents() if parent == run.pid]
+    peak = max(peak, sum(map(kilobytes, own)))
+    time.sleep(0.05)
+if run.returncode: sys.exit(f"{sys.argv[1:]} ends with {run.returncode}")
+print(f"{time.time() - start:.2f} {peak / 1024:.0f}")
 P
 }
 
 # The long clip is the short one again and again, copied as packets. The program looks less far ahead at 2160p than the
 # preset does; ffmpeg is told the same.
 cost() {
-    local clip=$1 n=${2:-300} ahead
+    local clip=$1 n=${2:-300} times=${3:-8} ahead
     for height in 1080 2160; do
         [ "$height" = 2160 ] && n=$((n / 3))
         ahead=""; [ "$height" = 2160 ] && ahead="-x264-params rc-lookahead=6:sync-lookahead=0"
         ffmpeg -nostdin -v error -y -stream_loop -1 -i "$clip" -frames:v "$n" -an -vf "scale=-2:$height" \
             -c:v libx264 -preset ultrafast -crf 26 -pix_fmt yuv420p "$work/short.mp4"
-        ffmpeg -nostdin -v error -y -stream_loop 7 -i "$work/short.mp4" -c copy "$work/long.mp4"
+        ffmpeg -nostdin -v error -y -stream_loop $((times - 1)) -i "$work/short.mp4" -c copy "$work/long.mp4"
         for length in short long; do
             read -r ours memory < <(measured "$program" --identity none --quiet --overwrite --no-resume \
                 --output-video-encoder libx264 --output-video-preset veryfast -o "$work/ours.mp4" "$work/$length.mp4")
