@@ -137,27 +137,28 @@ fn an_identity_is_exported_small_and_what_is_missing_is_said() {
         (with(&["--precision", "int8"]), "--calibrate"),
         (with(&["--prune", "2"]), "0 to 0.9"),
     ] {
-        let refused = export("out", "A", &more);
+        let refused = export("out", "kept/A", &more);
         assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
         assert!(said(&refused).contains(wanted), "{}", said(&refused));
     }
-    assert!(export("out", "A", &consent).status.success());
-    let refused = export("A", "A.fp32", &["--subject", "somebody else"]);
+    let exported = export("out", "kept/A", &consent);
+    assert!(exported.status.success(), "{}", said(&exported));
+    let refused = export("kept/A", "kept/A.fp32", &["--subject", "somebody else"]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert!(said(&refused).contains("keeps what it says"), "{}", said(&refused));
 
     // Of the bundle, and of the training: the same numbers.
     let faces = night.path("B").display().to_string();
     let int8 = ["--precision", "int8", "--calibrate", &faces, "--held-out", &faces];
-    let copied = export("A", "A.int8", &int8);
+    let copied = export("kept/A", "kept/A.int8", &int8);
     assert!(copied.status.success(), "{}", said(&copied));
     let told = String::from_utf8_lossy(&copied.stdout).into_owned();
     assert!(told.starts_with("A.int8") && told.contains("int8 of A"), "{told}");
     assert!(told.contains("| fp32 |") && told.contains("| fp16 |") && told.contains("| int8 |"), "{told}");
-    let direct = export("out", "direct", &[&consent[..], &int8].concat());
+    let direct = export("out", "kept/direct", &[&consent[..], &int8].concat());
     assert!(direct.status.success(), "{}", said(&direct));
     let text = |out: &str| fs::read_to_string(night.path(out).join("identity.toml")).expect("written");
-    for out in ["A.int8", "direct"] {
+    for out in ["kept/A.int8", "kept/direct"] {
         let manifest = text(out);
         assert!(
             manifest.contains("precision = \"int8\"") && manifest.contains("subject = \"nobody\""),

@@ -7,8 +7,8 @@
 use crate::train::filters::Filter;
 
 /// Largest step of a weight. Processors without VNNI add two products of an activation, up to 255, and a weight into 16
-/// bits that stick at 32 767: with 2 x 255 x 64 nothing ever sticks, and every processor gives the same picture.
-/// (With 127, all convolutions of the shipped B's encoder in 8 bits are 14 dB further from fp32 on such a processor.)
+/// bits that stick at 32 767: with 2 x 255 x 64 nothing ever sticks. (With 127, all convolutions of the shipped B's
+/// encoder in 8 bits are 14 dB further from fp32 on such a processor.)
 const MAX_STEP: f32 = 64.0;
 
 /// Largest step of an activation.
