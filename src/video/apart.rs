@@ -77,10 +77,16 @@ impl Apart {
             let program = program.display();
             Error::Device(format!("{program} can't be started to decode ({e}); --no-sandbox goes on without"))
         })?;
-        let probe = Probe::nothing(path);
-        let told = Told::default();
-        let mut apart =
-            Self { path: path.into(), child, socket, gallery, probe, told, n_frames: 0, ended: false };
+        let mut apart = Self {
+            path: path.into(),
+            child,
+            socket,
+            gallery,
+            probe: Probe::default(),
+            told: Told::default(),
+            n_frames: 0,
+            ended: false,
+        };
         match apart.ask(&Ask::open(path, settings))? {
             Answer::Opened(probe) => apart.probe = Probe { path: path.into(), ..*probe },
             answer => return Err(apart.unexpected(answer)),

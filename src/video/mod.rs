@@ -64,7 +64,7 @@ pub use probe::{DEFAULT_MAX_PIXELS, Probe, probe, probe_within};
 pub use rate::parse_rate;
 pub use scale::Scale;
 pub use segments::{Place, Stretch};
-pub use source::{Source, SourceSettings, probe_source};
+pub use source::{Source, SourceSettings};
 pub use still::{is_picture, read_picture, read_picture_within, write_picture};
 pub use sync::max_skew_ms;
 pub use tracks::{OnUnsupported, Track, Tracks};

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 pub const DEFAULT_MAX_PIXELS: usize = 8192 * 8192;
 
 /// A video, as its container tells it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Probe {
     /// The file.
     pub path: PathBuf,
@@ -61,29 +61,6 @@ pub struct Probe {
 impl Probe {
     /// The container of numbered pictures.
     pub(super) const SEQUENCE: &'static str = "image sequence";
-
-    /// Of a file that nothing is known of yet.
-    pub(super) fn nothing(path: &Path) -> Self {
-        Self {
-            path: path.into(),
-            size_px: (0, 0),
-            display_size_px: (0, 0),
-            quarter_turns: 0,
-            time_base: (0, 1),
-            frame_rate: (0, 1),
-            n_frames_hint: None,
-            duration_s: None,
-            container: String::new(),
-            codec: String::new(),
-            pixel_format: String::new(),
-            bit_depth: 0,
-            interlaced: false,
-            stream: 0,
-            n_other_video: 0,
-            n_audio: 0,
-            n_subtitle: 0,
-        }
-    }
 
     /// Whether the pictures lie in files of their own, with nothing beside them.
     pub fn is_sequence(&self) -> bool {

@@ -10,7 +10,7 @@ use super::{
     deinterlace::Deinterlacer,
     mend::OnDamage,
     pattern::Pattern,
-    probe::{Probe, probe_within},
+    probe::Probe,
     rate::Resampler,
     sequence::Sequence,
     skip::Wanted,
@@ -62,18 +62,6 @@ pub struct Source {
 enum Input {
     Video(Box<Decoder>),
     Pictures(Box<Sequence>),
-}
-
-/// Looks at an input, a video or a pattern of numbered pictures, as a [`Source`] would give it.
-///
-/// # Errors
-/// As [`Source::open`].
-pub fn probe_source(path: &Path, decode: &DecodeSettings, settings: &SourceSettings) -> Result<Probe> {
-    let probe = match Pattern::parse(path) {
-        Some(_) => return Source::open(path, decode, settings).map(|source| source.probe),
-        None => probe_within(path, decode.max_pixels)?,
-    };
-    checked(probe, settings)
 }
 
 /// What `settings` make of a probed input.

@@ -18,7 +18,11 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::atomic::AtomicBool};
 use ndarray::{Array2, Array3};
 use rand::rngs::SmallRng;
 
-pub use self::{data::Faces, step::run};
+pub use self::{
+    data::Faces,
+    step::run,
+    unet::{Layer, sharpened},
+};
 use self::{plane::reduced, unet::UnetConfig};
 use super::{device, device::Device};
 use crate::{Error, Result};

@@ -70,14 +70,16 @@ pub struct Logits<B: Backend> {
 }
 
 impl<B: Backend> Layer<B> {
-    fn new(n_in: usize, n_out: usize, device: &B::Device) -> Self {
+    /// With He's initial weights.
+    pub fn new(n_in: usize, n_out: usize, device: &B::Device) -> Self {
         Self {
             conv: conv(n_in, n_out, 3, 1, rectifier_gain(), device),
             norm: BatchNormConfig::new(n_out).init(device),
         }
     }
 
-    fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    /// `[batch, in, h, w]` to `[batch, out, h, w]`.
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         rectify(self.norm.forward(self.conv.forward(x)))
     }
 
@@ -94,6 +96,12 @@ impl<B: Backend> Layer<B> {
         conv.bias = Some(Param::from_tensor(bias * scale + norm.beta.val()));
         conv
     }
+}
+
+/// Pictures whose finest detail (what half the side can't show) is stronger by `amount`.
+pub fn sharpened<B: Backend>(x: Tensor<B, 4>, amount: f64) -> Tensor<B, 4> {
+    let soft = doubled(halved(x.clone()));
+    x * (1.0 + amount) - soft * amount
 }
 
 impl<B: Backend> Unet<B> {
@@ -120,8 +128,7 @@ impl<B: Backend> Unet<B> {
     pub fn forward(&self, x: Tensor<B, 4>) -> Logits<B> {
         let mut h = x * 2.0 - 1.0;
         if self.sharpening > 0.0 {
-            let soft = doubled(halved(h.clone()));
-            h = h * (1.0 + self.sharpening) - soft * self.sharpening;
+            h = sharpened(h, self.sharpening);
         }
         h = self.first.forward(h);
         let mut kept = Vec::new();

@@ -2,12 +2,15 @@
 
 use burn::{
     module::Module,
-    nn::{BatchNorm, BatchNormConfig, conv::Conv2d},
+    nn::conv::Conv2d,
     tensor::{Tensor, backend::Backend},
 };
 
 use super::patches::SIDE_PX;
-use crate::train::model::{conv, doubled, halved, rectifier_gain, rectify};
+use crate::train::{
+    dense::{Layer, sharpened},
+    model::{conv, halved},
+};
 
 /// How much stronger than in the patch its finest detail comes in: a seam shows in the grain first.
 const SHARPENING: f64 = 6.0;
@@ -49,23 +52,11 @@ pub(super) struct Classifier<B: Backend> {
     head: Conv2d<B>,
 }
 
-/// A 3x3 convolution, a normalisation over the batch, a leaky rectifier.
-#[derive(Module, Debug)]
-struct Layer<B: Backend> {
-    conv: Conv2d<B>,
-    norm: BatchNorm<B>,
-}
-
 impl<B: Backend> Classifier<B> {
     /// A network with He's initial weights.
     pub(super) fn new(shape: Shape, device: &B::Device) -> Self {
-        let layers: Vec<Layer<B>> = shape
-            .convolutions()
-            .map(|(n_in, n_out, _)| Layer {
-                conv: conv(n_in, n_out, 3, 1, rectifier_gain(), device),
-                norm: BatchNormConfig::new(n_out).init(device),
-            })
-            .collect();
+        let layers: Vec<Layer<B>> =
+            shape.convolutions().map(|(n_in, n_out, _)| Layer::new(n_in, n_out, device)).collect();
         let mut layers = layers.into_iter();
         Self {
             levels: shape.widths.iter().map(|_| layers.by_ref().take(shape.depth).collect()).collect(),
@@ -76,15 +67,13 @@ impl<B: Backend> Classifier<B> {
     /// Patches `[batch, 3, SIDE_PX, SIDE_PX]`, RGB 0..=1, to logits `[batch, N_CLASSES]`.
     pub(super) fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 2> {
         let n = x.dims()[0];
-        let x = x * 2.0 - 1.0;
-        let soft = doubled(halved(x.clone()));
-        let mut h = x * (1.0 + SHARPENING) - soft * SHARPENING;
+        let mut h = sharpened(x * 2.0 - 1.0, SHARPENING);
         for (i, level) in self.levels.iter().enumerate() {
             if i > 0 {
                 h = halved(h);
             }
             for layer in level {
-                h = rectify(layer.norm.forward(layer.conv.forward(h)));
+                h = layer.forward(h);
             }
         }
         self.head.forward(h.mean_dim(3).mean_dim(2)).reshape([n, N_CLASSES])

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     shared::Studio,
-    wire::{self, Answer, Ask, Fault, Told},
+    wire::{self, Answer, Ask, Fault, News, Told},
 };
 use crate::{
     frame::Frame,
@@ -70,8 +70,7 @@ struct Server {
 impl Server {
     /// Opens the file, or says why not.
     fn open(path: &Path, settings: &DecodeSettings, studio: Studio) -> Result<(Self, Answer), Answer> {
-        let reel = Reel::open(path, settings)
-            .map_err(|e| Answer::Failed(Fault::of(&e), Told::default().news(&[], &[], false)))?;
+        let reel = Reel::open(path, settings).map_err(|e| Answer::Failed(Fault::of(&e), News::default()))?;
         let mut probe = reel.probe().clone();
         probe.path = PathBuf::new();
         let opened = Answer::Opened(Box::new(probe));
@@ -125,7 +124,7 @@ impl Server {
         Answer::Failed(Fault::of(error), self.news())
     }
 
-    fn news(&mut self) -> wire::News {
+    fn news(&mut self) -> News {
         self.told.news(self.reel.damage(), self.reel.notes(), self.reel.is_cut())
     }
 }
