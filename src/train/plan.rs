@@ -73,6 +73,7 @@ impl Plan {
         config.guides = alignment.guides;
         if let Some(base) = &base {
             config.network = grown(base, &config.network)?;
+            config.levels = begun_at(base.side_px(), config.levels);
         }
         config.network = checkpointed(settings, config.network)?;
         let schedule = Schedule::new(config.levels.clone(), config.learning_rate)?;
@@ -104,6 +105,15 @@ impl Plan {
         self.schedule = Schedule::new(self.config.levels.clone(), self.config.learning_rate)?;
         Ok(())
     }
+}
+
+/// `levels`, begun at the side of a base with a step for each side below the first one: what is new fades in then, where
+/// a first level would throw colours of chance at what has been learnt.
+fn begun_at(base_px: usize, levels: Vec<Level>) -> Vec<Level> {
+    let Some(first) = levels.first().cloned() else { return levels };
+    let missing =
+        std::iter::successors(Some(base_px), |px| Some(2 * px)).take_while(|px| *px < first.side_px);
+    missing.map(|side_px| Level { side_px, n_steps: 1, ..first.clone() }).chain(levels).collect()
 }
 
 /// The size of the training in the settings' folder, if there is one of the wanted side; else `comb`. One that began

@@ -154,6 +154,28 @@ fn a_person_is_added_to_exported_identities_with_their_encoder_as_it_is() {
 }
 
 #[test]
+fn a_larger_side_fades_in_over_what_a_base_has_learnt() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = settings(dir.path(), "first", ["A", "B"]);
+    run(&first);
+    for name in ["A", "B"] {
+        bundle(dir.path(), &first, name, "identities");
+    }
+    let mut larger = settings(dir.path(), "larger", ["A", "B"]);
+    larger.init = Some(dir.path().join("identities"));
+    larger.overrides.side_px = Some(64);
+    larger.overrides.start_side_px = Some(64);
+    let alignment = Alignment { template: "mesh-inner-v1".into(), margin: 1.3, guides: false };
+    let plan = plan::Plan::of(&larger, &alignment).unwrap();
+    let sides: Vec<_> = plan.schedule.levels().iter().map(|level| (level.side_px, level.n_steps)).collect();
+    assert_eq!(sides, [(16, 1), (32, 1), (64, 4)]);
+    assert!(plan.schedule.stage(2).alpha < 0.1, "{:?}", plan.schedule.stage(2));
+    // A level that the base has begins as ever.
+    larger.overrides.start_side_px = Some(16);
+    assert_eq!(plan::Plan::of(&larger, &alignment).unwrap().schedule.levels()[0].side_px, 16);
+}
+
+#[test]
 fn what_training_cannot_begin_with_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let good = settings(dir.path(), "out", ["A", "B"]);

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Side of the network's picture, the aligned crop of a face, and of its map.
-const SIDE: usize = 64;
+const SIDE: usize = 128;
 
 /// The network with its session.
 #[derive(Debug)]

@@ -48,7 +48,7 @@ impl Task {
     fn config(self) -> UnetConfig {
         match self {
             Self::Occlusion => {
-                UnetConfig { side_px: 64, widths: vec![12, 24, 32, 48], map_level: 0, sharpening: 0.0 }
+                UnetConfig { side_px: 128, widths: vec![8, 16, 32, 48, 64], map_level: 0, sharpening: 0.0 }
             }
             // A seam shows in the grain before it shows in the colours.
             Self::Seam => {

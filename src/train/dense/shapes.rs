@@ -19,6 +19,8 @@ enum Part {
     Slab { at: Point, half: [f32; 2], angle: f32, corner: f32 },
     /// The rim of an ellipse.
     Rim { at: Point, radii: [f32; 2], thickness: f32 },
+    /// The rim of a slab.
+    Frame { at: Point, half: [f32; 2], angle: f32, corner: f32, thickness: f32 },
     /// A blob: a circle whose radius swings `waves` times.
     Blob { at: Point, radius: f32, swing: f32, waves: f32, phase: f32 },
 }
@@ -55,6 +57,9 @@ impl Part {
                 let r = ((x - at[0]) / radii[0]).hypot((y - at[1]) / radii[1]);
                 ((r - 1.0) * radii[0].min(radii[1])).abs() - thickness
             }
+            Self::Frame { at, half, angle, corner, thickness } => {
+                Self::Slab { at, half, angle, corner }.distance([x, y]).abs() - thickness
+            }
             Self::Blob { at, radius, swing, waves, phase } => {
                 let (px, py) = (x - at[0], y - at[1]);
                 let bulge = (py.atan2(px) * waves + phase).sin() + 0.5 * (py.atan2(px) * 2.0 - phase).sin();
@@ -78,11 +83,11 @@ impl Shape {
     pub fn draw(rng: &mut SmallRng) -> Self {
         match rng.random_range(0..100) {
             0..34 => hand(rng),
-            34..46 => chain(rng),
-            46..56 => bar(rng),
-            56..66 => cup(rng),
-            66..73 => microphone(rng),
-            73..81 => glasses(rng),
+            34..44 => chain(rng),
+            44..53 => bar(rng),
+            53..62 => cup(rng),
+            62..69 => microphone(rng),
+            69..81 => glasses(rng),
             81..86 => strands(rng),
             86..97 => blob(rng),
             _ => letters(rng),
@@ -178,27 +183,34 @@ fn microphone(rng: &mut SmallRng) -> Shape {
     Shape { parts, fillet: 0.0, is_hand: false }
 }
 
-/// Around where an aligned crop has its eyes.
+/// Around where an aligned crop has its eyes: round or square lenses, dark or clear, some with a bar above.
 fn glasses(rng: &mut SmallRng) -> Shape {
     let middle = [0.5 + rng.random_range(-0.03..0.03), 0.37 + rng.random_range(-0.03..0.04)];
     let (half, tilt) = (rng.random_range(0.12..0.16), rng.random_range(-0.08..0.08_f32));
     let radii = [rng.random_range(0.08..0.125), rng.random_range(0.055..0.1)];
-    let is_dark = rng.random_bool(0.5);
-    let thickness = rng.random_range(0.007..0.018);
+    let (is_dark, is_square, has_bar) = (rng.random_bool(0.3), rng.random_bool(0.6), rng.random_bool(0.3));
+    let corner = radii[1] * rng.random_range(0.2..0.9);
+    let thickness = rng.random_range(0.004..0.015);
     let mut parts = Vec::new();
     for sign in [-1.0, 1.0] {
         let at = [middle[0] + sign * half, middle[1] + sign * half * tilt];
-        parts.push(if is_dark {
-            Part::Ellipse { at, radii, angle: tilt }
-        } else {
-            Part::Rim { at, radii, thickness }
+        parts.push(match (is_dark, is_square) {
+            (true, true) => Part::Slab { at, half: radii, angle: tilt, corner },
+            (true, false) => Part::Ellipse { at, radii, angle: tilt },
+            (false, true) => Part::Frame { at, half: radii, angle: tilt, corner, thickness },
+            (false, false) => Part::Rim { at, radii, thickness },
         });
-        let hinge = [at[0] + sign * radii[0], at[1]];
+        if has_bar {
+            let (inner, outer) = (at[0] - sign * radii[0] * 0.8, at[0] + sign * radii[0]);
+            let [from, to] = [inner, outer].map(|x| [x, at[1] - radii[1]]);
+            parts.push(Part::Rod { from, to, radii: [thickness * 2.0; 2] });
+        }
+        let hinge = [at[0] + sign * radii[0], at[1] - radii[1] * rng.random_range(0.0..0.8)];
         let ear = [hinge[0] + sign * 0.3, hinge[1] + rng.random_range(-0.05..0.05)];
         parts.push(Part::Rod { from: hinge, to: ear, radii: [thickness; 2] });
     }
-    let inner = half - radii[0];
-    let (from, to) = ([middle[0] - inner, middle[1]], [middle[0] + inner, middle[1]]);
+    let (inner, above) = (half - radii[0], radii[1] * rng.random_range(-0.1..0.7));
+    let [from, to] = [-inner, inner].map(|x| [middle[0] + x, middle[1] - above]);
     parts.push(Part::Rod { from, to, radii: [thickness; 2] });
     Shape { parts, fillet: 0.0, is_hand: false }
 }

@@ -29,7 +29,7 @@ use crate::{
 };
 
 const TEACHER: Shape = Shape { widths: [16, 32, 64], depth: 2 };
-const STUDENT: Shape = Shape { widths: [4, 8, 8], depth: 1 };
+const STUDENT: Shape = Shape { widths: [8, 16, 16], depth: 1 };
 const DISCRIMINATOR: Shape = Shape { widths: [8, 16, 16], depth: 1 };
 
 /// Adam's rate, as published for KDGAN, and the share of the steps after which it falls, down to a tenth.
