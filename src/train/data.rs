@@ -1,7 +1,7 @@
 //! Face sets in memory, and the batches that training draws from them.
 
 use image::GrayImage;
-use ndarray::{Array3, Array4, ArrayViewMut3, Axis};
+use ndarray::{Array3, Array4, ArrayViewMut3, Axis, s};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{
@@ -74,6 +74,20 @@ pub struct Batch {
     pub mask: Array4<f32>,
     /// How much each pixel counts, one channel.
     pub weight: Array4<f32>,
+}
+
+impl Batch {
+    /// The `nth` of `n` equal parts.
+    pub fn part(&self, nth: usize, n: usize) -> Self {
+        let size = self.input.dim().0 / n;
+        let cut = |all: &Array4<f32>| all.slice(s![nth * size..(nth + 1) * size, .., .., ..]).to_owned();
+        Self {
+            input: cut(&self.input),
+            target: cut(&self.target),
+            mask: cut(&self.mask),
+            weight: cut(&self.weight),
+        }
+    }
 }
 
 impl Identity {

@@ -18,6 +18,7 @@ mod distill;
 mod export;
 mod filters;
 mod losses;
+mod memory;
 mod model;
 pub(crate) mod onnx;
 mod pass;
@@ -249,5 +250,7 @@ fn read_strangers(dir: &std::path::Path, guides: bool) -> Result<Identity> {
     Ok(strangers)
 }
 
+#[cfg(test)]
+mod test_faces;
 #[cfg(test)]
 mod tests;

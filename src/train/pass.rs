@@ -1,5 +1,7 @@
 //! The pass forward and back of one batch, and several of them side by side.
 
+use std::time::Instant;
+
 use burn::{
     optim::GradientsParams,
     tensor::{
@@ -74,4 +76,33 @@ pub fn side_by_side<T: Send, O: Send>(
         })
     })?;
     Ok(results)
+}
+
+/// Losses, samples and waiting since the last line of the log.
+pub struct Sums {
+    /// Of each identity.
+    pub parts: Vec<LossParts>,
+    /// Steps.
+    pub n_steps: u64,
+    /// Faces.
+    pub n_samples: u64,
+    /// Seconds without a batch.
+    pub waited_s: f64,
+    /// Since when.
+    pub since: Instant,
+}
+
+impl Sums {
+    /// Nothing yet.
+    pub fn new(n_identities: usize) -> Self {
+        let parts = vec![LossParts::default(); n_identities];
+        Self { parts, n_steps: 0, n_samples: 0, waited_s: 0.0, since: Instant::now() }
+    }
+
+    /// Adds a step.
+    pub fn add(&mut self, parts: &[LossParts], n_samples: u64) {
+        self.parts.iter_mut().zip(parts).for_each(|(sum, part)| sum.add(part));
+        self.n_steps += 1;
+        self.n_samples += n_samples;
+    }
 }

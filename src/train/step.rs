@@ -20,10 +20,12 @@ use super::{
     config,
     data::{Alignment, Batch, Identity},
     losses::loss,
+    memory,
     model::{Comb, side_of_level},
-    pass::{Task, backward, parts_of, side_by_side},
+    pass::{Backward, Sums, Task, backward, parts_of, side_by_side},
     plan::Plan,
     plot, preview,
+    schedule::Level,
 };
 use crate::{Error, Result, line};
 
@@ -71,6 +73,8 @@ pub struct Trainer<'a, B: AutodiffBackend> {
     plan: Plan,
     device: B::Device,
     trained: Trained<B>,
+    /// In how many parts each batch goes through at least, for the sake of the device's memory.
+    n_parts: usize,
 }
 
 /// How the line of batches ended.
@@ -94,7 +98,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     ) -> Result<Self> {
         let plan = Plan::of(settings, &material.alignment)?;
         let trained = begun(&plan, material, &device);
-        let mut trainer = Self { settings, material, plan, device, trained };
+        let mut trainer = Self { settings, material, plan, device, trained, n_parts: 1 };
         match checkpoint::newest(&settings.out)? {
             Some(path) => trainer.trained = resumed(&path, trainer.trained, &trainer.device)?,
             None => {
@@ -124,7 +128,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                     start = Instant::now();
                 }
                 let batches = self.draw(last, nth);
-                self.step(last, &batches)?;
+                self.step(last, &batches, tell)?;
             }
             step_s.push(start.elapsed().as_secs_f64() / N_MEASURED as f64);
             first += level.n_steps;
@@ -206,7 +210,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             let batches = line.parallel("batches", steps, vec![loader; N_LOADERS])?;
             line.drain("step", batches, |(step, batches): (u64, Vec<Vec<Batch>>)| {
                 sums.waited_s += idle_since.elapsed().as_secs_f64();
-                let parts = self.step(step, &batches)?;
+                let parts = self.step(step, &batches, tell)?;
                 if parts.iter().any(|p| !p.total.is_finite()) {
                     ending = Ending::NotFinite;
                     return Err(Error::Cancelled);
@@ -241,21 +245,18 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
 
     /// One step: batches of every identity, a backward pass for each, one step of Adam, one of the average. Gives the
     /// mean losses of every identity.
-    fn step(&mut self, step: u64, batches: &[Vec<Batch>]) -> Result<Vec<LossParts>> {
-        let (stage, n) = (self.plan.schedule.stage(step), batches.len());
-        let weights = self.plan.schedule.level(step).loss;
-        let model = &self.trained.model;
-        // Weights that graphs of two threads had in common would join these graphs, and the framework's locks of joined
-        // graphs wait for each other. So each pass has leaves of its own; their values are shared.
-        let own = |task| (model.clone().fork(&self.device), task);
-        let tasks: Vec<(Comb<B>, Task<'_>)> =
-            batches.iter().flat_map(|batches| batches.iter().enumerate()).map(own).collect();
-        let keeps_encoder = self.plan.config.encoder_rate == 0.0;
-        let work = |(model, task): (Comb<B>, Task<'_>)| {
-            backward(&model, task, stage, &weights, 1.0 / n as f64, keeps_encoder, &self.device)
+    fn step(&mut self, step: u64, batches: &[Vec<Batch>], tell: Tell<'_>) -> Result<Vec<LossParts>> {
+        let (n, results) = loop {
+            let batch = self.plan.schedule.level(step).batch;
+            let n_parts = memory::n_parts(batch, self.n_parts).unwrap_or(batch);
+            let parts = (n_parts > 1).then(|| memory::split(batches, n_parts));
+            let batches = parts.as_deref().unwrap_or(batches);
+            if let Some(results) = self.passes(step, batches)? {
+                break (batches.len(), results);
+            }
+            self.divide(step, n_parts, tell)?;
         };
-        let results = side_by_side(tasks, self.settings.n_threads, &work)?;
-
+        let model = &self.trained.model;
         let mut of_encoder = GradientsAccumulator::new();
         let mut of_decoders = GradientsAccumulator::new();
         let mut parts = vec![LossParts::default(); self.material.identities.len()];
@@ -269,8 +270,44 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let weights = self.trained.model.valid();
         self.trained.average = average::follow(self.trained.average.clone(), &weights, step);
         let state = &mut self.trained.state;
-        (state.step, state.stage) = (step + 1, stage);
+        (state.step, state.stage) = (step + 1, self.plan.schedule.stage(step));
         Ok(parts.into_iter().map(|sum| sum.over(n as f32)).collect())
+    }
+
+    /// The backward passes of one step; `None` when the device hasn't the memory for them.
+    fn passes(&self, step: u64, batches: &[Vec<Batch>]) -> Result<Option<Vec<Backward>>> {
+        let (stage, share) = (self.plan.schedule.stage(step), 1.0 / batches.len() as f64);
+        let weights = self.plan.schedule.level(step).loss;
+        let model = &self.trained.model;
+        // Weights that graphs of two threads had in common would join these graphs, and the framework's locks of joined
+        // graphs wait for each other. So each pass has leaves of its own; their values are shared.
+        let own = |task| (model.clone().fork(&self.device), task);
+        let tasks: Vec<(Comb<B>, Task<'_>)> =
+            batches.iter().flat_map(|batches| batches.iter().enumerate()).map(own).collect();
+        let keeps_encoder = self.plan.config.encoder_rate == 0.0;
+        let work = |(model, task): (Comb<B>, Task<'_>)| {
+            memory::attempt(|| backward(&model, task, stage, &weights, share, keeps_encoder, &self.device))
+        };
+        let results = side_by_side(tasks, self.settings.n_threads, &work)?;
+        Ok(results.into_iter().collect::<std::result::Result<_, _>>().ok())
+    }
+
+    /// More parts for each batch than `n_parts`, which were too large.
+    fn divide(&mut self, step: u64, n_parts: usize, tell: Tell<'_>) -> Result<()> {
+        let Level { batch, side_px, .. } = *self.plan.schedule.level(step);
+        let Some(more) = memory::n_parts(batch, n_parts + 1) else {
+            let reason =
+                "hasn't the memory for one face at a time; take a smaller --side or a narrower network";
+            return Err(Error::Device(format!("the device {reason} ({side_px} px, step {step})")));
+        };
+        self.n_parts = more;
+        let text = format!(
+            "the device hasn't the memory for {} faces of {side_px} px at once: each batch of {batch} goes through in {more} \
+             parts from here on, with the same gradients",
+            batch / n_parts
+        );
+        tell(&TrainEvent::Note { text });
+        Ok(())
     }
 
     /// One step of Adam, the encoder's at its own share of the rate.
@@ -329,28 +366,6 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             parts_of(loss(output, &target, mask, &weight, &weights).1).total
         };
         identities.iter().enumerate().map(score).sum::<f32>() / identities.len() as f32
-    }
-}
-
-/// Losses, samples and waiting since the last line of the log.
-struct Sums {
-    parts: Vec<LossParts>,
-    n_steps: u64,
-    n_samples: u64,
-    waited_s: f64,
-    since: Instant,
-}
-
-impl Sums {
-    fn new(n_identities: usize) -> Self {
-        let parts = vec![LossParts::default(); n_identities];
-        Self { parts, n_steps: 0, n_samples: 0, waited_s: 0.0, since: Instant::now() }
-    }
-
-    fn add(&mut self, parts: &[LossParts], n_samples: u64) {
-        self.parts.iter_mut().zip(parts).for_each(|(sum, part)| sum.add(part));
-        self.n_steps += 1;
-        self.n_samples += n_samples;
     }
 }
 

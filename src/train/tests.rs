@@ -9,31 +9,15 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::Tensor,
 };
-use ndarray::{Array2, Array3};
 
-use super::*;
-use crate::face_set::{FaceRecord, FaceSetHeader, FaceSetWriter};
+use super::{
+    test_faces::{face_set, record, striped},
+    *,
+};
 
-/// A set of four faces of 24 px in one colour with stripes.
-fn face_set(dir: &Path, colour: [f32; 3]) -> PathBuf {
-    let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("mesh-inner-v1", 1.3, 24)).unwrap();
-    for frame in 0..4 {
-        let pixels = Array3::from_shape_fn((3, 24, 24), |(c, y, x)| {
-            colour[c] * if (x + y + frame).is_multiple_of(5) { 0.7 } else { 1.0 }
-        });
-        set.append(&FaceRecord {
-            pixels,
-            target: None,
-            mask: Array2::ones((24, 24)),
-            source: "clip.mp4".into(),
-            frame: frame as u64,
-            points: vec![[12.0, 12.0]; 478],
-            presence: 1.0,
-        })
-        .unwrap();
-    }
-    set.finish().unwrap();
-    dir.into()
+/// Four faces in one colour.
+fn four_faces(dir: &Path, colour: [f32; 3]) -> PathBuf {
+    face_set(dir, 1.3, (0..4).map(|frame| record(frame, striped(frame, colour))))
 }
 
 /// Four steps at 16 px, a checkpoint after each.
@@ -41,7 +25,7 @@ fn settings(dir: &Path, out: &str, names: [&str; 2]) -> TrainSettings {
     let colours = [[0.8, 0.5, 0.3], [0.3, 0.5, 0.8]];
     let faces = names.iter().zip(colours).map(|(name, colour)| {
         let set = dir.join("faces").join(name);
-        ((*name).to_owned(), if set.exists() { set } else { face_set(&set, colour) })
+        ((*name).to_owned(), if set.exists() { set } else { four_faces(&set, colour) })
     });
     TrainSettings {
         faces: faces.collect(),

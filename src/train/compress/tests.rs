@@ -6,12 +6,9 @@ use std::sync::atomic::Ordering;
 
 use burn::backend::{Flex, flex::FlexDevice};
 use burn::tensor::backend::Backend;
-use ndarray::{Array2, Array3};
 
 use super::*;
 use crate::{
-    face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
-    nn::Runtime,
     swap::Basis,
     train::{
         base::Base,
@@ -19,30 +16,14 @@ use crate::{
         export::{decoder_onnx, encoder_onnx},
         filters::{convolutions, is_int8},
         model::{Comb, CombConfig},
+        test_faces::{face_set, no_runtime, record, striped},
     },
 };
 
-/// A set of `n` faces of 24 px with stripes.
-fn face_set(dir: &Path, n: usize, margin: f64) -> PathBuf {
-    let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("mesh-inner-v1", margin, 24)).unwrap();
-    for frame in 0..n {
-        let pixels = Array3::from_shape_fn((3, 24, 24), |(c, y, x)| {
-            let stripe = if (x + y + frame).is_multiple_of(5) { 0.7 } else { 1.0 };
-            [0.8, 0.5, 0.3][c] * stripe * (frame + 1) as f32 / n as f32
-        });
-        set.append(&FaceRecord {
-            pixels,
-            target: None,
-            mask: Array2::ones((24, 24)),
-            source: "clip.mp4".into(),
-            frame: frame as u64,
-            points: (0..478).map(|i| [6.0 + (i % 12) as f32, 6.0 + (i / 40) as f32]).collect(),
-            presence: 1.0,
-        })
-        .unwrap();
-    }
-    set.finish().unwrap();
-    dir.into()
+/// A set of `n` faces, each lighter than the one before.
+fn faces_of(dir: &Path, n: usize, margin: f64) -> PathBuf {
+    let colour = |frame| [0.8, 0.5, 0.3].map(|c| c * (frame + 1) as f32 / n as f32);
+    face_set(dir, margin, (0..n).map(|frame| record(frame, striped(frame, colour(frame)))))
 }
 
 /// An identity of 16 px called B with random weights in 16 bits, and the faces of somebody.
@@ -79,7 +60,7 @@ fn room() -> Room {
     let identity = dir.path().join("identities/B");
     let manifest = Manifest::parse(&text, &identity).unwrap();
     export::write(&identity, &manifest, &files).unwrap();
-    let faces = face_set(&dir.path().join("faces"), 20, 1.3);
+    let faces = faces_of(&dir.path().join("faces"), 20, 1.3);
     Room { dir, identity, faces }
 }
 
@@ -104,14 +85,6 @@ fn run(settings: &CompressSettings) -> Result<Option<Compression>> {
 
 fn refusal(settings: &CompressSettings) -> String {
     run(settings).unwrap_err().to_string()
-}
-
-fn no_runtime() -> bool {
-    let missing = Runtime::load(&RuntimeSettings::default()).is_err();
-    if missing {
-        eprintln!("skipped: no ONNX Runtime");
-    }
-    missing
 }
 
 fn size(bundle: &Bundle) -> usize {
@@ -231,11 +204,11 @@ fn what_cannot_be_compressed_is_said() {
     let at = |name: &str| room.dir.path().join(name);
     let missing = with(at("missing"));
     assert!(refusal(&missing).contains("missing"), "{}", refusal(&missing));
-    let empty = with(face_set(&at("empty"), 0, 1.3));
+    let empty = with(faces_of(&at("empty"), 0, 1.3));
     assert!(refusal(&empty).contains("holds no faces"), "{}", refusal(&empty));
-    let few = with(face_set(&at("few"), 3, 1.3));
+    let few = with(faces_of(&at("few"), 3, 1.3));
     assert!(refusal(&few).contains("--held-out"), "{}", refusal(&few));
-    let wide = with(face_set(&at("wide"), 3, 1.5));
+    let wide = with(faces_of(&at("wide"), 3, 1.5));
     assert!(refusal(&wide).contains("extract it again"), "{}", refusal(&wide));
     let used = CompressSettings { out: room.faces.clone(), overwrite: true, ..good.clone() };
     assert!(refusal(&used).contains("is no identity"), "{}", refusal(&used));

@@ -12,10 +12,12 @@ use super::{
     *,
 };
 use crate::{
+    face_set::FaceRecord,
     nn::{Runtime, RuntimeSettings},
     train::{
         onnx::Weights,
         preview::{array_from_tensor, tensor_from_array},
+        test_faces::{face_set, record},
     },
 };
 
@@ -107,33 +109,15 @@ fn onnx_runtime_gives_what_the_framework_gives_and_training_goes_on_from_it() {
     }
 }
 
-/// A face set with three faces, as `extract` writes it.
-fn face_set(dir: &std::path::Path) {
-    use crate::face_set::{FaceRecord, FaceSetHeader, FaceSetWriter};
-    let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("mesh-inner-v1", 1.3, 64)).unwrap();
-    let (pixels, mask) = face(64);
-    for frame in 0..3 {
-        set.append(&FaceRecord {
-            pixels: pixels.clone(),
-            target: None,
-            mask: mask.clone(),
-            source: "clip.mp4".into(),
-            frame,
-            points: vec![[32.0, 32.0]; 478],
-            presence: 1.0,
-        })
-        .unwrap();
-    }
-    set.finish().unwrap();
-}
-
 #[test]
 fn a_training_writes_a_network_and_its_loss_falls() {
     let dir = tempfile::tempdir().unwrap();
-    face_set(&dir.path().join("faces"));
+    let (pixels, mask) = face(64);
+    let one = |frame| FaceRecord { mask: mask.clone(), ..record(frame, pixels.clone()) };
+    let faces = face_set(&dir.path().join("faces"), 1.3, (0..3).map(one));
     let settings = LabelSettings {
         task: Task::Occlusion,
-        faces: vec![dir.path().join("faces")],
+        faces: vec![faces],
         out: dir.path().join("occlusion.onnx"),
         init: None,
         batch: 2,

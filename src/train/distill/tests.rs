@@ -4,40 +4,23 @@
 
 use std::sync::{Mutex, atomic::Ordering};
 
-use ndarray::{Array2, Array3};
-
 use super::*;
 use crate::{
-    face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
-    nn::Runtime,
+    face_set::FaceRecord,
     train::{
-        Checkpoint, ExportSettings, Overrides, Precision, TrainSettings, export as export_bundle, train,
+        Checkpoint, ExportSettings, Overrides, Precision, TrainSettings, export as export_bundle,
+        test_faces::{face_set, no_runtime, record, striped},
+        train,
     },
 };
 
-/// A set of `n` faces of 24 px in one colour with stripes; with `target`, each has a truth of that colour.
-fn face_set(dir: &Path, n: usize, colour: [f32; 3], target: Option<[f32; 3]>) -> PathBuf {
-    let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("mesh-inner-v1", 1.3, 24)).unwrap();
-    for frame in 0..n {
-        let striped = |colour: [f32; 3]| {
-            Array3::from_shape_fn((3, 24, 24), |(c, y, x)| {
-                colour[c] * if (x + y + frame).is_multiple_of(5) { 0.7 } else { 1.0 }
-            })
-        };
-        let points = (0..478).map(|i| [6.0 + (i % 12) as f32, 6.0 + (i / 40) as f32]).collect();
-        set.append(&FaceRecord {
-            pixels: striped(colour),
-            target: target.map(striped),
-            mask: Array2::ones((24, 24)),
-            source: "clip.mp4".into(),
-            frame: frame as u64,
-            points,
-            presence: 1.0,
-        })
-        .unwrap();
-    }
-    set.finish().unwrap();
-    dir.into()
+/// A set of `n` faces in one colour; with `target`, each has a truth of that colour.
+fn faces_of(dir: &Path, n: usize, colour: [f32; 3], target: Option<[f32; 3]>) -> PathBuf {
+    let face = |frame| FaceRecord {
+        target: target.map(|colour| striped(frame, colour)),
+        ..record(frame, striped(frame, colour))
+    };
+    face_set(dir, 1.3, (0..n).map(face))
 }
 
 /// A teacher of 16 px called B, trained for four steps, and the faces of somebody.
@@ -50,8 +33,8 @@ struct Room {
 
 fn room() -> Room {
     let dir = tempfile::tempdir().unwrap();
-    let own = face_set(&dir.path().join("faces/B"), 12, [0.3, 0.5, 0.8], None);
-    let faces = face_set(&dir.path().join("faces/A"), 12, [0.8, 0.5, 0.3], None);
+    let own = faces_of(&dir.path().join("faces/B"), 12, [0.3, 0.5, 0.8], None);
+    let faces = faces_of(&dir.path().join("faces/A"), 12, [0.8, 0.5, 0.3], None);
     let training = TrainSettings {
         faces: vec![("A".into(), faces.clone()), ("B".into(), own.clone())],
         out: dir.path().join("training"),
@@ -99,14 +82,6 @@ fn run(settings: &DistillSettings) -> Result<Ending> {
 
 fn refusal(settings: &DistillSettings) -> String {
     run(settings).unwrap_err().to_string()
-}
-
-fn no_runtime() -> bool {
-    let missing = Runtime::load(&RuntimeSettings::default()).is_err();
-    if missing {
-        eprintln!("skipped: no ONNX Runtime");
-    }
-    missing
 }
 
 #[test]
@@ -219,7 +194,7 @@ fn what_cannot_be_distilled_is_said() {
     let good = settings(&room, "B.fast");
     let empty = DistillSettings { faces: Vec::new(), own: Vec::new(), ..good.clone() };
     assert!(refusal(&empty).contains("the transfer set is empty"), "{}", refusal(&empty));
-    let small = face_set(&room.dir.path().join("small"), 3, [0.5; 3], None);
+    let small = faces_of(&room.dir.path().join("small"), 3, [0.5; 3], None);
     let small = DistillSettings { faces: vec![small], own: Vec::new(), ..good.clone() };
     assert!(refusal(&small).contains("--held-out"), "{}", refusal(&small));
     let blind = DistillSettings { own: Vec::new(), phases: vec![Phase::Truth], ..good.clone() };
@@ -231,8 +206,7 @@ fn what_cannot_be_distilled_is_said() {
     let unnamed = DistillSettings { out: room.dir.path().join(".."), ..good.clone() };
     assert!(refusal(&unnamed).contains("the student's name"), "{}", refusal(&unnamed));
     let other_cut = room.dir.path().join("wide");
-    let set = FaceSetWriter::create(&other_cut, &FaceSetHeader::new("mesh-inner-v1", 1.5, 24)).unwrap();
-    set.finish().unwrap();
+    face_set(&other_cut, 1.5, [record(0, striped(0, [0.5; 3]))]);
     let wide = DistillSettings { faces: vec![other_cut], ..good.clone() };
     assert!(refusal(&wide).contains("extract it again"), "{}", refusal(&wide));
     // A damaged network, and one of another topology.

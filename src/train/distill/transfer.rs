@@ -231,7 +231,7 @@ pub fn held_face(
         one.add(&copy(set, vec![entry.clone()]), &mut None)?;
         Ok(one.plain(1, side_px))
     };
-    let (batch, seen) = (plain(false)?, plain(guides)?);
+    let batch = plain(false)?;
     let scale = side_px as f64 / set.header.side_px as f64;
     let point = |p: &[f32; 2]| FramePx { x: f64::from(p[0]) * scale, y: f64::from(p[1]) * scale };
     let has_truth = truth == Truth::Itself || entry.target.is_some();
@@ -239,7 +239,7 @@ pub fn held_face(
     Ok(HeldFace {
         truth: has_truth.then(|| first(&batch.target)),
         mask: first(&batch.mask).index_axis_move(Axis(0), 0),
-        input: first(&seen.input),
+        input: if guides { first(&plain(true)?.input) } else { first(&batch.input) },
         face: first(&batch.input),
         points: entry.points.iter().map(point).collect(),
     })

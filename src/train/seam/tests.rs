@@ -10,8 +10,11 @@ use super::{
     *,
 };
 use crate::{
-    face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
-    train::soft_targets::{Softness, logit_matching_loss},
+    face_set::FaceRecord,
+    train::{
+        soft_targets::{Softness, logit_matching_loss},
+        test_faces::{face_set, record},
+    },
 };
 
 type Graph = Autodiff<Flex>;
@@ -42,26 +45,17 @@ fn losses_are_those_of_the_reference() {
 
 /// A set of smooth faces, the grain of which is what a seam shows in.
 fn faces(dir: &std::path::Path) -> PathBuf {
-    let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("mesh-inner-v1", 1.3, 128)).expect("made");
-    for frame in 0..4 {
+    let face = |frame: usize| {
         let grain = |y: usize, x: usize| ((x * 7919) ^ (y * 104_729) ^ (frame * 31)) % 23;
-        set.append(&FaceRecord {
-            pixels: Array3::from_shape_fn((3, 128, 128), |(c, y, x)| {
-                0.3 + 0.1 * c as f32 + y as f32 / 600.0 + grain(y, x) as f32 / 300.0
-            }),
-            target: None,
-            mask: Array2::from_shape_fn((128, 128), |(y, x)| {
-                f32::from(u8::from((x as f32 - 64.0).hypot(y as f32 - 64.0) < 42.0))
-            }),
-            source: "clip.mp4".into(),
-            frame: frame as u64,
-            points: vec![[64.0, 64.0]; 478],
-            presence: 1.0,
-        })
-        .expect("written");
-    }
-    set.finish().expect("written");
-    dir.into()
+        let pixels = Array3::from_shape_fn((3, 128, 128), |(c, y, x)| {
+            0.3 + 0.1 * c as f32 + y as f32 / 600.0 + grain(y, x) as f32 / 300.0
+        });
+        let mask = Array2::from_shape_fn((128, 128), |(y, x)| {
+            f32::from(u8::from((x as f32 - 64.0).hypot(y as f32 - 64.0) < 42.0))
+        });
+        FaceRecord { mask, ..record(frame, pixels) }
+    };
+    face_set(dir, 1.3, (0..4).map(face))
 }
 
 #[test]
