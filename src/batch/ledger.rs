@@ -11,8 +11,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, Result,
-    resume::{Lock, Locked, Resume, Task, durable},
+    Result,
+    resume::{Lock, Resume, Task, durable},
 };
 
 /// The first word of the file.
@@ -50,11 +50,7 @@ impl Ledger {
     /// [`Error::Io`].
     pub(super) fn open(dir: &Path, resume: Resume) -> Result<Self> {
         let hidden = dir.join(".faceswap");
-        fs::create_dir_all(&hidden).map_err(Error::io(&hidden))?;
-        let lock = Lock::take(&hidden.join("lock")).map_err(|locked| match locked {
-            Locked::Io(e) => Error::io(&hidden)(e),
-            locked @ Locked::By(_) => Error::Refused { path: dir.into(), reason: locked.to_string() },
-        })?;
+        let lock = Lock::on(dir, &hidden)?;
         let path = hidden.join("ledger");
         let entries = match resume {
             Resume::Anew => BTreeMap::new(),
@@ -122,7 +118,7 @@ mod tests {
         assert_eq!(ledger.whole(&output, &task), None);
         ledger.begin(&output, &task).expect("noted");
         fs::write(&output, b"made, and then the power was gone").expect("written");
-        assert!(matches!(Ledger::open(dir.path(), Resume::GoOn), Err(Error::Refused { .. })));
+        assert!(matches!(Ledger::open(dir.path(), Resume::GoOn), Err(crate::Error::Refused { .. })));
         drop(ledger);
         let mut ledger = open();
         assert_eq!(ledger.whole(&output, &task), Some(false));

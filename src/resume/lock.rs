@@ -2,11 +2,13 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::MetadataExt,
     path::Path,
 };
+
+use crate::Error;
 
 /// Held by one process; the system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -35,6 +37,18 @@ impl fmt::Display for Locked {
 }
 
 impl Lock {
+    /// The lock on `job`, whose file lies in `folder`, which is made.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the number of the process that has it; [`Error::Io`].
+    pub fn on(job: &Path, folder: &Path) -> crate::Result<Self> {
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        Self::take(&folder.join("lock")).map_err(|locked| match locked {
+            Locked::Io(e) => Error::io(folder)(e),
+            locked @ Locked::By(_) => Error::Refused { path: job.into(), reason: locked.to_string() },
+        })
+    }
+
     /// Takes the lock whose file is `path` and leaves this process' number in it.
     ///
     /// # Errors
@@ -77,12 +91,12 @@ mod tests {
     fn the_second_is_told_who_the_first_is_and_a_stale_file_is_no_obstacle() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("lock");
-        std::fs::write(&path, "4194305\n").expect("written");
+        fs::write(&path, "4194305\n").expect("written");
         let first = Lock::take(&path).expect("nobody holds it");
         assert!(matches!(Lock::take(&path), Err(Locked::By(Some(pid))) if pid == std::process::id()));
         drop(first);
         let second = Lock::take(&path).expect("free again");
-        std::fs::remove_file(&path).expect("removed");
+        fs::remove_file(&path).expect("removed");
         let third = Lock::take(&path).expect("another file");
         drop((second, third));
     }

@@ -48,7 +48,7 @@ pub use schedule::{Level, SideSteps};
 pub use seam::{SeamReport, SeamRow, SeamSettings, compare_seam_students};
 
 use self::data::{Alignment, Identity};
-use crate::{Error, Result, face_set::FaceSet};
+use crate::{Error, Result, face_set::FaceSet, resume::Lock};
 
 /// The name of the log in a training's folder.
 const LOG_NAME: &str = "log.jsonl";
@@ -204,12 +204,13 @@ impl fmt::Display for TrainProgress {
 ///
 /// # Errors
 /// [`Error::BadSetting`] and [`Error::BadInput`] for settings and face sets that can't be, [`Error::Io`] when the
-/// training's folder can't be written, [`Error::Device`] when the loss stays not a number.
+/// training's folder can't be written, [`Error::Refused`] while another process trains in it, [`Error::Device`] when the
+/// loss stays not a number.
 pub fn train(settings: &TrainSettings, tell: &mut dyn FnMut(&TrainEvent), stop: &AtomicBool) -> Result<()> {
     let guides = plan::wants_guides(settings)?;
     let (identities, alignment) = read_faces(&settings.faces, guides)?;
     let strangers = settings.preview.as_ref().map(|dir| read_strangers(dir, guides)).transpose()?;
-    fs::create_dir_all(&settings.out).map_err(Error::io(&settings.out))?;
+    let _lock = Lock::on(&settings.out, &settings.out)?;
     let log_path = settings.out.join(LOG_NAME);
     let mut log =
         fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(Error::io(&log_path))?;

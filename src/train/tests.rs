@@ -182,6 +182,9 @@ fn what_training_cannot_begin_with_is_said() {
     bundle(dir.path(), &good, "B", "mixed");
     let unlike = TrainSettings { init: Some(mixed), ..good.clone() };
     assert!(refusal(&unlike).contains("another encoder"), "{}", refusal(&unlike));
+    let held = Lock::on(&good.out, &good.out).unwrap();
+    assert!(refusal(&good).contains("is working on it"), "{}", refusal(&good));
+    drop(held);
     let nobody = TrainSettings { faces: Vec::new(), ..good };
     assert!(refusal(&nobody).contains("NAME=FOLDER"));
 }

@@ -50,6 +50,7 @@ use super::{Augmentation, Device, device, export};
 use crate::{
     Error, Result,
     nn::RuntimeSettings,
+    resume::Lock,
     swap::{Bundle, manifest},
 };
 
@@ -172,8 +173,8 @@ pub enum Ending {
 ///
 /// # Errors
 /// [`Error::BadSetting`] and [`Error::BadInput`] for settings and face sets that can't be; [`Error::BadModel`] for a
-/// teacher that `faceswap export` didn't write; [`Error::Io`] when something can't be written; [`Error::Device`] when
-/// the loss is not a number, or ONNX Runtime is missing.
+/// teacher that `faceswap export` didn't write; [`Error::Io`] when something can't be written; [`Error::Refused`] while
+/// another process works on it; [`Error::Device`] when the loss is not a number, or ONNX Runtime is missing.
 pub fn distill(
     settings: &DistillSettings,
     tell: &mut dyn FnMut(&DistillProgress),
@@ -189,7 +190,7 @@ pub fn distill(
     // What the report needs is better missed now than after hours.
     let bench = Bench::load(&settings.runtime)?;
 
-    fs::create_dir_all(&settings.work).map_err(Error::io(&settings.work))?;
+    let _lock = Lock::on(&settings.work, &settings.work)?;
     let path = settings.work.join("log.jsonl");
     let mut log = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
     let mut tell_and_log = |progress: &DistillProgress| -> Result<()> {
@@ -235,7 +236,7 @@ pub(super) fn pruned(
     let mut phases = vec![Phase::Perceptual];
     phases.extend(transfer.has_truth().then_some(Phase::Truth));
     let plan = Plan::new(&DistillSettings { phases, ..settings.clone() }, transfer.has_truth())?;
-    fs::create_dir_all(&settings.work).map_err(Error::io(&settings.work))?;
+    let _lock = Lock::on(&settings.work, &settings.work)?;
     let material =
         Material { teacher, transfer: &transfer, config: &config, plan: &plan, begin: Instant::now() };
     let mut told = |progress: &DistillProgress| {
