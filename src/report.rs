@@ -174,8 +174,8 @@ impl Sums {
             bundles.insert(name.clone(), file(&role.bundle.dir.join(manifest::FILE_NAME))?);
         }
         if cast.is_some() {
-            networks.extend(face::networks(&masks.types).map(|(name, bytes)| (name.into(), sha256(bytes))));
-            if let Some(path) = masks.occlusion()? {
+            networks.extend(face::networks(masks).map(|(name, bytes)| (name.into(), sha256(bytes))));
+            if let Some(path) = masks.own_network() {
                 networks.insert("occlusion".into(), file(path)?);
             }
         }

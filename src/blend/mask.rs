@@ -78,9 +78,58 @@ impl Padding {
 /// Where a face's points lie and the network sees it.
 fn contour(face: &NewFace, side: usize) -> Vec<f32> {
     let alignment = face.alignment.scaled(side as f64 / face.pixels.dim().1 as f64);
-    let (mut contour, _) = hull_mask(&face.face.points, &alignment, side).into_raw_vec_and_offset();
-    multiply(&mut contour, side, face.mask.as_ref());
+    let (hull, _) = hull_mask(&face.face.points, &alignment, side).into_raw_vec_and_offset();
+    let Some(seen) = &face.mask else { return hull };
+    let mut contour = hull.clone();
+    multiply(&mut contour, side, Some(seen));
+    fill_holes(&mut contour, &hull, side);
     contour
+}
+
+/// Below this share of the hull a network sees no face..
+const UNSEEN: f32 = 0.5;
+/// ..and from this one on it is sure of one.
+const SEEN: f32 = 0.95;
+
+/// Closes the holes of a `contour` that lie wholly within the `hull`. A network is unsure of what it has hardly learnt,
+/// and that is eyes first: the old face's would look out of the new one.
+fn fill_holes(contour: &mut [f32], hull: &[f32], side: usize) {
+    let is_inside = |at: usize| hull[at] > 0.5;
+    let is_unseen = |contour: &[f32], at: usize| is_inside(at) && contour[at] < UNSEEN * hull[at];
+    let unseen: Vec<usize> = (0..contour.len()).filter(|at| is_unseen(contour, *at)).collect();
+    let is_at_edge = |at: &usize| neighbours(*at, side).count() < 4 || !neighbours(*at, side).all(is_inside);
+    let mut is_outer = vec![false; contour.len()];
+    flood(&mut is_outer, side, unseen.iter().copied().filter(is_at_edge), |at| is_unseen(contour, at));
+    let mut is_hole = vec![false; contour.len()];
+    let holes = unseen.into_iter().filter(|at| !is_outer[*at]);
+    flood(&mut is_hole, side, holes, |at| is_inside(at) && !is_outer[at] && contour[at] < SEEN * hull[at]);
+    let of_all = contour.iter_mut().zip(hull).zip(is_hole);
+    of_all.filter(|(_, is_hole)| *is_hole).for_each(|((c, whole), _)| *c = *whole);
+}
+
+/// Marks what can be reached from `seeds` through pixels that let it pass.
+fn flood(
+    reached: &mut [bool],
+    side: usize,
+    seeds: impl Iterator<Item = usize>,
+    passes: impl Fn(usize) -> bool,
+) {
+    let mut open: Vec<usize> = seeds.collect();
+    open.iter().for_each(|at| reached[*at] = true);
+    while let Some(at) = open.pop() {
+        for next in neighbours(at, side).filter(|next| passes(*next)) {
+            if !std::mem::replace(&mut reached[next], true) {
+                open.push(next);
+            }
+        }
+    }
+}
+
+/// The up to four pixels that share an edge with one.
+fn neighbours(at: usize, side: usize) -> impl Iterator<Item = usize> {
+    let (x, y) = (at % side, at / side);
+    let all = [(x > 0, -1), (x + 1 < side, 1), (y > 0, -(side as isize)), (y + 1 < side, side as isize)];
+    all.into_iter().filter(|(is_there, _)| *is_there).map(move |(_, step)| at.wrapping_add_signed(step))
 }
 
 fn multiply(mask: &mut [f32], side: usize, seen: Option<&Array2<f32>>) {
@@ -225,6 +274,8 @@ fn smooth(plane: &mut [f32], side: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -293,6 +344,31 @@ mod tests {
         assert_eq!(whole, face);
         Padding { top: 0.6, bottom: 0.6, ..Padding::default() }.cut(&mut whole, side);
         assert!(whole.iter().all(|m| *m == 0.0), "nothing is left");
+    }
+
+    #[test]
+    fn holes_within_the_hull_are_closed_and_bays_are_left() {
+        let side = 40;
+        let place = |at: usize| (at % side, at / side);
+        let within = |(x, y): (usize, usize), columns: Range<usize>, rows: Range<usize>| {
+            columns.contains(&x) && rows.contains(&y)
+        };
+        let hull: Vec<f32> =
+            (0..side * side).map(|at| f32::from(u8::from(within(place(at), 4..36, 4..36)))).collect();
+        // An eye with a soft rim, and a lock of hair that hangs in from above.
+        let is_bay = |at| within(place(at), 24..30, 4..20);
+        let seen = |at: usize| match place(at) {
+            p if within(p, 11..15, 15..18) => 0.0,
+            p if within(p, 10..16, 14..19) => 0.7,
+            _ if is_bay(at) => 0.1,
+            _ => 1.0,
+        };
+        let mut contour: Vec<f32> = (0..side * side).map(|at| hull[at] * seen(at)).collect();
+        fill_holes(&mut contour, &hull, side);
+        for (at, c) in contour.iter().enumerate() {
+            let want = if is_bay(at) { 0.1 } else { hull[at] };
+            assert!((c - want).abs() < 1e-6, "{:?}: {c}, not {want}", place(at));
+        }
     }
 
     #[test]

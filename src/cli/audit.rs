@@ -51,7 +51,7 @@ pub struct MaskArgs {
     /// The masks, as for a swap
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1.., required = true)]
     pub face_mask_types: Vec<String>,
-    /// The network of `faceswap train-labels occlusion` that the mask occlusion needs; none comes with the program
+    /// A network of `faceswap train-labels occlusion` for the mask occlusion, in place of the program's own
     #[arg(long, value_name = "FILE")]
     pub occlusion_network: Option<PathBuf>,
     /// Write faces of the clip with what is masked in red and the truth's outline in green, a PNG

@@ -45,11 +45,11 @@ pub enum Switch {
 #[derive(Debug, Args)]
 pub struct BlendArgs {
     /// What limits the place of a new face: hull (the outline of its points, always), hair (leaves out dark
-    /// hair that hangs into it), occlusion (leaves out what lies in front of the face, needs --occlusion-network), person
-    /// (leaves out what no person fills), hands (leaves out hands whose joints are found) [default: hull,hair]
+    /// hair that hangs into it), occlusion (leaves out what lies in front of the face), person
+    /// (leaves out what no person fills), hands (leaves out hands whose joints are found) [default: hull,hair,occlusion]
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
     pub face_mask_types: Vec<String>,
-    /// The network of `faceswap train-labels occlusion` that the mask occlusion needs; none comes with the program
+    /// A network of `faceswap train-labels occlusion` for the mask occlusion, in place of the program's own
     #[arg(long, value_name = "FILE")]
     pub occlusion_network: Option<PathBuf>,
     /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5

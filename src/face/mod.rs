@@ -52,14 +52,14 @@ pub use reference::Reference;
 pub use search::{Angles, SmallFaces};
 pub use track::{Tracker, TrackerSettings};
 
-/// The networks in the program that a swap with masks of these types looks at faces with, by the names of their files.
-pub(crate) fn networks(types: &[MaskType]) -> impl Iterator<Item = (&'static str, &'static [u8])> {
+/// The networks in the program that a swap with these masks looks at faces with, by the names of their files.
+pub(crate) fn networks(masks: &MaskSettings) -> impl Iterator<Item = (&'static str, &'static [u8])> {
     let always = [
         (detect::NAME, detect::NETWORK),
         (landmark::NAME, landmark::NETWORK),
         (embedding::NAME, embedding::NETWORK),
     ];
-    always.into_iter().chain(types.iter().flat_map(|kind| kind.networks().iter().copied()))
+    always.into_iter().chain(masks.networks())
 }
 
 #[cfg(test)]

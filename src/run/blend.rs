@@ -14,7 +14,6 @@ pub(super) fn settle(args: &cli::BlendArgs, settings: &mut SwapSettings) -> Resu
         settings.masks.types = mask_types(&args.face_mask_types)?;
     }
     settings.masks.occlusion_network.clone_from(&args.occlusion_network);
-    settings.masks.occlusion()?;
     if let Some(blur) = args.face_mask_blur {
         settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;
     }

@@ -55,7 +55,6 @@ pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome>
 pub(super) fn mask(args: &cli::MaskArgs, stop: &AtomicBool) -> Result<Outcome> {
     let types = blend::mask_types(&args.face_mask_types)?;
     let masks = MaskSettings { types, occlusion_network: args.occlusion_network.clone() };
-    masks.occlusion()?;
     if let Some(path) = &args.sheet {
         if path.extension().is_none_or(|end| end != "png") {
             return Err(Error::setting("--sheet", path.display(), "must end in .png"));

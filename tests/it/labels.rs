@@ -28,7 +28,6 @@ fn what_needs_a_network_says_how_to_train_one() {
         (vec!["audit", DEMO, "--seam-network", "nowhere.onnx"], 1, "train-labels seam"),
         (vec!["audit", DEMO, "--seam-network", other], 1, "is no network for seam"),
         (vec!["audit", DEMO, "--seam-network", other, "--fail-if", "noise>0.5"], 2, "--fail-if"),
-        (with(&[]), 2, "train-labels occlusion"),
         (with(&["--occlusion-network", "nowhere.onnx"]), 1, "train-labels occlusion"),
         (with(&["--occlusion-network", other]), 1, "is no network for occlusion"),
         (vec!["measure", "mask", DEMO, "--face-mask-types", "box"], 2, "occlusion"),
@@ -159,5 +158,9 @@ mod trained {
         }
         let sum = faceswap::digest::sha256(&fs::read(&network).expect("read"));
         assert_eq!(networks["occlusion"], sum);
+        assert!(
+            !networks.contains_key("occlusion_128.onnx"),
+            "the program's isn't looked with: {networks:?}"
+        );
     }
 }

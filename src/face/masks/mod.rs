@@ -48,34 +48,31 @@ pub enum MaskType {
 pub struct MaskSettings {
     /// The masks.
     pub types: Vec<MaskType>,
-    /// The file of a network of `faceswap train-labels occlusion`, which [`MaskType::Occlusion`] needs.
+    /// The file of a network of `faceswap train-labels occlusion` for [`MaskType::Occlusion`], in place of the program's.
     pub occlusion_network: Option<PathBuf>,
 }
 
 impl Default for MaskSettings {
     fn default() -> Self {
-        Self { types: vec![MaskType::Hull, MaskType::Hair], occlusion_network: None }
+        Self { types: vec![MaskType::Hull, MaskType::Hair, MaskType::Occlusion], occlusion_network: None }
     }
 }
 
 impl MaskSettings {
+    /// The file of the occlusion network, where one is looked with that isn't the program's.
+    pub fn own_network(&self) -> Option<&Path> {
+        self.occlusion_network.as_deref().filter(|_| self.types.contains(&MaskType::Occlusion))
+    }
+
+    /// Their networks in the program, by the names of their files.
+    pub(super) fn networks(&self) -> impl Iterator<Item = (&'static str, &'static [u8])> {
+        let of_program = |kind: &&MaskType| **kind != MaskType::Occlusion || self.own_network().is_none();
+        self.types.iter().filter(of_program).flat_map(|kind| kind.networks().iter().copied())
+    }
+
     /// Whether anything but the outline limits them.
     pub fn looks(&self) -> bool {
         self.types.iter().any(|kind| *kind != MaskType::Hull)
-    }
-
-    /// The occlusion network's file, where it is used.
-    ///
-    /// # Errors
-    /// [`Error::BadSetting`] when it is needed and wasn't given.
-    pub fn occlusion(&self) -> Result<Option<&Path>> {
-        if !self.types.contains(&MaskType::Occlusion) {
-            return Ok(None);
-        }
-        let reason = "needs --occlusion-network FILE; none comes with the program. Train one with \
-                      `faceswap train-labels occlusion --faces DIR -o occlusion.onnx`";
-        let missing = || Error::setting("--face-mask-types", "occlusion", reason);
-        self.occlusion_network.as_deref().ok_or_else(missing).map(Some)
     }
 }
 
@@ -99,12 +96,12 @@ impl MaskType {
     }
 
     /// Its networks in the program, by the names of their files.
-    pub(super) fn networks(self) -> &'static [(&'static str, &'static [u8])] {
+    fn networks(self) -> &'static [(&'static str, &'static [u8])] {
         match self {
             Self::Person => &[(person::NAME, person::NETWORK)],
             Self::Hands => &[(palm::NAME, palm::NETWORK), (hands::NAME, hands::NETWORK)],
-            // An occlusion network is a file of the user's.
-            Self::Hull | Self::Hair | Self::Occlusion => &[],
+            Self::Occlusion => &[(occlusion::NAME, occlusion::NETWORK)],
+            Self::Hull | Self::Hair => &[],
         }
     }
 }
@@ -130,14 +127,16 @@ impl Masker {
     /// Loads the networks of the masks.
     ///
     /// # Errors
-    /// Those of [`MaskSettings::occlusion`]; [`Error::BadModel`] for a file that isn't what it should be.
+    /// [`Error::BadModel`] for a file that isn't what it should be.
     pub fn new(runtime: &Runtime, settings: &MaskSettings) -> Result<Self> {
         let has = |kind: MaskType| settings.types.contains(&kind);
         Ok(Self {
             sees_hair: has(MaskType::Hair),
             person: has(MaskType::Person).then(|| Person::new(runtime)).transpose()?,
             hands: has(MaskType::Hands).then(|| Hands::new(runtime)).transpose()?,
-            occlusion: settings.occlusion()?.map(|path| Occlusion::new(runtime, path)).transpose()?,
+            occlusion: has(MaskType::Occlusion)
+                .then(|| Occlusion::new(runtime, settings.own_network()))
+                .transpose()?,
         })
     }
 

@@ -14,8 +14,16 @@ use crate::{
     video::Picture,
 };
 
+pub(super) const NAME: &str = "occlusion_128.onnx";
+pub(super) const NETWORK: &[u8] = include_bytes!("../../../models/occlusion_128.onnx");
+
 /// Side of the network's picture, the aligned crop of a face, and of its map.
 const SIDE: usize = 128;
+
+/// From what a pixel counts as covered, and over how much below and above that it does so more and more: the network is
+/// surer of what is bare than of what isn't.
+const SURE: f32 = 0.3;
+const WIDTH: f32 = 0.4;
 
 /// The network with its session.
 #[derive(Debug)]
@@ -24,12 +32,16 @@ pub struct Occlusion {
 }
 
 impl Occlusion {
-    /// With the network in the file `path`.
+    /// With the network in the file `path`, or the program's.
     ///
     /// # Errors
-    /// [`Error::BadModel`] when it is none.
-    pub fn new(runtime: &Runtime, path: &Path) -> Result<Self> {
-        Ok(Self { network: open(runtime, path, "occlusion", SIDE, SIDE)? })
+    /// [`Error::BadModel`] when the file holds none.
+    pub fn new(runtime: &Runtime, path: Option<&Path>) -> Result<Self> {
+        let network = match path {
+            Some(path) => open(runtime, path, "occlusion", SIDE, SIDE)?,
+            None => runtime.network(NAME, NETWORK)?,
+        };
+        Ok(Self { network })
     }
 
     /// What of a face isn't covered.
@@ -40,8 +52,8 @@ impl Occlusion {
         let alignment = align(points, &Template::default(), DEFAULT_MARGIN, SIDE);
         let outputs = look(&mut self.network, picture, &alignment, SIDE)?;
         let values = plane(&outputs, SIDE)
-            .ok_or_else(|| Error::model("the occlusion network", "gave no map"))?
-            .mapv(|covered| 1.0 - decided(covered, 0.5, 0.6));
+            .ok_or_else(|| Error::model(NAME, "gave no map"))?
+            .mapv(|covered| 1.0 - decided(covered, SURE, WIDTH));
         Ok(Map { values, alignment })
     }
 }
