@@ -37,13 +37,16 @@ impl fmt::Display for Locked {
 }
 
 impl Lock {
+    /// Its file in the folder of a job.
+    pub const FILE_NAME: &str = "lock";
+
     /// The lock on `job`, whose file lies in `folder`, which is made.
     ///
     /// # Errors
     /// [`Error::Refused`] with the number of the process that has it; [`Error::Io`].
     pub fn on(job: &Path, folder: &Path) -> crate::Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        Self::take(&folder.join("lock")).map_err(|locked| match locked {
+        Self::take(&folder.join(Self::FILE_NAME)).map_err(|locked| match locked {
             Locked::Io(e) => Error::io(folder)(e),
             locked @ Locked::By(_) => Error::Refused { path: job.into(), reason: locked.to_string() },
         })

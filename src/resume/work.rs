@@ -196,7 +196,7 @@ fn enter(dir: &Path) -> Result<Lock, Locked> {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(Locked::Io)?,
         }
-        match Lock::take(&dir.join("lock")) {
+        match Lock::take(&dir.join(Lock::FILE_NAME)) {
             // The one before removed it in this moment.
             Err(Locked::Io(e)) if e.kind() == io::ErrorKind::NotFound => {}
             Err(Locked::Io(e)) => {

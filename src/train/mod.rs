@@ -252,6 +252,6 @@ fn read_strangers(dir: &std::path::Path, guides: bool) -> Result<Identity> {
 }
 
 #[cfg(test)]
-mod test_faces;
+mod faces_for_tests;
 #[cfg(test)]
 mod tests;

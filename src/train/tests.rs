@@ -11,7 +11,7 @@ use burn::{
 };
 
 use super::{
-    test_faces::{face_set, record, striped},
+    faces_for_tests::{face_set, record, striped},
     *,
 };
 

@@ -36,6 +36,7 @@ use crate::{
     Error, Result,
     digest::sha256,
     nn::RuntimeSettings,
+    resume::Lock,
     swap::{
         Bundle, Consent, Manifest,
         manifest::{self, Compressed, NetworkFile, Networks},
@@ -213,6 +214,7 @@ pub fn compress(
         let checkpoints = work.join(Goal::Student.name());
         fs::remove_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
         // Whatever else lies there is somebody else's.
+        let _ = fs::remove_file(work.join(Lock::FILE_NAME));
         let _ = fs::remove_dir(work);
     }
     Ok(Some(Compression { bundle: Bundle::load(&settings.out)?, report }))

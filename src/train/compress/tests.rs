@@ -14,9 +14,9 @@ use crate::{
         base::Base,
         distill::Row,
         export::{decoder_onnx, encoder_onnx},
+        faces_for_tests::{face_set, no_runtime, record, striped},
         filters::{convolutions, is_int8},
         model::{Comb, CombConfig},
-        test_faces::{face_set, no_runtime, record, striped},
     },
 };
 

@@ -15,9 +15,9 @@ use crate::{
     face_set::FaceRecord,
     nn::{Runtime, RuntimeSettings},
     train::{
+        faces_for_tests::{face_set, record},
         onnx::Weights,
         preview::{array_from_tensor, tensor_from_array},
-        test_faces::{face_set, record},
     },
 };
 

@@ -9,7 +9,7 @@ use crate::{
     face_set::FaceRecord,
     train::{
         Checkpoint, ExportSettings, Overrides, Precision, TrainSettings, export as export_bundle,
-        test_faces::{face_set, no_runtime, record, striped},
+        faces_for_tests::{face_set, no_runtime, record, striped},
         train,
     },
 };

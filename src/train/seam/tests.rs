@@ -12,8 +12,8 @@ use super::{
 use crate::{
     face_set::FaceRecord,
     train::{
+        faces_for_tests::{face_set, record},
         soft_targets::{Softness, logit_matching_loss},
-        test_faces::{face_set, record},
     },
 };
 

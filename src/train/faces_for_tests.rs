@@ -12,10 +12,10 @@ use crate::{
 /// Side of the striped faces, pixels.
 pub const SIDE_PX: usize = 24;
 
-/// A set of `faces`, which are squares of one size, in the folder `dir`.
+/// A set of `faces`, which are squares of one size, in the folder `dir`; it may be empty.
 pub fn face_set(dir: &Path, margin: f64, faces: impl IntoIterator<Item = FaceRecord>) -> PathBuf {
     let mut faces = faces.into_iter().peekable();
-    let side_px = faces.peek().expect("a face").pixels.dim().1;
+    let side_px = faces.peek().map_or(SIDE_PX, |face| face.pixels.dim().1);
     let header = FaceSetHeader::new("mesh-inner-v1", margin, side_px);
     let mut set = FaceSetWriter::create(dir, &header).expect("a new folder");
     faces.for_each(|face| set.append(&face).expect("a written face"));
