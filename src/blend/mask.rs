@@ -100,9 +100,14 @@ fn fill_holes(contour: &mut [f32], hull: &[f32], side: usize) {
     let is_at_edge = |at: &usize| neighbours(*at, side).count() < 4 || !neighbours(*at, side).all(is_inside);
     let mut is_outer = vec![false; contour.len()];
     flood(&mut is_outer, side, unseen.iter().copied().filter(is_at_edge), |at| is_unseen(contour, at));
+    let holes: Vec<usize> = unseen.into_iter().filter(|at| !is_outer[*at]).collect();
+    if holes.is_empty() {
+        return;
+    }
     let mut is_hole = vec![false; contour.len()];
-    let holes = unseen.into_iter().filter(|at| !is_outer[*at]);
-    flood(&mut is_hole, side, holes, |at| is_inside(at) && !is_outer[at] && contour[at] < SEEN * hull[at]);
+    flood(&mut is_hole, side, holes.into_iter(), |at| {
+        is_inside(at) && !is_outer[at] && contour[at] < SEEN * hull[at]
+    });
     let of_all = contour.iter_mut().zip(hull).zip(is_hole);
     of_all.filter(|(_, is_hole)| *is_hole).for_each(|((c, whole), _)| *c = *whole);
 }

@@ -52,7 +52,7 @@ impl Occlusion {
         let alignment = align(points, &Template::default(), DEFAULT_MARGIN, SIDE);
         let outputs = look(&mut self.network, picture, &alignment, SIDE)?;
         let values = plane(&outputs, SIDE)
-            .ok_or_else(|| Error::model(NAME, "gave no map"))?
+            .ok_or_else(|| Error::model("the occlusion network", "gave no map"))?
             .mapv(|covered| 1.0 - decided(covered, SURE, WIDTH));
         Ok(Map { values, alignment })
     }

@@ -213,8 +213,8 @@ pub fn compress(
         let work = work(&settings.out);
         let checkpoints = work.join(Goal::Student.name());
         fs::remove_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
-        // Whatever else lies there is somebody else's.
         let _ = fs::remove_file(work.join(Lock::FILE_NAME));
+        // Whatever else lies there is somebody else's.
         let _ = fs::remove_dir(work);
     }
     Ok(Some(Compression { bundle: Bundle::load(&settings.out)?, report }))

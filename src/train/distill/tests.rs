@@ -205,11 +205,10 @@ fn what_cannot_be_distilled_is_said() {
     assert!(refusal(&full).contains("is no identity"), "{}", refusal(&full));
     let unnamed = DistillSettings { out: room.dir.path().join(".."), ..good.clone() };
     assert!(refusal(&unnamed).contains("the student's name"), "{}", refusal(&unnamed));
-    let other_cut = room.dir.path().join("wide");
-    face_set(&other_cut, 1.5, [record(0, striped(0, [0.5; 3]))]);
     let held = Lock::on(&good.work, &good.work).unwrap();
     assert!(refusal(&good).contains("is working on it"), "{}", refusal(&good));
     drop(held);
+    let other_cut = face_set(&room.dir.path().join("wide"), 1.5, []);
     let wide = DistillSettings { faces: vec![other_cut], ..good.clone() };
     assert!(refusal(&wide).contains("extract it again"), "{}", refusal(&wide));
     // A damaged network, and one of another topology.
