@@ -307,7 +307,7 @@ pub struct TrainLabelsArgs {
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Device: cpu, libtorch, cuda (as far as compiled in)
+    /// Device: cpu, libtorch, libtorch-cuda, cuda (as far as compiled in)
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
     /// Progress

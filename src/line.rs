@@ -62,6 +62,32 @@ pub fn single<S: Stage>(stage: &mut S, item: S::In) -> Result<S::Out> {
     out.ok_or_else(|| Error::Device("a stage lost its only frame; please report this".into()))
 }
 
+/// `work` on all of `tasks`, at most `n_threads` at once; results in the order of the tasks.
+///
+/// # Errors
+/// When a thread can't be started.
+pub fn side_by_side<T: Send, O: Send>(
+    tasks: Vec<T>,
+    n_threads: usize,
+    work: &(impl Fn(T) -> O + Sync),
+) -> Result<Vec<O>> {
+    let n_threads = n_threads.min(tasks.len());
+    if n_threads <= 1 {
+        return Ok(tasks.into_iter().map(work).collect());
+    }
+    let mut results = Vec::with_capacity(tasks.len());
+    run(|mut line| {
+        let tasks = line.source("tasks", tasks.into_iter().map(Ok))?;
+        let workers = (0..n_threads).map(|_| |task: T| Ok(work(task))).collect();
+        let done = line.parallel("work", tasks, workers)?;
+        line.drain("gather", done, |result: O| {
+            results.push(result);
+            Ok(())
+        })
+    })?;
+    Ok(results)
+}
+
 /// The time that one stage spent working, waiting left out, over all its workers.
 #[derive(Debug)]
 pub struct Meter {

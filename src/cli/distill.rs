@@ -84,7 +84,7 @@ pub struct DistillArgs {
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Device to train on: cpu, libtorch, cuda (as far as compiled in)
+    /// Device to train on: cpu, libtorch, libtorch-cuda, cuda (as far as compiled in)
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
     /// Store the weights in 32 bits instead of 16
@@ -125,7 +125,7 @@ pub struct DistillSeamArgs {
     /// How often everything is tried, each time with other numbers that are random
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub seeds: u64,
-    /// Device to train on: cpu, libtorch, cuda (as far as compiled in)
+    /// Device to train on: cpu, libtorch, libtorch-cuda, cuda (as far as compiled in)
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
     /// Print JSON in place of a table

@@ -86,7 +86,7 @@ pub struct TrainArgs {
     /// A face set that is never trained on, shown in the preview
     #[arg(long, value_name = "DIR")]
     pub preview: Option<PathBuf>,
-    /// Device: cpu, libtorch, cuda (as far as compiled in)
+    /// Device: cpu, libtorch, libtorch-cuda, cuda (as far as compiled in)
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
     /// Progress
@@ -135,7 +135,7 @@ pub struct ExportArgs {
     /// Steps of the fine-tune after --prune; it can be stopped, and the same command goes on
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub tune_steps: u64,
-    /// Device of the fine-tune: cpu, libtorch, cuda (as far as compiled in)
+    /// Device of the fine-tune: cpu, libtorch, libtorch-cuda, cuda (as far as compiled in)
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
     /// A face set that int8 and --prune are fitted to, best of the faces that will be swapped; give several for more

@@ -13,6 +13,8 @@ use crate::{
     face::{Look, guides, mesh::N_POINTS},
     face_set::{FaceEntry, FaceSet, rgb8_from_crop},
     frame::CropPx,
+    line::side_by_side,
+    settings::n_hardware_threads,
 };
 
 /// Weight of what is not face: enough that the surroundings come out roughly right.
@@ -25,6 +27,11 @@ const WEIGHT_SCALE: f32 = 24.0;
 /// points' means and extents say where the loss looks harder. Eyes are small, and nothing is looked at more.
 const FEATURES: [(&[usize], f32); 3] =
     [(&[33, 133, 159, 145], 9.0), (&[362, 263, 386, 374], 9.0), (&[61, 291, 0, 17], 4.0)];
+
+/// Threads that draw batches: so many that a GPU needn't wait, and some cores less than there are.
+pub fn n_loaders() -> usize {
+    (n_hardware_threads() * 3 / 4).clamp(2, 16)
+}
 
 /// A face in memory: 8 bits, rows of RGB.
 pub struct Sample {
@@ -127,7 +134,8 @@ impl Identity {
         let rarity =
             rarity(&set.entries.iter().map(|entry| Look::of_crop(&entry.points)).collect::<Vec<_>>());
         let read = |(entry, rarity)| Sample::read(set, entry, rarity, self.guides);
-        self.folders.push(set.entries.iter().zip(rarity).map(read).collect::<Result<_>>()?);
+        let samples = side_by_side(set.entries.iter().zip(rarity).collect(), n_hardware_threads(), &read)?;
+        self.folders.push(samples.into_iter().collect::<Result<_>>()?);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use burn::{
+    module::{Module, ModuleMapper, Param},
     optim::GradientsParams,
     tensor::{
         Tensor,
@@ -17,13 +18,32 @@ use super::{
     model::{Comb, Stage},
     preview,
 };
-use crate::{Result, line};
 
 /// A batch of one identity, and whose it is.
 pub type Task<'b> = (usize, &'b Batch);
 
 /// What a backward pass of one identity's batch gives: gradients of encoder and decoder, and the losses.
 pub type Backward = (GradientsParams, GradientsParams, LossParts);
+
+/// The same network, whose weights are leaves that no other graph knows.
+///
+/// [`Module::fork`] does so by way of an operation on the old leaves. The framework keeps that for as long as its leaf:
+/// where a weight isn't trained yet, as those of the levels to come, one more with every pass, and goes through all of
+/// them after every pass.
+pub fn with_own_leaves<B: AutodiffBackend>(model: Comb<B>) -> Comb<B> {
+    model.map(&mut OwnLeaves)
+}
+
+struct OwnLeaves;
+
+impl<B: AutodiffBackend> ModuleMapper<B> for OwnLeaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        param.map(|shared| {
+            let own = Tensor::from_inner(shared.clone().inner());
+            if shared.is_require_grad() { own.require_grad() } else { own }
+        })
+    }
+}
 
 /// The losses of one identity's batch, and the gradients of `share` times their sum.
 pub fn backward<B: AutodiffBackend>(
@@ -50,32 +70,6 @@ pub fn backward<B: AutodiffBackend>(
 /// The values that [`loss`] gives for the log.
 pub fn parts_of<B: Backend>(parts: Tensor<B, 1>) -> LossParts {
     LossParts::from_values(&parts.into_data().convert::<f32>().into_vec().unwrap_or_default())
-}
-
-/// `work` on all of `tasks`, at most `n_threads` at once; results in the order of the tasks.
-///
-/// # Errors
-/// When a thread can't be started.
-pub fn side_by_side<T: Send, O: Send>(
-    tasks: Vec<T>,
-    n_threads: usize,
-    work: &(impl Fn(T) -> O + Sync),
-) -> Result<Vec<O>> {
-    let n_threads = n_threads.min(tasks.len());
-    if n_threads <= 1 {
-        return Ok(tasks.into_iter().map(work).collect());
-    }
-    let mut results = Vec::with_capacity(tasks.len());
-    line::run(|mut line| {
-        let tasks = line.source("tasks", tasks.into_iter().map(Ok))?;
-        let workers = (0..n_threads).map(|_| |task: T| Ok(work(task))).collect();
-        let done = line.parallel("backward", tasks, workers)?;
-        line.drain("merge", done, |result: O| {
-            results.push(result);
-            Ok(())
-        })
-    })?;
-    Ok(results)
 }
 
 /// Losses, samples and waiting since the last line of the log.

@@ -107,6 +107,13 @@ impl Plan {
     }
 }
 
+/// Seconds of a step in the line, when its batches take one thread `draw_s` to draw and its passes take `n_threads` at
+/// once `pass_s`: as long as the slower of the two stages, or as all of the work keeps all cores busy.
+pub fn pace(draw_s: f64, pass_s: f64, n_threads: usize, n_loaders: usize, n_cores: usize) -> f64 {
+    let work_s = draw_s + pass_s * n_threads as f64;
+    pass_s.max(draw_s / n_loaders as f64).max(work_s / n_cores as f64)
+}
+
 /// `levels`, begun at the side of a base with a step for each side below the first one: what is new fades in then, where
 /// a first level would throw colours of chance at what has been learnt.
 fn begun_at(base_px: usize, levels: Vec<Level>) -> Vec<Level> {
@@ -122,4 +129,17 @@ fn checkpointed(settings: &TrainSettings, comb: CombConfig) -> Result<CombConfig
     let Some(path) = checkpoint::newest(&settings.out)? else { return Ok(comb) };
     let found = checkpoint::state::<State>(&path)?.comb;
     Ok(if found.side_px() == comb.side_px() { found } else { comb })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_takes_as_long_as_what_holds_it_up() {
+        // A GPU that waits for nothing; for the loaders; a machine of two cores whose passes take both.
+        assert_eq!(pace(0.3, 0.05, 1, 12, 16), 0.05);
+        assert_eq!(pace(1.2, 0.05, 1, 12, 16), 0.1);
+        assert_eq!(pace(1.0, 2.0, 2, 2, 2), 2.5);
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use burn::{
     grad_clipping::GradientClippingConfig,
-    module::{AutodiffModule, Module},
+    module::AutodiffModule,
     optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
     tensor::backend::AutodiffBackend,
 };
@@ -18,16 +18,20 @@ use super::{
     LossParts, TrainEvent, TrainProgress, TrainSettings, average,
     checkpoint::{self, State},
     config,
-    data::{Alignment, Batch, Identity},
+    data::{Alignment, Batch, Identity, n_loaders},
     losses::loss,
     memory,
     model::{Comb, side_of_level},
-    pass::{Backward, Sums, Task, backward, parts_of, side_by_side},
-    plan::Plan,
+    pass::{Backward, Sums, Task, backward, parts_of, with_own_leaves},
+    plan::{Plan, pace},
     plot, preview,
     schedule::Level,
 };
-use crate::{Error, Result, line};
+use crate::{
+    Error, Result,
+    line::{self, side_by_side},
+    settings::n_hardware_threads,
+};
 
 /// Steps between two lines of the log.
 const TELL_EVERY: u64 = 50;
@@ -37,9 +41,6 @@ const MAX_GRADIENT: f32 = 1.0;
 
 /// Roll-backs without a finite loss in between before a training gives up.
 const MAX_ROLL_BACKS: u32 = 3;
-
-/// Threads that draw batches.
-const N_LOADERS: usize = 2;
 
 /// Steps that are measured at each level to plan a training into a time, after one that warms up.
 const N_MEASURED: u64 = 3;
@@ -122,15 +123,18 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         for level in &levels {
             // The last steps of a level: whole, where the first ones fade in.
             let last = first + level.n_steps - 1;
-            let mut start = Instant::now();
+            let (mut draw_s, mut pass_s) = (0.0, 0.0);
             for nth in 0..=N_MEASURED {
-                if nth == 1 {
-                    start = Instant::now();
-                }
+                let start = Instant::now();
                 let batches = self.draw(last, nth);
+                let drawn = Instant::now();
                 self.step(last, &batches, tell)?;
+                if nth > 0 {
+                    draw_s += (drawn - start).as_secs_f64() / N_MEASURED as f64;
+                    pass_s += drawn.elapsed().as_secs_f64() / N_MEASURED as f64;
+                }
             }
-            step_s.push(start.elapsed().as_secs_f64() / N_MEASURED as f64);
+            step_s.push(pace(draw_s, pass_s, self.n_threads(), n_loaders(), n_hardware_threads()));
             first += level.n_steps;
             let text =
                 format!("measured: {} px, {:.0} ms a step", level.side_px, step_s[step_s.len() - 1] * 1e3);
@@ -207,7 +211,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let mut ending = Ending::Done;
         let result = line::run(|mut line| {
             let steps = line.source("steps", steps)?;
-            let batches = line.parallel("batches", steps, vec![loader; N_LOADERS])?;
+            let batches = line.parallel("batches", steps, vec![loader; n_loaders()])?;
             line.drain("step", batches, |(step, batches): (u64, Vec<Vec<Batch>>)| {
                 sums.waited_s += idle_since.elapsed().as_secs_f64();
                 let parts = self.step(step, &batches, tell)?;
@@ -274,6 +278,11 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         Ok(parts.into_iter().map(|sum| sum.over(n as f32)).collect())
     }
 
+    /// Threads that work on the identities: one where a GPU does the work, which takes one thing after the other.
+    fn n_threads(&self) -> usize {
+        if self.settings.device.is_gpu() { 1 } else { self.settings.n_threads }
+    }
+
     /// The backward passes of one step; `None` when the device hasn't the memory for them.
     fn passes(&self, step: u64, batches: &[Vec<Batch>]) -> Result<Option<Vec<Backward>>> {
         let (stage, share) = (self.plan.schedule.stage(step), 1.0 / batches.len() as f64);
@@ -281,14 +290,14 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let model = &self.trained.model;
         // Weights that graphs of two threads had in common would join these graphs, and the framework's locks of joined
         // graphs wait for each other. So each pass has leaves of its own; their values are shared.
-        let own = |task| (model.clone().fork(&self.device), task);
+        let own = |task| (with_own_leaves(model.clone()), task);
         let tasks: Vec<(Comb<B>, Task<'_>)> =
             batches.iter().flat_map(|batches| batches.iter().enumerate()).map(own).collect();
         let keeps_encoder = self.plan.config.encoder_rate == 0.0;
         let work = |(model, task): (Comb<B>, Task<'_>)| {
             memory::attempt(|| backward(&model, task, stage, &weights, share, keeps_encoder, &self.device))
         };
-        let results = side_by_side(tasks, self.settings.n_threads, &work)?;
+        let results = side_by_side(tasks, self.n_threads(), &work)?;
         Ok(results.into_iter().collect::<std::result::Result<_, _>>().ok())
     }
 

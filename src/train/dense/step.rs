@@ -30,6 +30,7 @@ use crate::{
     line,
     train::{
         average,
+        data::n_loaders,
         onnx::Weights,
         preview::{array_from_tensor, tensor_from_array},
         schedule::{Level, Schedule},
@@ -73,11 +74,12 @@ pub fn run<B: AutodiffBackend>(
         .with_epsilon(1e-8)
         .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
         .init::<B, Unet<B>>();
+    let steps = (0..settings.n_steps).take_while(|_| !stop.load(Ordering::Relaxed)).map(Ok);
     let draw = |step| Ok((step, faces.batch(settings.task, settings.batch, step, settings.seed)));
-    let batches = (0..settings.n_steps).map(draw).take_while(|_| !stop.load(Ordering::Relaxed));
     let (mut told, mut sums) = (Instant::now(), [0.0_f32; 4]);
     line::run(|mut line| {
-        let batches = line.source("draw", batches)?;
+        let steps = line.source("steps", steps)?;
+        let batches = line.parallel("draw", steps, vec![draw; n_loaders()])?;
         line.drain("step", batches, |(step, batch): (u64, Batch)| {
             let logits = unet.forward(tensor_from_array(&batch.pictures, device));
             let (loss, parts) = loss(logits, &batch, device);

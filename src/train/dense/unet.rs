@@ -12,6 +12,7 @@ use crate::train::{
     filters::convolutions,
     model::{conv, doubled, halved, rectifier_gain, rectify},
     onnx::{GraphWriter, Weights},
+    quick::{convolved, normalised},
 };
 
 /// The size of a U-Net.
@@ -80,7 +81,7 @@ impl<B: Backend> Layer<B> {
 
     /// `[batch, in, h, w]` to `[batch, out, h, w]`.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        rectify(self.norm.forward(self.conv.forward(x)))
+        rectify(normalised(&self.norm, convolved(&self.conv, x)))
     }
 
     /// The convolution that does what convolution and normalisation do together.
@@ -138,9 +139,9 @@ impl<B: Backend> Unet<B> {
         }
         let score = self.to_score.forward(h.clone().mean_dim(3).mean_dim(2));
         for ((narrow, up), beside) in self.narrow.iter().zip(&self.up).zip(kept.into_iter().rev()) {
-            h = up.forward(doubled(narrow.forward(h)) + beside);
+            h = up.forward(doubled(convolved(narrow, h)) + beside);
         }
-        Logits { map: self.to_map.forward(h), score }
+        Logits { map: convolved(&self.to_map, h), score }
     }
 }
 

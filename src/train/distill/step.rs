@@ -33,7 +33,7 @@ use crate::{
     train::{
         average,
         checkpoint::{self, Kept},
-        data::Batch,
+        data::{Batch, n_loaders},
         losses::{LossWeights, loss},
         model::{Comb, CombConfig},
         preview::tensor_from_array,
@@ -237,16 +237,17 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             let minutes = material.begin.elapsed().as_secs_f64() / 60.0;
             settings.max_minutes.is_some_and(|most| minutes >= most)
         };
-        let batches = (first..n_steps).map(|step| {
+        let steps = (first..n_steps).take_while(|_| !stop.load(Ordering::Relaxed) && !over()).map(Ok);
+        let draw = |step: u64| {
             let truth_only = goal == Goal::Control;
             let (n, seed) = (settings.batch, settings.seed);
             Ok((step, material.transfer.batch(step, seed, n, side_px, &settings.augmentation, truth_only)))
-        });
+        };
         let (mut sums, mut told, mut saved) = (Vec::new(), Instant::now(), Instant::now());
         let mut n_summed = 0;
         line::run(|mut line| {
-            let batches =
-                line.source("batches", batches.take_while(|_| !stop.load(Ordering::Relaxed) && !over()))?;
+            let steps = line.source("steps", steps)?;
+            let batches = line.parallel("batches", steps, vec![draw; n_loaders()])?;
             line.drain("step", batches, |(step, (batch, n_with_truth)): (u64, (Batch, usize))| {
                 let phase = self.phase(step);
                 let parts = self.step(step, phase, &batch, n_with_truth)?;

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    train::model::{Comb, CombConfig, conv, rectifier_gain, rectify},
+    train::{
+        model::{Comb, CombConfig, conv, rectifier_gain, rectify},
+        quick::convolved,
+    },
 };
 
 /// ONNX Runtime computes channels in blocks of this many (AVX2; 16 with AVX-512) and fills up what is missing, so
@@ -65,7 +68,7 @@ impl Projection {
 
     /// A student's activation as `conv` and this make it: `[batch, student, h, w]` to `[batch, teacher, h, w]`.
     pub fn project<B: Backend>(self, conv: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let h = conv.forward(x);
+        let h = convolved(conv, x);
         match self {
             Self::Three | Self::One => h,
             Self::OneRectified => rectify(h),

@@ -1,10 +1,13 @@
-//! Layers with gradients that are quick to compute on a CPU.
+//! Layers with gradients that are quick to compute.
 //!
 //! The framework takes the gradient of a filter for a convolution of its own, whose kernel is the whole picture, and the
 //! gradient of the input for a transposed one. A training step spends most of its time on these two. Of a convolution that
 //! keeps the side (1x1, or 3x3 with zeros around), the first is a matrix product for each place of the filter, and the
 //! second is an ordinary convolution. The leaky rectifier it puts together from masks, which take six passes over memory
-//! on the way back where a product with the slope will do.
+//! on the way back where a product with the slope will do. LibTorch has gradients of its own for these ([`torch`]).
+
+#[cfg(feature = "train-libtorch")]
+mod torch;
 
 use std::any::{Any, TypeId};
 
@@ -17,7 +20,7 @@ use burn::{
             ops::{Backward, Ops, OpsKind},
         },
     },
-    nn::{PaddingConfig2d, conv::Conv2d},
+    nn::{BatchNorm, PaddingConfig2d, conv::Conv2d},
     tensor::{
         Tensor, TensorPrimitive,
         activation::leaky_relu,
@@ -32,7 +35,7 @@ pub fn convolved<B: Backend>(conv: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> 
     // A GPU's own kernels are best left alone, and without a graph there is no gradient.
     let out = convolved_on::<B, Flex>(conv, &x);
     #[cfg(feature = "train-libtorch")]
-    let out = out.or_else(|| convolved_on::<B, burn::backend::LibTorch>(conv, &x));
+    let out = out.or_else(|| torch::convolved(conv, &x));
     out.unwrap_or_else(|| conv.forward(x))
 }
 
@@ -42,6 +45,15 @@ pub fn rectified<B: Backend>(x: Tensor<B, 4>, slope: f64) -> Tensor<B, 4> {
     #[cfg(feature = "train-libtorch")]
     let out = out.or_else(|| rectified_on::<B, burn::backend::LibTorch>(&x, slope));
     out.unwrap_or_else(|| leaky_relu(x, slope))
+}
+
+/// `x` with the batch's mean and variance taken out by `norm`.
+pub fn normalised<B: Backend>(norm: &BatchNorm<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    #[cfg(feature = "train-libtorch")]
+    if let Some(out) = torch::normalised(norm, &x) {
+        return out;
+    }
+    norm.forward(x)
 }
 
 fn is_graph_on<B: Backend, I: Backend>() -> bool {
