@@ -4,7 +4,7 @@
 //! gradient of the input for a transposed one. A training step spends most of its time on these two. Of a convolution that
 //! keeps the side (1x1, or 3x3 with zeros around), the first is a matrix product for each place of the filter, and the
 //! second is an ordinary convolution. The leaky rectifier it puts together from masks, which take six passes over memory
-//! on the way back where a product with the slope will do. LibTorch has gradients of its own for these ([`torch`]).
+//! on the way back where a product with the slope will do. LibTorch has gradients of its own for these (`torch.rs`).
 
 #[cfg(feature = "train-libtorch")]
 mod torch;
@@ -32,7 +32,7 @@ use burn::{
 
 /// `conv` of `x`, `[batch, in, h, w]` to `[batch, out, h', w']`: what the framework gives, with quicker gradients.
 pub fn convolved<B: Backend>(conv: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
-    // A GPU's own kernels are best left alone, and without a graph there is no gradient.
+    // Other backends' kernels are best left alone, and without a graph there is no gradient.
     let out = convolved_on::<B, Flex>(conv, &x);
     #[cfg(feature = "train-libtorch")]
     let out = out.or_else(|| torch::convolved(conv, &x));
