@@ -14,7 +14,7 @@ fn shipped() -> PathBuf {
 fn what_was_exported_comes_back_and_is_exported_again_to_the_byte() {
     let base = Base::read(&shipped()).unwrap();
     assert_eq!(base.decoders.iter().map(|(name, _)| &name[..]).collect::<Vec<_>>(), ["A", "B"]);
-    assert_eq!(base.side_px(), 128);
+    assert_eq!(base.side_px(), 256);
     let names = ["B".to_owned(), "new".to_owned()];
     let comb = base.plant(Comb::<Flex>::new(&base.config, 2, &FlexDevice), &names, &FlexDevice);
     let level = base.config.n_levels() - 1;

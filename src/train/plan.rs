@@ -139,7 +139,7 @@ mod tests {
     fn a_step_takes_as_long_as_what_holds_it_up() {
         // A GPU that waits for nothing; for the loaders; a machine of two cores whose passes take both.
         assert_eq!(pace(0.3, 0.05, 1, 12, 16), 0.05);
-        assert_eq!(pace(1.2, 0.05, 1, 12, 16), 0.1);
+        assert_eq!(pace(1.5, 0.05, 1, 12, 16), 0.125);
         assert_eq!(pace(1.0, 2.0, 2, 2, 2), 2.5);
     }
 }

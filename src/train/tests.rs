@@ -170,7 +170,7 @@ fn what_training_cannot_begin_with_is_said() {
     assert!(refusal(&none).contains("holds no identities"), "{}", refusal(&none));
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/identities");
     let small = TrainSettings { init: Some(shipped.clone()), ..good.clone() };
-    assert!(refusal(&small).contains("must be 128 or more, the side of --init"), "{}", refusal(&small));
+    assert!(refusal(&small).contains("must be 256 or more, the side of --init"), "{}", refusal(&small));
     // Two identities of different trainings have different encoders.
     run(&good);
     let mixed = dir.path().join("mixed");
