@@ -5,7 +5,7 @@
 # Usage: benches/gpu.sh SET_A SET_B [DEVICE], two face sets of `faceswap extract --side 288` or larger; DEVICE is libtorch-cuda
 # unless named. FACESWAP names the binary, OUT a folder for what is written.
 set -uo pipefail
-[ $# -ge 2 ] || { sed -n '2,7s/^# //p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,6s/^# //p' "$0"; exit 2; }
 a=$(realpath "$1") b=$(realpath "$2") device=${3:-libtorch-cuda} faceswap=${FACESWAP:-target/release/faceswap} out=${OUT:-$(mktemp -d)}
 cd "$(dirname "$0")/.."
 train=("$faceswap" train --faces "A=$a" --faces "B=$b" --progress plain)

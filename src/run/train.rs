@@ -27,9 +27,12 @@ pub(super) fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> 
         faces.push((name.to_owned(), PathBuf::from(dir)));
     }
     let device = Device::by_name(&args.device)?;
-    let n_threads = match args.threads {
-        Some(n) => checked("--threads", n, 1..=256)?,
-        // The other devices share the work out by themselves.
+    let asked = args.threads.map(|n| checked("--threads", n, 1..=256)).transpose()?;
+    let n_threads = match asked {
+        // A GPU takes one thing after the other, and each thread would try its kernels anew.
+        _ if device.is_gpu() => 1,
+        Some(n) => n,
+        // LibTorch shares the work out by itself.
         None if device == Device::Cpu => n_hardware_threads(),
         None => 1,
     };

@@ -74,7 +74,7 @@ pub struct TrainSettings {
     pub max_minutes: Option<f64>,
     /// Where it runs.
     pub device: Device,
-    /// Batches that are worked on at once.
+    /// Batches that are worked on at once; 1 for a GPU.
     pub n_threads: usize,
     /// Faces that are never trained on, for the preview.
     pub preview: Option<PathBuf>,

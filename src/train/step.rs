@@ -126,7 +126,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             let (mut draw_s, mut pass_s) = (0.0, 0.0);
             for nth in 0..=N_MEASURED {
                 let start = Instant::now();
-                let batches = self.draw(last, nth);
+                let batches = drawn(&self.plan, self.material, last, nth);
                 let drawn = Instant::now();
                 self.step(last, &batches, tell)?;
                 if nth > 0 {
@@ -134,18 +134,13 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                     pass_s += drawn.elapsed().as_secs_f64() / N_MEASURED as f64;
                 }
             }
-            step_s.push(pace(draw_s, pass_s, self.n_threads(), n_loaders(), n_hardware_threads()));
+            step_s.push(pace(draw_s, pass_s, self.settings.n_threads, n_loaders(), n_hardware_threads()));
             first += level.n_steps;
             let text =
                 format!("measured: {} px, {:.0} ms a step", level.side_px, step_s[step_s.len() - 1] * 1e3);
             tell(&TrainEvent::Note { text });
         }
         Ok(step_s)
-    }
-
-    /// The batches of a step, `accumulate` of each identity.
-    fn draw(&self, step: u64, seed: u64) -> Vec<Vec<Batch>> {
-        drawn(&self.plan, self.material, step, seed)
     }
 
     /// Trains; see [`super::train`].
@@ -278,11 +273,6 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         Ok(parts.into_iter().map(|sum| sum.over(n as f32)).collect())
     }
 
-    /// Threads that work on the identities: one where a GPU does the work, which takes one thing after the other.
-    fn n_threads(&self) -> usize {
-        if self.settings.device.is_gpu() { 1 } else { self.settings.n_threads }
-    }
-
     /// The backward passes of one step; `None` when the device hasn't the memory for them.
     fn passes(&self, step: u64, batches: &[Vec<Batch>]) -> Result<Option<Vec<Backward>>> {
         let (stage, share) = (self.plan.schedule.stage(step), 1.0 / batches.len() as f64);
@@ -297,7 +287,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let work = |(model, task): (Comb<B>, Task<'_>)| {
             memory::attempt(|| backward(&model, task, stage, &weights, share, keeps_encoder, &self.device))
         };
-        let results = side_by_side(tasks, self.n_threads(), &work)?;
+        let results = side_by_side(tasks, self.settings.n_threads, &work)?;
         Ok(results.into_iter().collect::<std::result::Result<_, _>>().ok())
     }
 
