@@ -286,7 +286,7 @@ impl<B: Backend> Pair<B> {
 /// Each channel by itself, where there is a convolution for that.
 pub(super) fn apart<B: Backend>(depthwise: Option<&Conv2d<B>>, x: Tensor<B, 4>) -> Tensor<B, 4> {
     match depthwise {
-        Some(depthwise) => depthwise.forward(x),
+        Some(depthwise) => convolved(depthwise, x),
         None => x,
     }
 }
@@ -331,7 +331,7 @@ impl<B: Backend> Encoder<B> {
         if let Some(coarse) = &self.coarse {
             h = rectify(convolved(coarse, h));
         }
-        rectify(self.last.forward(h))
+        rectify(convolved(&self.last, h))
     }
 }
 
@@ -352,7 +352,7 @@ impl<B: Backend> Decoder<B> {
     /// - input: `[batch, latent, 1, 1]`
     /// - output: `[batch, 4, side, side]`: red, green, blue, mask, 0..=1
     pub fn forward(&self, latent: Tensor<B, 4>, stage: Stage) -> Tensor<B, 4> {
-        let mut h = rectify(self.first.forward(latent));
+        let mut h = rectify(convolved(&self.first, latent));
         if let Some(coarse) = &self.coarse {
             h = rectify(convolved(coarse, h));
         }

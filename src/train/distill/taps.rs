@@ -32,7 +32,7 @@ pub fn encode<B: Backend>(encoder: &Encoder<B>, x: Tensor<B, 4>) -> Tapped<B> {
     if let Some(coarse) = &encoder.coarse {
         h = rectify(convolved(coarse, h));
     }
-    Tapped { output: rectify(encoder.last.forward(h)), levels }
+    Tapped { output: rectify(convolved(&encoder.last, h)), levels }
 }
 
 /// As [`Decoder::forward`] at its finished side; levels from 4 px to the finest.
@@ -41,7 +41,7 @@ pub fn encode<B: Backend>(encoder: &Encoder<B>, x: Tensor<B, 4>) -> Tapped<B> {
 /// - latent: `[batch, latent, 1, 1]`
 /// - output: `[batch, 4, side, side]`: red, green, blue, mask, 0..=1
 pub fn decode<B: Backend>(decoder: &Decoder<B>, latent: Tensor<B, 4>) -> Tapped<B> {
-    let mut h = rectify(decoder.first.forward(latent));
+    let mut h = rectify(convolved(&decoder.first, latent));
     if let Some(coarse) = &decoder.coarse {
         h = rectify(convolved(coarse, h));
     }

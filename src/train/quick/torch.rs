@@ -22,7 +22,7 @@ use super::{primitive, same, tensor};
 
 type Graph = Autodiff<LibTorch>;
 
-/// `conv` of `x`; `None` when `B` isn't the graph on LibTorch, or the layer has no bias or one-sided padding.
+/// `conv` of `x`; `None` when `B` isn't the graph on LibTorch, or the layer's padding is one-sided.
 pub(super) fn convolved<B: Backend>(conv: &Conv2d<B>, x: &Tensor<B, 4>) -> Option<Tensor<B, 4>> {
     let wide = |two: [usize; 2]| two.map(|n| n as i64);
     let padding = match conv.padding {
@@ -32,9 +32,14 @@ pub(super) fn convolved<B: Backend>(conv: &Conv2d<B>, x: &Tensor<B, 4>) -> Optio
     };
     let (stride, padding, dilation) = (wide(conv.stride), wide(padding), wide(conv.dilation));
     let groups = conv.groups as i64;
-    let operands = operands(x, [conv.weight.val()], [conv.bias.as_ref()?.val()])?;
-    let out =
-        taped(operands, |[x, weight, bias]| x.conv2d(weight, Some(bias), stride, padding, dilation, groups));
+    let convolve = |x: &tch::Tensor, weight: &tch::Tensor, bias: Option<&tch::Tensor>| {
+        x.conv2d(weight, bias, stride, padding, dilation, groups)
+    };
+    let weight = conv.weight.val();
+    let out = match &conv.bias {
+        Some(bias) => taped(operands(x, [weight], [bias.val()])?, |[x, w, bias]| convolve(x, w, Some(bias))),
+        None => taped(operands(x, [weight], [])?, |[x, w]| convolve(x, w, None)),
+    };
     Some(tensor(same(out)?))
 }
 
@@ -140,17 +145,18 @@ mod tests {
 
     use super::*;
 
-    /// A picture, and what `layer` makes of it with the gradients of the picture and of `parameters`.
-    fn both<const N: usize>(
+    /// What a layer makes of `x`, with the gradients of `x` and of the layer's parameters.
+    fn both(
         x: &Tensor<Graph, 4>,
         out: Tensor<Graph, 4>,
-        parameters: [Tensor<Graph, 1>; N],
+        filters: &[Tensor<Graph, 4>],
+        vectors: &[Tensor<Graph, 1>],
     ) -> Vec<Tensor<LibTorch, 1>> {
         let flat = |t: Tensor<LibTorch, 4>| -> Tensor<LibTorch, 1> { t.flatten(0, 3) };
         let gradients = (out.clone() * out.clone().detach().powi_scalar(2)).sum().backward();
-        let mut all = vec![flat(out.inner()), flat(x.grad(&gradients).expect("tracked"))];
-        all.extend(parameters.map(|p| p.grad(&gradients).expect("tracked")));
-        all
+        let of_filters = [x].into_iter().chain(filters).map(|t| flat(t.grad(&gradients).expect("tracked")));
+        let of_vectors = vectors.iter().map(|t| t.grad(&gradients).expect("tracked"));
+        [flat(out.inner())].into_iter().chain(of_filters).chain(of_vectors).collect()
     }
 
     fn assert_same(ours: Vec<Tensor<LibTorch, 1>>, theirs: Vec<Tensor<LibTorch, 1>>) {
@@ -164,19 +170,26 @@ mod tests {
     #[test]
     fn convolutions_are_those_of_the_framework() {
         let device = Default::default();
-        for (kernel, stride, groups, padding) in
-            [(1, 1, 1, 0), (3, 1, 1, 1), (3, 2, 1, 1), (3, 1, 6, 1), (4, 1, 1, 0)]
-        {
+        for (kernel, stride, groups, padding, has_bias) in [
+            (1, 1, 1, 0, true),
+            (3, 1, 1, 1, true),
+            (3, 2, 1, 1, true),
+            (3, 1, 6, 1, true),
+            (3, 1, 6, 1, false),
+            (4, 1, 1, 0, true),
+        ] {
             let padding = PaddingConfig2d::Explicit(padding, padding, padding, padding);
             let conv = Conv2dConfig::new([6, 6], [kernel, kernel])
                 .with_stride([stride, stride])
                 .with_groups(groups)
                 .with_padding(padding)
+                .with_bias(has_bias)
                 .init::<Graph>(&device);
             let x = Tensor::<Graph, 4>::random([2, 6, 8, 9], Distribution::Default, &device).require_grad();
-            let bias = || [conv.bias.as_ref().expect("has one").val()];
+            let (filter, bias) = ([conv.weight.val()], conv.bias.iter().map(|b| b.val()).collect::<Vec<_>>());
             let ours = convolved(&conv, &x).expect("on LibTorch");
-            assert_same(both(&x, ours, bias()), both(&x, conv.forward(x.clone()), bias()));
+            let ours = both(&x, ours, &filter, &bias);
+            assert_same(ours, both(&x, conv.forward(x.clone()), &filter, &bias));
         }
     }
 
@@ -188,7 +201,8 @@ mod tests {
             Tensor::<Graph, 4>::random([3, 5, 4, 6], Distribution::Normal(0.3, 2.0), &device).require_grad();
         let of = |norm: &BatchNorm<Graph>| [norm.gamma.val(), norm.beta.val()];
         let out = normalised(&ours, &x).expect("on LibTorch");
-        assert_same(both(&x, out, of(&ours)), both(&x, theirs.forward(x.clone()), of(&theirs)));
+        let ours_back = both(&x, out, &[], &of(&ours));
+        assert_same(ours_back, both(&x, theirs.forward(x.clone()), &[], &of(&theirs)));
         let followed = |norm: &BatchNorm<Graph>| {
             [&norm.running_mean, &norm.running_var].map(|state| state.value_sync().inner()).to_vec()
         };
