@@ -3,20 +3,29 @@
 use ndarray::{Array2, Array3, s};
 use rand::{Rng, rngs::SmallRng};
 
-use super::plane::{Move, sampled};
+use super::{
+    plane::{Move, sampled},
+    shapes::Surface,
+};
 
 /// The colours of a thing whose surface lies `distances` (negative inside, shares of the side) from its edge.
 /// `stranger` is another picture, whose patches serve as texture like those of `face` itself.
 pub fn textured(
-    is_hand: bool,
+    surface: Surface,
     distances: &Array2<f32>,
     face: &Array3<f32>,
     stranger: &Array3<f32>,
     rng: &mut SmallRng,
 ) -> Array3<f32> {
     let side = distances.nrows();
-    let is_skin = rng.random_bool(if is_hand { 0.75 } else { 0.3 });
-    let mut texture = if is_skin {
+    let (of_skin, of_frames) = match surface {
+        Surface::Hand => (0.75, 0.0),
+        Surface::Glasses => (0.0, 0.8),
+        Surface::Any => (0.3, 0.0),
+    };
+    let mut texture = if rng.random_bool(of_frames) {
+        frames(side, rng)
+    } else if rng.random_bool(of_skin) {
         let own = rng.random_bool(0.7);
         skin(if own { face } else { stranger }, side, rng)
     } else {
@@ -76,6 +85,18 @@ fn patch(picture: &Array3<f32>, rng: &mut SmallRng) -> Array3<f32> {
     let (scale, angle) = (rng.random_range(0.8..2.5), rng.random_range(-3.1..3.1));
     let level = rng.random_range(0.5..1.3);
     Move { scale, angle, shift }.apply_picture(picture) * level
+}
+
+/// Black, grey, silver, gold or tortoiseshell, lighter where it catches the light.
+fn frames(side: usize, rng: &mut SmallRng) -> Array3<f32> {
+    let level = [0.05, 0.12, 0.3, 0.55, 0.8][rng.random_range(0..5)] * rng.random_range(0.6..1.4_f32);
+    let warmth = rng.random_range(-0.05..0.35_f32);
+    let colour = [level * (1.0 + warmth), level, level * (1.0 - warmth)];
+    let (gloss, lit) = (rng.random_range(0.0..1.0_f32), cloud(side, rng));
+    Array3::from_shape_fn((3, side, side), |(c, y, x)| {
+        let light = gloss * (5.0 * (lit[[y, x]] - 0.55)).clamp(0.0, 1.0);
+        colour[c] + light * (1.0 - colour[c])
+    })
 }
 
 /// One colour that gets lighter to one side.

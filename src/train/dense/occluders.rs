@@ -10,11 +10,15 @@ use super::{
     degrade::degrade,
     materials::{cloud, textured},
     plane::{Move, blurred, lay_over},
-    shapes::Shape,
+    shapes::{self, Shape},
 };
 
 /// How much a pixel outside the face counts.
 const OUTSIDE: f32 = 0.15;
+/// What is covered counts up to this many times more where what covers it is thinner..
+const WEIGHT_THIN: f32 = 4.0;
+/// ..than this, share of the side.
+const THIN: f32 = 0.03;
 
 /// A face with none to three things in front of it. `stranger` is another picture, whose patches serve as texture.
 pub fn occluded(
@@ -31,14 +35,46 @@ pub fn occluded(
     if rng.random_bool(0.4) {
         relight(&mut picture, rng);
     }
+    let mut things = Vec::new();
+    if rng.random_bool(0.25) {
+        let glasses = shapes::glasses(rng);
+        glaze(&mut picture, &glasses, rng);
+        things.push(glasses);
+    }
     let n_things = [0, 0, 1, 1, 1, 1, 2, 2, 2, 3][rng.random_range(0..10)];
-    for _ in 0..n_things {
-        let alpha = put(&mut picture, face, stranger, rng);
+    things.extend((0..n_things).map(|_| Shape::draw(rng)));
+    for thing in &things {
+        let alpha = put(&mut picture, thing, (face, stranger), rng);
         Zip::from(&mut covered).and(&alpha).for_each(|c, a| *c = 1.0 - (1.0 - *c) * (1.0 - a));
     }
     covered.mapv_inplace(|c| c.clamp(0.0, 1.0));
     degrade(&mut picture, rng);
-    Labelled { picture, weight: mask.mapv(|m| OUTSIDE + (1.0 - OUTSIDE) * m), map: covered, score: None }
+    Labelled { picture, weight: weight(mask, &covered), map: covered, score: None }
+}
+
+/// How much each pixel counts: in the face more than outside, and most where what covers it is thin, since all of a
+/// spectacle frame is fewer pixels than the edge of a hand.
+pub(super) fn weight(mask: &Array2<f32>, covered: &Array2<f32>) -> Array2<f32> {
+    let around = blurred(covered.view(), THIN * covered.nrows() as f32);
+    Zip::from(mask).and(covered).and(&around).map_collect(|m, c, around| {
+        (OUTSIDE + (1.0 - OUTSIDE) * m) * (1.0 + WEIGHT_THIN * (c - around).max(0.0))
+    })
+}
+
+/// What clear lenses do to what is seen through them: a tint, and here and there a reflection. None of it covers.
+fn glaze(picture: &mut Array3<f32>, glasses: &Shape, rng: &mut SmallRng) {
+    let side = picture.dim().1;
+    let tint = [0; 3].map(|_| rng.random_range(0.85..1.02_f32));
+    let glare = if rng.random_bool(0.5) { rng.random_range(0.05..0.5_f32) } else { 0.0 };
+    let (mirrored, lens) = (cloud(side, rng), glasses.lenses(side));
+    for (mut channel, tint) in picture.outer_iter_mut().zip(tint) {
+        Zip::from(&mut channel).and(&mirrored).and(&lens).for_each(|v, m, d| {
+            let inside = (0.5 - d * side as f32).clamp(0.0, 1.0);
+            let light = glare * (6.0 * (m - 0.5)).clamp(0.0, 1.0);
+            let seen = *v * tint * (1.0 - light) + light;
+            *v += inside * (seen - *v);
+        });
+    }
 }
 
 /// A shadow that something outside the picture throws, or a lamp's light on a part of the face: not covered.
@@ -75,22 +111,21 @@ fn grow_beard(picture: &mut Array3<f32>, mask: &Array2<f32>, rng: &mut SmallRng)
     }
 }
 
-/// Draws one thing over the picture, and gives how much of each pixel it covers.
+/// Draws a thing over the picture, and gives how much of each pixel it covers.
 fn put(
     picture: &mut Array3<f32>,
-    face: &Array3<f32>,
-    stranger: &Array3<f32>,
+    shape: &Shape,
+    (face, stranger): (&Array3<f32>, &Array3<f32>),
     rng: &mut SmallRng,
 ) -> Array2<f32> {
     let side = picture.dim().1;
-    let shape = Shape::draw(rng);
     let distances = shape.distances(side);
     let softness_px = rng.random_range(0.7..2.0_f32);
     let mut alpha = distances.mapv(|d| (0.5 - d * side as f32 / softness_px).clamp(0.0, 1.0));
     if rng.random_bool(0.15) {
         alpha = blurred(alpha.view(), side as f32 * rng.random_range(0.01..0.03)); // in motion or out of focus
     }
-    let texture = textured(shape.is_hand, &distances, face, stranger, rng);
+    let texture = textured(shape.surface, &distances, face, stranger, rng);
     if rng.random_bool(0.6) {
         let shade = thrown_shadow(&alpha, rng);
         picture.outer_iter_mut().for_each(|mut channel| channel *= &shade);

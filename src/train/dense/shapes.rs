@@ -31,8 +31,19 @@ pub struct Shape {
     parts: Vec<Part>,
     /// How far joints are filled up, share of the side.
     fillet: f32,
-    /// Whether it looks like a hand and should be coloured like one.
-    pub is_hand: bool,
+    /// What it may be made of.
+    pub surface: Surface,
+}
+
+/// What a shape may be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// Skin, mostly.
+    Hand,
+    /// Metal or plastic of one colour, mostly.
+    Glasses,
+    /// Anything.
+    Any,
 }
 
 impl Part {
@@ -82,16 +93,25 @@ impl Shape {
     /// Draws one of the kinds.
     pub fn draw(rng: &mut SmallRng) -> Self {
         match rng.random_range(0..100) {
-            0..34 => hand(rng),
-            34..44 => chain(rng),
-            44..53 => bar(rng),
-            53..62 => cup(rng),
-            62..69 => microphone(rng),
-            69..81 => glasses(rng),
-            81..86 => strands(rng),
-            86..97 => blob(rng),
+            0..39 => hand(rng),
+            39..51 => chain(rng),
+            51..61 => bar(rng),
+            61..71 => cup(rng),
+            71..79 => microphone(rng),
+            79..85 => strands(rng),
+            85..97 => blob(rng),
             _ => letters(rng),
         }
+    }
+
+    /// Distance from every pixel's centre, `[side, side]`, shares of the side, to what its rims surround.
+    pub fn lenses(&self, side: usize) -> Array2<f32> {
+        let filled = self.parts.iter().filter_map(|part| match *part {
+            Part::Rim { at, radii, .. } => Some(Part::Ellipse { at, radii, angle: 0.0 }),
+            Part::Frame { at, half, angle, corner, .. } => Some(Part::Slab { at, half, angle, corner }),
+            _ => None,
+        });
+        Self { parts: filled.collect(), ..*self }.distances(side)
     }
 
     /// Distance from every pixel's centre, `[side, side]`, shares of the side.
@@ -136,7 +156,7 @@ fn hand(rng: &mut SmallRng) -> Shape {
         let wrist = along(at, turn + PI, 1.0);
         parts.push(Part::Rod { from: at, to: wrist, radii: [size * rng.random_range(0.5..0.85); 2] });
     }
-    Shape { parts, fillet: size * 0.15, is_hand: true }
+    Shape { parts, fillet: size * 0.15, surface: Surface::Hand }
 }
 
 /// Round things in a row: spoons, lollipops, sausages, balls, an arm without a hand.
@@ -149,14 +169,15 @@ fn chain(rng: &mut SmallRng) -> Shape {
         at = along(at, angle, radii[0] * rng.random_range(0.8..1.9));
         angle += rng.random_range(-0.4..0.4);
     }
-    Shape { parts, fillet: 0.0, is_hand: rng.random_bool(0.6) }
+    let surface = if rng.random_bool(0.6) { Surface::Hand } else { Surface::Any };
+    Shape { parts, fillet: 0.0, surface }
 }
 
 fn bar(rng: &mut SmallRng) -> Shape {
     let (at, angle, thick) = (spot(rng), any_angle(rng), rng.random_range(0.008..0.07));
     let (from, to) =
         (along(at, angle, rng.random_range(0.1..1.2)), along(at, angle + PI, rng.random_range(0.1..1.2)));
-    Shape { parts: vec![Part::Rod { from, to, radii: [thick; 2] }], fillet: 0.0, is_hand: false }
+    Shape { parts: vec![Part::Rod { from, to, radii: [thick; 2] }], fillet: 0.0, surface: Surface::Any }
 }
 
 fn cup(rng: &mut SmallRng) -> Shape {
@@ -169,7 +190,7 @@ fn cup(rng: &mut SmallRng) -> Shape {
         thickness: 0.015,
     };
     let parts = if rng.random_bool(0.4) { vec![slab, handle] } else { vec![slab] };
-    Shape { parts, fillet: 0.0, is_hand: false }
+    Shape { parts, fillet: 0.0, surface: Surface::Any }
 }
 
 fn microphone(rng: &mut SmallRng) -> Shape {
@@ -180,39 +201,42 @@ fn microphone(rng: &mut SmallRng) -> Shape {
         Part::Ellipse { at, radii: [size, size * rng.random_range(1.0..1.3)], angle: angle - 1.57 },
         Part::Rod { from: at, to, radii: [size * 0.55, size * 0.4] },
     ];
-    Shape { parts, fillet: 0.0, is_hand: false }
+    Shape { parts, fillet: 0.0, surface: Surface::Any }
 }
 
-/// Around where an aligned crop has its eyes: round or square lenses, dark or clear, some with a bar above.
-fn glasses(rng: &mut SmallRng) -> Shape {
-    let middle = [0.5 + rng.random_range(-0.03..0.03), 0.37 + rng.random_range(-0.03..0.04)];
-    let (half, tilt) = (rng.random_range(0.12..0.16), rng.random_range(-0.08..0.08_f32));
-    let radii = [rng.random_range(0.08..0.125), rng.random_range(0.055..0.1)];
-    let (is_dark, is_square, has_bar) = (rng.random_bool(0.3), rng.random_bool(0.6), rng.random_bool(0.3));
+/// Around where an aligned crop has its eyes: round or square lenses, dark or clear, rims from a wire of half a pixel to
+/// horn, some with a bar above, and some with nothing below it.
+pub fn glasses(rng: &mut SmallRng) -> Shape {
+    let middle = [0.5 + rng.random_range(-0.04..0.04), 0.37 + rng.random_range(-0.03..0.05)];
+    let (half, tilt) = (rng.random_range(0.11..0.17), rng.random_range(-0.08..0.08_f32));
+    let radii = [rng.random_range(0.08..0.13), rng.random_range(0.05..0.11)];
+    let (is_dark, is_square) = (rng.random_bool(0.2), rng.random_bool(0.6));
     let corner = radii[1] * rng.random_range(0.2..0.9);
-    let thickness = rng.random_range(0.004..0.015);
+    let thickness = 0.002 * rng.random_range(1.0..7.0_f32);
+    let has_bar = rng.random_bool(0.4);
+    let rim = if has_bar { thickness * rng.random_range(0.25..1.0) } else { thickness };
     let mut parts = Vec::new();
     for sign in [-1.0, 1.0] {
         let at = [middle[0] + sign * half, middle[1] + sign * half * tilt];
         parts.push(match (is_dark, is_square) {
             (true, true) => Part::Slab { at, half: radii, angle: tilt, corner },
             (true, false) => Part::Ellipse { at, radii, angle: tilt },
-            (false, true) => Part::Frame { at, half: radii, angle: tilt, corner, thickness },
-            (false, false) => Part::Rim { at, radii, thickness },
+            (false, true) => Part::Frame { at, half: radii, angle: tilt, corner, thickness: rim },
+            (false, false) => Part::Rim { at, radii, thickness: rim },
         });
         if has_bar {
             let (inner, outer) = (at[0] - sign * radii[0] * 0.8, at[0] + sign * radii[0]);
             let [from, to] = [inner, outer].map(|x| [x, at[1] - radii[1]]);
-            parts.push(Part::Rod { from, to, radii: [thickness * 2.0; 2] });
+            parts.push(Part::Rod { from, to, radii: [thickness * rng.random_range(1.0..2.0); 2] });
         }
         let hinge = [at[0] + sign * radii[0], at[1] - radii[1] * rng.random_range(0.0..0.8)];
         let ear = [hinge[0] + sign * 0.3, hinge[1] + rng.random_range(-0.05..0.05)];
         parts.push(Part::Rod { from: hinge, to: ear, radii: [thickness; 2] });
     }
-    let (inner, above) = (half - radii[0], radii[1] * rng.random_range(-0.1..0.7));
+    let (inner, above) = ((half - radii[0]).abs(), radii[1] * rng.random_range(-0.1..0.7));
     let [from, to] = [-inner, inner].map(|x| [middle[0] + x, middle[1] - above]);
     parts.push(Part::Rod { from, to, radii: [thickness; 2] });
-    Shape { parts, fillet: 0.0, is_hand: false }
+    Shape { parts, fillet: 0.0, surface: Surface::Glasses }
 }
 
 /// Locks of hair that hang down from above or from a side.
@@ -231,7 +255,7 @@ fn strands(rng: &mut SmallRng) -> Shape {
             angle += rng.random_range(-0.3..0.3);
         }
     }
-    Shape { parts, fillet: 0.0, is_hand: false }
+    Shape { parts, fillet: 0.0, surface: Surface::Any }
 }
 
 fn blob(rng: &mut SmallRng) -> Shape {
@@ -243,7 +267,7 @@ fn blob(rng: &mut SmallRng) -> Shape {
         waves: rng.random_range(2..7) as f32,
         phase: any_angle(rng),
     };
-    Shape { parts: vec![part], fillet: 0.0, is_hand: false }
+    Shape { parts: vec![part], fillet: 0.0, surface: Surface::Any }
 }
 
 /// Upright and level strokes in a row, as of letters.
@@ -264,5 +288,5 @@ fn letters(rng: &mut SmallRng) -> Shape {
             parts.push(Part::Rod { from, to, radii: [stroke; 2] });
         }
     }
-    Shape { parts, fillet: 0.0, is_hand: false }
+    Shape { parts, fillet: 0.0, surface: Surface::Any }
 }

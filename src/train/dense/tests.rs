@@ -65,6 +65,19 @@ fn labels_say_where_pictures_were_changed() {
 }
 
 #[test]
+fn a_wire_counts_more_than_the_same_area_of_a_hand() {
+    let side = 64;
+    let mask = Array2::ones([side, side]);
+    let wire = Array2::from_shape_fn([side, side], |(y, _)| f32::from(u8::from(y == 32)));
+    let hand = Array2::from_shape_fn([side, side], |(y, x)| f32::from(u8::from(y > 16 && x > 16)));
+    let mean_weight =
+        |covered: &Array2<f32>| (occluders::weight(&mask, covered) * covered).sum() / covered.sum();
+    assert!(mean_weight(&wire) > 2.5 * mean_weight(&hand), "{} {}", mean_weight(&wire), mean_weight(&hand));
+    let nothing = Array2::zeros([side, side]);
+    assert!(occluders::weight(&mask, &nothing).iter().all(|w| *w == 1.0));
+}
+
+#[test]
 fn what_covers_a_face_differs_from_it_and_the_rest_is_the_face() {
     let (face, _) = face(64);
     let (mut inside, mut outside) = ((0.0, 0.0), (0.0, 0.0));
