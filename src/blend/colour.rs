@@ -57,15 +57,23 @@ impl Table {
                 let (from, to) = (mean(new), mean(target));
                 let (had, wanted) = (covariance(new, from), covariance(target, to));
                 let scale = [0, 1, 2].map(|i| {
-                    let ratio = ((wanted[i][i] + 1.0) / (had[i][i] + 1.0)).sqrt();
+                    let ratio = ((wanted[i][i] + FLOOR) / (had[i][i] + FLOOR)).sqrt();
                     ratio.clamp(1.0 / MAX_SCALE, MAX_SCALE)
                 });
-                Self::of(|c| [0, 1, 2].map(|i| to[i] + scale[i] * (c[i] - from[i])))
+                let near = Near::of(had);
+                Self::of(|c| {
+                    let (d, shift) = near.parts(subtract(c, from), subtract(to, from));
+                    add(c, add(shift, [0, 1, 2].map(|i| (scale[i] - 1.0) * d[i])))
+                })
             }
             ColorTransfer::Mkl => {
                 let (from, to) = (mean(new), mean(target));
-                let map = least_map(covariance(new, from), covariance(target, to));
-                Self::of(|c| add(to, times(map, subtract(c, from))))
+                let had = covariance(new, from);
+                let (map, near) = (least_map(had, covariance(target, to)), Near::of(had));
+                Self::of(|c| {
+                    let (d, shift) = near.parts(subtract(c, from), subtract(to, from));
+                    add(c, add(shift, subtract(times(map, d), d)))
+                })
             }
             ColorTransfer::Sot => Self::interpolated(new, &transported(new, target)),
         }
@@ -221,12 +229,41 @@ fn covariance(samples: &[[f32; 3]], mean: [f32; 3]) -> Matrix {
     sum.map(|row| row.map(|v| v / samples.len().max(1) as f32))
 }
 
+/// Colours that the samples speak of. What is made of skin knows nothing of irises and lips: a tan would make blue eyes
+/// grey, and a spread of lightness dark ones black.
+struct Near {
+    /// Of the covariance.
+    inverse: Matrix,
+}
+
+impl Near {
+    /// Standard deviations..
+    const REACH: f32 = 2.0;
+    /// ..on top of this variance: nodes of the table that lie around the samples must get all of the shift.
+    const AROUND: f32 = 64.0;
+
+    fn of(mut covariance: Matrix) -> Self {
+        (0..3).for_each(|i| covariance[i][i] += Self::AROUND);
+        Self { inverse: of_eigenvalues(covariance, |v| 1.0 / v) }
+    }
+
+    /// A colour's difference to the mean, cut off where the samples end, and what it has of the mean's shift: all of the
+    /// lightness, and the less of the hue the further out it lies.
+    fn parts(&self, d: [f32; 3], shift: [f32; 3]) -> ([f32; 3], [f32; 3]) {
+        let distance = dot(d, times(self.inverse, d)).max(0.0).sqrt();
+        let factor = Self::REACH / distance.max(Self::REACH);
+        (d.map(|v| factor * v), [shift[0], factor * shift[1], factor * shift[2]])
+    }
+}
+
+/// A floor under variances, of a unit of L*a*b*, so that a grey face isn't stretched into colours.
+const FLOOR: f32 = 1.0;
+
 /// The symmetric map that brings one covariance to the other: A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2.
 fn least_map(mut a: Matrix, mut b: Matrix) -> Matrix {
-    // A floor under the spread, of a unit of L*a*b*, so that a grey face isn't stretched into colours.
     for i in 0..3 {
-        a[i][i] += 1.0;
-        b[i][i] += 1.0;
+        a[i][i] += FLOOR;
+        b[i][i] += FLOOR;
     }
     let root = of_eigenvalues(a, f32::sqrt);
     let back = of_eigenvalues(a, |v| 1.0 / v.sqrt());

@@ -26,6 +26,13 @@ use crate::{
 /// Side of the square on which a face is measured.
 const SIDE: usize = 64;
 
+/// Where an aligned crop has cheeks and nose alone, shares of its height: below the eyes and the brows' shadow, above nostrils,
+/// lips and beard. Skin tone is measured there: a beard in the mean makes the skin of a face without one grey, and eyes and
+/// brows in the spread make it hard.
+const SKIN: std::ops::Range<f32> = 0.42..0.56;
+/// Where less of it is seen than this many samples, the whole face is measured.
+const MIN_SKIN: usize = 64;
+
 /// Colours and contrast together spread lightness by this much at most: what is dark in a smooth new face, its eyes, would
 /// become black holes where a bearded, wrinkled or hard-lit face is replaced.
 const MAX_SPREAD: f32 = 1.4;
@@ -227,17 +234,20 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     let n = SIDE * SIDE;
     let inner: Vec<usize> = (0..n).filter(|i| inside[*i] > 0.5).collect();
     let colour = |planes: &[f32], i: usize| [0, 1, 2].map(|c| planes[c * n + i]);
+    let skin: Vec<usize> = inner.iter().copied().filter(|i| is_skin(*i)).collect();
+    let skin = if skin.len() < MIN_SKIN { &inner } else { &skin };
     let samples = |planes: &[f32]| -> Vec<[f32; 3]> {
-        inner.iter().map(|i| lab::from_rgb(colour(planes, *i))).collect()
+        skin.iter().map(|i| lab::from_rgb(colour(planes, *i))).collect()
     };
     let (of_new, of_target) = (samples(&new), samples(&target));
     let mut colours = Table::between(&of_new, &of_target, settings.transfer);
     colours.0.iter_mut().for_each(|v| *v *= settings.strength);
+    let lightness =
+        |planes: &[f32]| -> Vec<f32> { inner.iter().map(|i| lab::lightness(colour(planes, *i))).collect() };
+    let before = lightness(&new);
     colours.apply(&mut new, n);
     let ratio = if settings.match_contrast {
-        let graded: Vec<f32> = inner.iter().map(|i| lab::lightness(colour(&new, *i))).collect();
-        let before: Vec<f32> = of_new.iter().map(|sample| sample[0]).collect();
-        let stretched = spread(&graded) / spread(&before);
+        let stretched = spread(&lightness(&new)) / spread(&before);
         contrast::ratio(&new, &target, &inside, SIDE).min(MAX_SPREAD / stretched)
     } else {
         1.0
@@ -249,6 +259,11 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     values.push(ratio.ln());
     let (from, to) = (mean(&of_new), mean(&of_target));
     Measured { track: face.face.track, values, shift: [0, 1, 2].map(|i| to[i] - from[i]) }
+}
+
+/// Whether a sample of the square lies on cheeks or nose.
+fn is_skin(i: usize) -> bool {
+    SKIN.contains(&((i / SIDE) as f32 / SIDE as f32))
 }
 
 /// Standard deviation of lightness, with a floor of a unit of L*a*b*.

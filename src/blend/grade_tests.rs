@@ -174,6 +174,60 @@ fn a_face_half_in_shadow_keeps_its_shadow() {
     }
 }
 
+/// Skin with brows, or whatever is dark above the eyes, and a beard from the mouth down.
+fn bearded(light: f32) -> impl Fn(f32, f32) -> [f32; 3] {
+    let skin = skin(light);
+    move |x, y| if (0.42..0.58).contains(&y) { skin(x, y) } else { [0.16, 0.14, 0.13] }
+}
+
+#[test]
+fn a_beard_does_not_dim_the_skin_of_a_face_without_one() {
+    for transfer in TRANSFERS {
+        let one =
+            graded(&settings(transfer), std::iter::once(vec![face(0, skin(0.6), bearded(0.9))])).remove(0);
+        let mut pixels: Vec<f32> = one.faces[0].pixels.iter().copied().collect();
+        one.faces[0].grade.as_ref().expect("a grade").apply(&mut pixels, CROP * CROP);
+        let at = |pixels: &[f32], y: usize| {
+            let mean = |c: usize| pixels[(c * CROP + y) * CROP..][16..32].iter().sum::<f32>() / 16.0;
+            lab::from_rgb([mean(0), mean(1), mean(2)])
+        };
+        let target: Vec<f32> = one.faces[0].target.iter().copied().collect();
+        let off = distance(at(&pixels, 24), at(&target, 24));
+        assert!(off < 3.0, "{transfer:?}: cheeks are off by {off}");
+        let chin = at(&pixels, 34);
+        assert!(chin[0] > at(&pixels, 24)[0] - 12.0, "{transfer:?}: {chin:?} is no skin");
+    }
+}
+
+#[test]
+fn blue_eyes_stay_blue_under_a_tan() {
+    let pale = |x: f32, y: f32| {
+        let is_eye = (x - 0.4).hypot(y - 0.36) < 0.05;
+        if is_eye { [0.15, 0.3, 0.6] } else { [0.85, 0.72, 0.68].map(|v| v * (1.0 + 0.05 * (9.0 * x).sin())) }
+    };
+    let tanned = |x: f32, _: f32| [0.85, 0.72, 0.5].map(|v| v * (1.0 + 0.05 * (9.0 * x).sin()));
+    for transfer in [ColorTransfer::Reinhard, ColorTransfer::Mkl] {
+        // A target without eyes has less contrast, which isn't what is looked at.
+        let settings = GradeSettings { match_contrast: false, ..settings(transfer) };
+        let one = graded(&settings, std::iter::once(vec![face(0, pale, tanned)])).remove(0);
+        let mut pixels: Vec<f32> = one.faces[0].pixels.iter().copied().collect();
+        one.faces[0].grade.as_ref().expect("a grade").apply(&mut pixels, CROP * CROP);
+        let at = |pixels: &[f32], x: usize, y: usize| {
+            lab::from_rgb([0, 1, 2].map(|c| pixels[(c * CROP + y) * CROP + x]))
+        };
+        let before: Vec<f32> = one.faces[0].pixels.iter().copied().collect();
+        let target: Vec<f32> = one.faces[0].target.iter().copied().collect();
+        let moved = |x: usize, y: usize| at(&pixels, x, y)[2] - at(&before, x, y)[2];
+        let (eye, cheek) = (moved(19, 17), moved(24, 24));
+        assert!(
+            cheek > 10.0 && eye < 0.5 * cheek,
+            "{transfer:?}: the eye is {eye} yellower, the cheek {cheek}"
+        );
+        let off = distance(at(&pixels, 24, 24), at(&target, 24, 24));
+        assert!(off < 3.0, "{transfer:?}: the cheek is off by {off}");
+    }
+}
+
 #[test]
 fn two_people_are_graded_apart() {
     let frames = (0..20).map(|i| {
