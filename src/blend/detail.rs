@@ -81,8 +81,18 @@ pub fn matched(
 
 /// Lightness of three planes of `n` values.
 fn lightness(planes: &[f32], n: usize) -> Vec<f32> {
-    let colours = planes[..n].iter().zip(&planes[n..2 * n]).zip(&planes[2 * n..3 * n]);
-    colours.map(|((r, g), b)| 0.2126 * r + 0.7152 * g + 0.0722 * b).collect()
+    let mut out = vec![0.0; n];
+    weighed(&planes[..n], &planes[n..2 * n], &planes[2 * n..3 * n], &mut out);
+    out
+}
+
+dispatched! {
+    /// Red, green and blue, weighed as luma.
+    fn weighed as weighed_plain(red: &[f32], green: &[f32], blue: &[f32], out: &mut [f32]) {
+        for (((out, r), g), b) in out.iter_mut().zip(red).zip(green).zip(blue) {
+            *out = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        }
+    }
 }
 
 dispatched! {

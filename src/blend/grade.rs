@@ -30,6 +30,10 @@ const SIDE: usize = 64;
 /// lips and beard. Skin tone is measured there: a beard in the mean makes the skin of a face without one grey, and eyes and
 /// brows in the spread make it hard.
 const SKIN: std::ops::Range<f32> = 0.42..0.56;
+/// Samples of it whose lightness is this many times further from the middle one than half of them are..
+const UNUSUAL: f32 = 4.0;
+/// ..and at least this far, units of L*a*b*, are no skin, or skin that shines.
+const UNUSUAL_LIGHTNESS: f32 = 12.0;
 /// Where less of it is seen than this many samples, the whole face is measured.
 const MIN_SKIN: usize = 64;
 
@@ -234,7 +238,7 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     let n = SIDE * SIDE;
     let inner: Vec<usize> = (0..n).filter(|i| inside[*i] > 0.5).collect();
     let colour = |planes: &[f32], i: usize| [0, 1, 2].map(|c| planes[c * n + i]);
-    let skin: Vec<usize> = inner.iter().copied().filter(|i| is_skin(*i)).collect();
+    let skin = skin(&inner, |i| lab::lightness(colour(&target, i)));
     let skin = if skin.len() < MIN_SKIN { &inner } else { &skin };
     let samples = |planes: &[f32]| -> Vec<[f32; 3]> {
         skin.iter().map(|i| lab::from_rgb(colour(planes, *i))).collect()
@@ -261,9 +265,21 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     Measured { track: face.face.track, values, shift: [0, 1, 2].map(|i| to[i] - from[i]) }
 }
 
-/// Whether a sample of the square lies on cheeks or nose.
-fn is_skin(i: usize) -> bool {
-    SKIN.contains(&((i / SIDE) as f32 / SIDE as f32))
+/// Those of the samples that lie on cheeks and nose and aren't by far darker or brighter than most of these: not a sideburn,
+/// nor a shine. A shadow that is large enough counts, since it widens what most of them are.
+fn skin(inside: &[usize], lightness: impl Fn(usize) -> f32) -> Vec<usize> {
+    let place = |i: usize| (i / SIDE) as f32 / SIDE as f32;
+    let mut samples: Vec<(usize, f32)> =
+        inside.iter().filter(|i| SKIN.contains(&place(**i))).map(|i| (*i, lightness(*i))).collect();
+    let middle = median(samples.iter().map(|(_, l)| *l).collect());
+    let usual = median(samples.iter().map(|(_, l)| (l - middle).abs()).collect());
+    samples.retain(|(_, l)| (l - middle).abs() <= (UNUSUAL * usual).max(UNUSUAL_LIGHTNESS));
+    samples.into_iter().map(|(i, _)| i).collect()
+}
+
+fn median(mut values: Vec<f32>) -> f32 {
+    let middle = values.len() / 2;
+    if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(middle, f32::total_cmp).1 }
 }
 
 /// Standard deviation of lightness, with a floor of a unit of L*a*b*.

@@ -6,7 +6,7 @@ use super::{
     layout::Channel,
     picture::{Picture, Sample},
 };
-use crate::frame::Rect;
+use crate::{dispatch::dispatched, frame::Rect};
 
 impl Picture {
     /// A rectangle as RGB, `[3, height, width]`, 0..=1 for legal codes (a little outside for codes below black or
@@ -97,12 +97,7 @@ impl Picture {
         if self.layout().is_rgb {
             return;
         }
-        for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
-            let (y, u, v) = (*a, *b, *c);
-            *a = m[0][0] * y + m[0][1] * u + m[0][2] * v;
-            *b = m[1][0] * y + m[1][1] * u + m[1][2] * v;
-            *c = m[2][0] * y + m[2][1] * u + m[2][2] * v;
-        }
+        mix(a, b, c, m);
     }
 
     /// A channel, normalised, as area means over a grid of cells.
@@ -132,12 +127,10 @@ impl Picture {
             // Each row that is read stands for those that are not.
             let part = inner.len() as f32 / inner.len().div_ceil(stride).max(1) as f32;
             for y in inner.step_by(stride) {
-                whole.iter_mut().zip(samples(y)).for_each(|(sum, &s)| *sum += s.into());
+                add_samples(&mut whole, samples(y));
             }
             let (top, bottom) = (samples(rows.first), samples(rows.last));
-            for (((sum, &w), &t), &b) in column_sums.iter_mut().zip(&whole).zip(top).zip(bottom) {
-                *sum = part * w as f32 + rows.first_weight * t.code() + rows.last_weight * b.code();
-            }
+            add_edges(&mut column_sums, (&whole, part), (top, rows.first_weight), (bottom, rows.last_weight));
             for (out, column) in out.iter_mut().zip(&columns) {
                 let (from, to) = (column.first - first, column.last - first);
                 let at = |x: usize| column_sums[x * channel.step + channel.offset];
@@ -158,6 +151,39 @@ impl Picture {
             |shift: usize, place: f32| if shift == 0 { 0.0 } else { place + 0.5 - (1 << shift) as f32 / 2.0 };
         let (sx, sy) = self.layout().siting;
         (begin(channel.shift_x, sx), begin(channel.shift_y, sy))
+    }
+}
+
+dispatched! {
+    /// Colours by a matrix, in place.
+    fn mix as mix_plain(a: &mut [f32], b: &mut [f32], c: &mut [f32], m: [[f32; 3]; 3]) {
+        for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
+            let (y, u, v) = (*a, *b, *c);
+            *a = m[0][0] * y + m[0][1] * u + m[0][2] * v;
+            *b = m[1][0] * y + m[1][1] * u + m[1][2] * v;
+            *c = m[2][0] * y + m[2][1] * u + m[2][2] * v;
+        }
+    }
+}
+
+dispatched! {
+    /// Adds a row of samples to the sums of its columns.
+    fn add_samples as add_samples_plain<T: Sample>(sums: &mut [u32], samples: &[T]) {
+        sums.iter_mut().zip(samples).for_each(|(sum, &s)| *sum += s.into());
+    }
+}
+
+dispatched! {
+    /// The sums of columns whose first and last rows count in part; each with its weight.
+    fn add_edges as add_edges_plain<T: Sample>(
+        sums: &mut [f32],
+        whole: (&[u32], f32),
+        top: (&[T], f32),
+        bottom: (&[T], f32),
+    ) {
+        for (((sum, &w), &t), &b) in sums.iter_mut().zip(whole.0).zip(top.0).zip(bottom.0) {
+            *sum = whole.1 * w as f32 + top.1 * t.code() + bottom.1 * b.code();
+        }
     }
 }
 
