@@ -1,4 +1,4 @@
-//! The new face's colours brought to the target's: transfers in CIE L*a*b* with the statistics of the face's inside.
+//! The new face's colours brought to the target's: transfers in CIE L*a*b* with the statistics of its skin.
 //!
 //! Whatever the method, its result is a table of displacements over the RGB cube, so that one look-up carries out all of
 //! them and tables of neighbouring frames can be averaged.

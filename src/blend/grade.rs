@@ -6,7 +6,7 @@
 //! with another correction count little, so that a lamp that is switched on isn't smeared in time. A track
 //! ends at a cut, and nothing is carried from one track to another.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use wide::f32x4;
 
@@ -19,17 +19,18 @@ use super::{
 use crate::{
     Result,
     dispatch::dispatched,
-    frame::{NewFace, Swapped},
+    face::mesh,
+    frame::{FramePx, NewFace, Swapped},
     line::Stage,
 };
 
 /// Side of the square on which a face is measured.
 const SIDE: usize = 64;
 
-/// Where an aligned crop has cheeks and nose alone, shares of its height: below the eyes and the brows' shadow, above nostrils,
-/// lips and beard. Skin tone is measured there: a beard in the mean makes the skin of a face without one grey, and eyes and
-/// brows in the spread make it hard.
-const SKIN: std::ops::Range<f32> = 0.42..0.56;
+/// Cheeks and nose alone, shares of the way from the corners of the eyes down to the base of the nose: below the eyes, above
+/// nostrils, lips and beard. Skin tone is measured there: a beard in the mean makes the skin of a face without one grey, and
+/// eyes and brows in the spread make it hard.
+const SKIN: Range<f32> = 0.3..1.0;
 /// Samples of it whose lightness is this many times further from the middle one than half of them are..
 const UNUSUAL: f32 = 4.0;
 /// ..and at least this far, units of L*a*b*, are no skin, or skin that shines.
@@ -238,7 +239,7 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     let n = SIDE * SIDE;
     let inner: Vec<usize> = (0..n).filter(|i| inside[*i] > 0.5).collect();
     let colour = |planes: &[f32], i: usize| [0, 1, 2].map(|c| planes[c * n + i]);
-    let skin = skin(&inner, |i| lab::lightness(colour(&target, i)));
+    let skin = skin(&inner, skin_rows(face), |i| lab::lightness(colour(&target, i)));
     let skin = if skin.len() < MIN_SKIN { &inner } else { &skin };
     let samples = |planes: &[f32]| -> Vec<[f32; 3]> {
         skin.iter().map(|i| lab::from_rgb(colour(planes, *i))).collect()
@@ -265,12 +266,22 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     Measured { track: face.face.track, values, shift: [0, 1, 2].map(|i| to[i] - from[i]) }
 }
 
-/// Those of the samples that lie on cheeks and nose and aren't by far darker or brighter than most of these: not a sideburn,
-/// nor a shine. A shadow that is large enough counts, since it widens what most of them are.
-fn skin(inside: &[usize], lightness: impl Fn(usize) -> f32) -> Vec<usize> {
-    let place = |i: usize| (i / SIDE) as f32 / SIDE as f32;
+/// The rows of the square with [`SKIN`].
+fn skin_rows(face: &NewFace) -> Range<f32> {
+    let alignment = face.alignment.scaled(SIDE as f64 / face.pixels.dim().1 as f64);
+    let row = |point: FramePx| alignment.to_crop(point).y as f32;
+    let points = &face.face.points;
+    let eyes = 0.5 * (row(mesh::eye_centre(points, 0)) + row(mesh::eye_centre(points, 1)));
+    let way = row(points[mesh::NOSE_BASE]) - eyes;
+    eyes + SKIN.start * way..eyes + SKIN.end * way
+}
+
+/// Those of the samples that lie in the rows of cheeks and nose and aren't by far darker or brighter than most of these: not
+/// a sideburn, nor a shine. A shadow that is large enough counts, since it widens what most of them are.
+fn skin(inside: &[usize], rows: Range<f32>, lightness: impl Fn(usize) -> f32) -> Vec<usize> {
+    let middle_of_row = |i: usize| (i / SIDE) as f32 + 0.5;
     let mut samples: Vec<(usize, f32)> =
-        inside.iter().filter(|i| SKIN.contains(&place(**i))).map(|i| (*i, lightness(*i))).collect();
+        inside.iter().filter(|i| rows.contains(&middle_of_row(**i))).map(|i| (*i, lightness(*i))).collect();
     let middle = median(samples.iter().map(|(_, l)| *l).collect());
     let usual = median(samples.iter().map(|(_, l)| (l - middle).abs()).collect());
     samples.retain(|(_, l)| (l - middle).abs() <= (UNUSUAL * usual).max(UNUSUAL_LIGHTNESS));

@@ -16,6 +16,10 @@ fn face(track: u32, new: impl Fn(f32, f32) -> [f32; 3], target: impl Fn(f32, f32
         let (sin, cos) = (std::f64::consts::TAU * i as f64 / mesh::OVAL.len() as f64).sin_cos();
         points[*index] = FramePx { x: 24.0 + 17.0 * sin, y: 24.0 - 20.0 * cos };
     }
+    for (corner, x) in mesh::EYE_CORNERS.as_flattened().iter().zip([14.0, 21.0, 27.0, 34.0]) {
+        points[*corner] = FramePx { x, y: 17.0 };
+    }
+    points[mesh::NOSE_BASE].y = 27.0;
     let picture = |colour: &dyn Fn(f32, f32) -> [f32; 3]| {
         Array3::from_shape_fn((3, CROP, CROP), |(c, y, x)| {
             colour((x as f32 + 0.5) / CROP as f32, (y as f32 + 0.5) / CROP as f32)[c]

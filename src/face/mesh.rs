@@ -12,6 +12,8 @@ pub const N_SKIN: usize = 468;
 pub const OUTER_EYE_CORNERS: [usize; 2] = [33, 263];
 /// The tip of the nose.
 pub const NOSE_TIP: usize = 4;
+/// Where the nose meets the upper lip.
+pub const NOSE_BASE: usize = 2;
 /// Inner and outer corner of the right eye, then of the left.
 pub const EYE_CORNERS: [[usize; 2]; 2] = [[33, 133], [362, 263]];
 
