@@ -22,7 +22,7 @@ pub(super) fn enter_for_swap(args: &cli::SwapArgs, input: &Path, runtime: Option
     let identities = args.who.map.iter().filter_map(|pair| Some(pair.rsplit_once('=')?.1));
     let named = args.identity.as_deref().into_iter().chain(identities).chain(who).map(PathBuf::from);
     let mut sandbox = reading(Sandbox::default(), input);
-    for path in args.who.reference.iter().cloned().chain(named) {
+    for path in args.who.reference.iter().chain(&args.blend.occlusion_network).cloned().chain(named) {
         // Names of identities and choices of faces are no paths, and are left out as such.
         sandbox = sandbox.reading(path);
     }
