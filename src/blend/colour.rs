@@ -5,7 +5,10 @@
 
 use wide::f32x4;
 
-use super::lab;
+use super::{
+    lab,
+    matrix::{Matrix, add, dot, of_eigenvalues, product, subtract, times, turn, with_diagonal},
+};
 use crate::dispatch::dispatched;
 
 /// How the colours of the new face are brought to the target's.
@@ -53,28 +56,8 @@ impl Table {
                 let shift = subtract(mean(target), mean(new));
                 Self::of(|c| add(c, shift))
             }
-            ColorTransfer::Reinhard => {
-                let (from, to) = (mean(new), mean(target));
-                let (had, wanted) = (covariance(new, from), covariance(target, to));
-                let scale = [0, 1, 2].map(|i| {
-                    let ratio = ((wanted[i][i] + FLOOR) / (had[i][i] + FLOOR)).sqrt();
-                    ratio.clamp(1.0 / MAX_SCALE, MAX_SCALE)
-                });
-                let near = Near::of(had);
-                Self::of(|c| {
-                    let (d, shift) = near.parts(subtract(c, from), subtract(to, from));
-                    add(c, add(shift, [0, 1, 2].map(|i| (scale[i] - 1.0) * d[i])))
-                })
-            }
-            ColorTransfer::Mkl => {
-                let (from, to) = (mean(new), mean(target));
-                let had = covariance(new, from);
-                let (map, near) = (least_map(had, covariance(target, to)), Near::of(had));
-                Self::of(|c| {
-                    let (d, shift) = near.parts(subtract(c, from), subtract(to, from));
-                    add(c, add(shift, subtract(times(map, d), d)))
-                })
-            }
+            ColorTransfer::Reinhard => Self::linear(new, target, scales),
+            ColorTransfer::Mkl => Self::linear(new, target, least_map),
             ColorTransfer::Sot => Self::interpolated(new, &transported(new, target)),
         }
     }
@@ -92,6 +75,18 @@ impl Table {
             subtract(lab::to_rgb(map(at)), lab::to_rgb(at))
         };
         Self((0..N_NODES * N_NODES * N_NODES).flat_map(moved).collect())
+    }
+
+    /// The table that moves the mean of `new` to that of `target`, and what differs from it by a matrix that `map` makes
+    /// of both covariances.
+    fn linear(new: &[[f32; 3]], target: &[[f32; 3]], map: impl Fn(Matrix, Matrix) -> Matrix) -> Self {
+        let (from, to) = (mean(new), mean(target));
+        let had = covariance(new, from);
+        let (map, near) = (map(had, covariance(target, to)), Near::of(had));
+        Self::of(|c| {
+            let (d, shift) = near.parts(subtract(c, from), subtract(to, from));
+            add(c, add(shift, subtract(times(map, d), d)))
+        })
     }
 
     /// The table of displacements that are known at samples alone: near ones count most, far from all of them the mean.
@@ -188,28 +183,6 @@ fn node(i: usize) -> [f32; 3] {
     [i % N_NODES, i / N_NODES % N_NODES, i / (N_NODES * N_NODES)].map(|v| v as f32 / (N_NODES - 1) as f32)
 }
 
-fn add(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
-    [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
-}
-
-fn subtract(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
-    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
-}
-
-fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-}
-
-type Matrix = [[f32; 3]; 3];
-
-fn times(m: Matrix, v: [f32; 3]) -> [f32; 3] {
-    m.map(|row| dot(row, v))
-}
-
-fn product(a: Matrix, b: Matrix) -> Matrix {
-    a.map(|row| [0, 1, 2].map(|j| row[0] * b[0][j] + row[1] * b[1][j] + row[2] * b[2][j]))
-}
-
 /// The mean colour.
 pub(super) fn mean(samples: &[[f32; 3]]) -> [f32; 3] {
     let sum = samples.iter().fold([0.0; 3], |sum, s| add(sum, *s));
@@ -242,9 +215,8 @@ impl Near {
     /// ..on top of this variance: nodes of the table that lie around the samples must get all of the shift.
     const AROUND: f32 = 64.0;
 
-    fn of(mut covariance: Matrix) -> Self {
-        (0..3).for_each(|i| covariance[i][i] += Self::AROUND);
-        Self { inverse: of_eigenvalues(covariance, |v| 1.0 / v) }
+    fn of(covariance: Matrix) -> Self {
+        Self { inverse: of_eigenvalues(with_diagonal(covariance, Self::AROUND), |v| 1.0 / v) }
     }
 
     /// A colour's difference to the mean, cut off where the samples end, and what it has of the mean's shift: all of the
@@ -259,48 +231,22 @@ impl Near {
 /// A floor under variances, of a unit of L*a*b*, so that a grey face isn't stretched into colours.
 const FLOOR: f32 = 1.0;
 
+/// The map that brings the spread of each of L, a and b to that of the other.
+fn scales(a: Matrix, b: Matrix) -> Matrix {
+    let (a, b) = (with_diagonal(a, FLOOR), with_diagonal(b, FLOOR));
+    let mut map = [[0.0; 3]; 3];
+    (0..3).for_each(|i| map[i][i] = (b[i][i] / a[i][i]).sqrt().clamp(1.0 / MAX_SCALE, MAX_SCALE));
+    map
+}
+
 /// The symmetric map that brings one covariance to the other: A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2.
-fn least_map(mut a: Matrix, mut b: Matrix) -> Matrix {
-    for i in 0..3 {
-        a[i][i] += FLOOR;
-        b[i][i] += FLOOR;
-    }
+fn least_map(a: Matrix, b: Matrix) -> Matrix {
+    let (a, b) = (with_diagonal(a, FLOOR), with_diagonal(b, FLOOR));
     let root = of_eigenvalues(a, f32::sqrt);
     let back = of_eigenvalues(a, |v| 1.0 / v.sqrt());
     let middle = of_eigenvalues(product(product(root, b), root), |v| v.max(0.0).sqrt());
     let map = product(product(back, middle), back);
     of_eigenvalues(map, |v| v.clamp(1.0 / MAX_SCALE, MAX_SCALE))
-}
-
-/// A function of a symmetric matrix, by Jacobi rotations.
-fn of_eigenvalues(mut a: Matrix, f: impl Fn(f32) -> f32) -> Matrix {
-    let mut vectors: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-    for _ in 0..8 {
-        for (p, q) in [(0, 1), (0, 2), (1, 2)] {
-            if a[p][q].abs() < 1e-9 {
-                continue;
-            }
-            let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
-            let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
-            let c = 1.0 / (t * t + 1.0).sqrt();
-            let s = t * c;
-            let mut turn: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-            (turn[p][p], turn[p][q], turn[q][p], turn[q][q]) = (c, s, -s, c);
-            a = product(product(transposed(turn), a), turn);
-            vectors = product(vectors, turn);
-        }
-    }
-    let mut scaled = vectors;
-    for row in &mut scaled {
-        for (j, v) in row.iter_mut().enumerate() {
-            *v *= f(a[j][j]);
-        }
-    }
-    product(scaled, transposed(vectors))
-}
-
-fn transposed(m: Matrix) -> Matrix {
-    [0, 1, 2].map(|i| [m[0][i], m[1][i], m[2][i]])
 }
 
 /// `new` moved onto `target`'s distribution: along one axis after the other, the nth of the one to the nth of the other.
@@ -325,13 +271,9 @@ fn transported(new: &[[f32; 3]], target: &[[f32; 3]]) -> Vec<[f32; 3]> {
 
 /// Three axes at right angles, other ones in each round.
 fn axes(round: usize) -> Matrix {
-    let turn = |angle: f32, (p, q): (usize, usize)| {
-        let mut m: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-        (m[p][p], m[p][q], m[q][p], m[q][q]) = (angle.cos(), -angle.sin(), angle.sin(), angle.cos());
-        m
-    };
     let angle = round as f32;
-    product(product(turn(2.4 * angle, (0, 1)), turn(1.1 * angle, (1, 2))), turn(0.7 * angle, (0, 2)))
+    let turn = |speed: f32, axes| turn((speed * angle).sin_cos(), axes);
+    product(product(turn(2.4, (0, 1)), turn(1.1, (1, 2))), turn(0.7, (0, 2)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! A network gives a picture of some 128 pixels. On a larger face it has no detail that is as fine as the frame's
 //! pixels, and beside a sharp and grainy neck a smooth face is found at once; on a soft or smeared frame a sharp one is.
 //! In each band that is finer than the network's own pixels the composite gets the target's own band, as much of it as
-//! the new face lacks: that is its grain, its pores, its focus and its motion blur in one.
+//! the new face lacks: that is its grain, its pores, its focus and its motion blur in one. In bands a little coarser than
+//! them the new face has edges of its own, but skin like wax; there it gets both.
 //!
 //! Grain is everywhere, the edges of the target's features are not, and they must not come along, or its lips and lids
 //! would be seen beside the new ones. So grain is what the quieter parts of the face have; where the band is stronger
@@ -29,6 +30,9 @@ const N_BANDS: usize = 5;
 const COARSEST_PX: f64 = 4.5;
 /// Cells that are smaller than this many of the network's pixels hold nothing of it.
 const FINEST_PX: f64 = 0.7;
+/// Grain is added in bands whose cells are smaller than this many of the network's pixels; beyond, what the target has
+/// are folds, beards and the rims of glasses.
+const GRAIN_PX: f64 = 3.0;
 /// Strength is measured in blocks of this side, cells of the band.
 const BLOCK: usize = 6;
 /// Where a block stands among those of the face to count as grain alone, share from the quietest.
@@ -62,18 +66,22 @@ pub fn matched(
         let (mut old, mut new) = (mem::take(&mut targets[k]), mem::take(&mut changes[k]));
         let (mask, width) = (if k == 0 { mask } else { &masks[k - 1] }, floors.width(k));
         let (of_target, of_new) = split(&mut old, &mut new, (&targets[k + 1], &changes[k + 1]), floors, k);
-        if floors.cell_px(k) < FINEST_PX * network_px {
-            let (wanted, had) = (of_target.quiet(mask, width), of_new.quiet(mask, width));
-            if had < wanted {
-                let gain = (1.0 - (had / wanted).powi(2)).sqrt();
-                of_target.keep_grain(&mut old, width, wanted, gain);
-                details.push(old);
-                continue;
-            }
-        }
-        let (wanted, had) = (of_target.mean(mask, width), of_new.mean(mask, width));
-        let strength = if had > 0.0 { (wanted / had).clamp(LEAST, MOST) - 1.0 } else { 0.0 };
+        let (wanted, had) = (of_target.quiet(mask, width), of_new.quiet(mask, width));
+        // How much stronger the network's own detail gets.
+        let cell_px = floors.cell_px(k) / network_px;
+        let strength = if cell_px < FINEST_PX && had < wanted {
+            0.0
+        } else {
+            let (wanted, had) = (of_target.mean(mask, width), of_new.mean(mask, width));
+            if had > 0.0 { (wanted / had).clamp(LEAST, MOST) - 1.0 } else { 0.0 }
+        };
         scale(&mut new, strength);
+        let had = had * (1.0 + strength);
+        if cell_px < GRAIN_PX && had < wanted {
+            let gain = (1.0 - (had / wanted).powi(2)).sqrt();
+            of_target.keep_grain(&mut old, width, wanted, gain);
+            add(&mut new, &old);
+        }
         details.push(new);
     }
     details

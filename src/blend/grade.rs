@@ -247,16 +247,14 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
     let (of_new, of_target) = (samples(&new), samples(&target));
     let mut colours = Table::between(&of_new, &of_target, settings.transfer);
     colours.0.iter_mut().for_each(|v| *v *= settings.strength);
-    let lightness =
-        |planes: &[f32]| -> Vec<f32> { inner.iter().map(|i| lab::lightness(colour(planes, *i))).collect() };
-    let before = lightness(&new);
-    colours.apply(&mut new, n);
-    let ratio = if settings.match_contrast {
-        let stretched = spread(&lightness(&new)) / spread(&before);
-        contrast::ratio(&new, &target, &inside, SIDE).min(MAX_SPREAD / stretched)
-    } else {
-        1.0
+    let spread = |planes: &[f32]| -> f32 {
+        spread(&inner.iter().map(|i| lab::lightness(colour(planes, *i))).collect::<Vec<_>>())
     };
+    let before = settings.match_contrast.then(|| spread(&new));
+    colours.apply(&mut new, n);
+    let ratio = before.map_or(1.0, |before| {
+        contrast::ratio(&new, &target, &inside, SIDE).min(MAX_SPREAD * before / spread(&new))
+    });
     let weight = inside.iter().sum::<f32>().max(1e-6);
     let middle = |plane: &[f32]| plane.iter().zip(&inside).map(|(v, m)| v * m).sum::<f32>() / weight;
     let mut values = colours.0;

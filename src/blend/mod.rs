@@ -15,6 +15,7 @@ pub mod contrast;
 pub mod detail;
 pub mod lab;
 pub mod mask;
+mod matrix;
 mod poisson;
 pub mod pyramid;
 pub mod resample;

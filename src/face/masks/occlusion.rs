@@ -2,14 +2,19 @@
 
 use std::path::Path;
 
+use image::{GrayImage, Luma};
+use imageproc::region_labelling::{Connectivity, connected_components};
+use ndarray::Array2;
+
 use super::{Map, decided, plane};
 use crate::{
     Error, Result,
     face::{
         align::{DEFAULT_MARGIN, Template, align},
         look::{look, open},
+        mesh,
     },
-    frame::FramePx,
+    frame::{CropPx, FramePx},
     nn::{Network, Runtime},
     video::Picture,
 };
@@ -24,6 +29,11 @@ const SIDE: usize = 128;
 /// rims is found, but strong lashes are taken for them.
 const SURE: f32 = 0.5;
 const WIDTH: f32 = 0.4;
+
+/// Half of the width and of the height of what belongs to an eye, its lashes and what is painted on its lid, in widths of the
+/// eye; a little above its middle.
+const AROUND_EYE: (f64, f64) = (0.95, 0.75);
+const LIFTED: f64 = 0.15;
 
 /// The network with its session.
 #[derive(Debug)]
@@ -51,9 +61,70 @@ impl Occlusion {
     pub fn look(&mut self, picture: &Picture, points: &[FramePx]) -> Result<Map> {
         let alignment = align(points, &Template::default(), DEFAULT_MARGIN, SIDE);
         let outputs = look(&mut self.network, picture, &alignment, SIDE)?;
-        let values = plane(&outputs, SIDE)
+        let mut covered = plane(&outputs, SIDE)
             .ok_or_else(|| Error::model("the occlusion network", "gave no map"))?
-            .mapv(|covered| 1.0 - decided(covered, SURE, WIDTH));
-        Ok(Map { values, alignment })
+            .mapv(|covered| decided(covered, SURE, WIDTH));
+        for eye in mesh::EYE_CORNERS {
+            uncover_lashes(&mut covered, eye.map(|corner| alignment.to_crop(points[corner])));
+        }
+        Ok(Map { values: covered.mapv(|covered| 1.0 - covered), alignment })
+    }
+}
+
+/// Takes away what lies around an eye with these corners and nowhere else: strong lashes look like the rim of glasses, but
+/// that goes on to a bridge or a temple, and a hand or a strand of hair comes from outside.
+fn uncover_lashes(covered: &mut Array2<f32>, [a, b]: [CropPx; 2]) {
+    let (dx, dy) = (b.x - a.x, b.y - a.y);
+    let width = dx.hypot(dy);
+    if !(width > 1.0) {
+        return; // An eye that isn't seen.
+    }
+    let (dx, dy) = (dx / width, dy / width);
+    // Along the eye and across it; corners may be given from right to left, but the lifted side is the upper one.
+    let up = if dx < 0.0 { LIFTED } else { -LIFTED };
+    let belongs = |x: u32, y: u32| {
+        let (x, y) = (f64::from(x) + 0.5 - 0.5 * (a.x + b.x), f64::from(y) + 0.5 - 0.5 * (a.y + b.y));
+        let (along, across) = ((x * dx + y * dy) / width, (y * dx - x * dy) / width - up);
+        (along / AROUND_EYE.0).hypot(across / AROUND_EYE.1) < 1.0
+    };
+    let (height, width) = covered.dim();
+    let things = GrayImage::from_fn(width as u32, height as u32, |x, y| {
+        Luma([u8::from(covered[[y as usize, x as usize]] > 0.0)])
+    });
+    let things = connected_components(&things, Connectivity::Eight, Luma([0]));
+    let mut reaches_out = vec![false; things.pixels().map(|p| p[0] as usize + 1).max().unwrap_or(1)];
+    for (x, y, thing) in things.enumerate_pixels() {
+        reaches_out[thing[0] as usize] |= !belongs(x, y);
+    }
+    for (x, y, thing) in things.enumerate_pixels() {
+        if !reaches_out[thing[0] as usize] {
+            covered[[y as usize, x as usize]] = 0.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of a bar from one column to another, in the rows of the upper lid.
+    fn left_of(columns: std::ops::Range<usize>, corners: [CropPx; 2]) -> f32 {
+        let mut covered = Array2::zeros([SIDE, SIDE]);
+        covered.slice_mut(ndarray::s![56..59, columns]).fill(1.0);
+        uncover_lashes(&mut covered, corners);
+        covered.sum()
+    }
+
+    #[test]
+    fn lashes_are_no_glasses() {
+        let corners = [CropPx { x: 32.0, y: 62.0 }, CropPx { x: 48.0, y: 60.0 }];
+        for corners in [corners, [corners[1], corners[0]]] {
+            assert_eq!(left_of(30..50, corners), 0.0, "lashes");
+            assert_eq!(left_of(30..60, corners), 90.0, "a rim that goes on to the bridge");
+            assert_eq!(left_of(10..40, corners), 90.0, "a rim and its temple");
+            assert_eq!(left_of(80..100, corners), 60.0, "something elsewhere");
+        }
+        let nowhere = CropPx { x: f64::NAN, y: 0.0 };
+        assert_eq!(left_of(30..50, [nowhere, corners[0]]), 60.0);
     }
 }

@@ -3,7 +3,7 @@
 //! The idea is Face X-ray's (Li et al. 2020) and that of self-blended images (Shiohara and Yamasaki 2022): a network
 //! that has seen seams alone, and no method of swapping, finds the seams of any method.
 
-use ndarray::{Array2, Array3, Zip};
+use ndarray::{Array2, Array3, Axis, Zip};
 use rand::{Rng, rngs::SmallRng};
 
 use super::{
@@ -15,27 +15,43 @@ use super::{
 /// The label's softness, share of the side: a hard edge is a line of this width.
 const LABEL_SIGMA: f32 = 0.012;
 
+/// A seam between pictures that differ by this much around it, the mean of the channels, counts in full; one between
+/// pictures that differ less counts less: where nothing changes there is nothing to be found.
+const SEEN: f32 = 0.04;
+
+/// The radius in which they are compared, share of the side.
+const AROUND: f32 = 0.02;
+
 /// Extra weight of pixels on a seam, which are few.
 const ON_SEAM: f32 = 4.0;
 
-/// A face, half the time blended into itself. The map is `4 M (1 - M)` of the mask that blended.
+/// A face, half the time blended into itself. The map is `4 M (1 - M)` of the mask that blended, as far as it shows.
 pub fn blended(face: &Array3<f32>, mask: &Array2<f32>, rng: &mut SmallRng) -> Labelled {
     let mut picture = face.clone();
     let mut map = Array2::zeros(mask.dim());
-    let is_fake = rng.random_bool(0.5);
-    if is_fake {
+    if rng.random_bool(0.5) {
         let alpha = mask_of_blend(mask, rng);
         let over = foreground(face, rng);
         let over = matched(&over, face, rng);
         lay_over(&mut picture, &over, &alpha);
-        let sigma = LABEL_SIGMA * mask.nrows() as f32;
-        map = blurred(alpha.view(), sigma).mapv(|m| (4.0 * m * (1.0 - m)).clamp(0.0, 1.0));
+        let side = mask.nrows() as f32;
+        map = blurred(alpha.view(), LABEL_SIGMA * side).mapv(|m| (4.0 * m * (1.0 - m)).clamp(0.0, 1.0));
+        map *= &shown(face, &over, AROUND * side);
     } else if rng.random_bool(0.5) {
         // What a foreground goes through is no sign of a fake when the whole picture went through it.
         picture = foreground(face, rng);
     }
-    degrade(&mut picture, rng);
-    Labelled { weight: map.mapv(|m| 1.0 + ON_SEAM * m), picture, map, score: Some(f32::from(is_fake)) }
+    if rng.random_bool(0.6) {
+        degrade(&mut picture, rng);
+    }
+    let score = map.iter().copied().fold(0.0, f32::max);
+    Labelled { weight: map.mapv(|m| 1.0 + ON_SEAM * m), picture, map, score: Some(score) }
+}
+
+/// How well a seam between two pictures shows, 0..=1.
+fn shown(a: &Array3<f32>, b: &Array3<f32>, sigma: f32) -> Array2<f32> {
+    let difference = (a - b).mapv(f32::abs).mean_axis(Axis(0)).unwrap_or_default();
+    blurred(difference.view(), sigma).mapv(|d| (d / SEEN).clamp(0.0, 1.0))
 }
 
 /// The face's outline, moved and made larger or smaller, with an edge of any softness.
