@@ -5,6 +5,10 @@
 //! filter), so that tremor is averaged away while a blink or a turn stays. Motion is split first: the head's motion
 //! (a similarity fit of the mesh to its mean shape over the window) and each point's motion on the head are filtered
 //! apart, and all distances are fractions of the distance between the eyes, so that a face's size makes no difference.
+//!
+//! Time is counted in frames that show something new: much footage of 15 to 25 frames a second lies in files of 30, with
+//! frames that repeat the one before. Its motion is uneven by the file's clock, and a face that moved evenly would slide
+//! over a head that stands still for a frame.
 
 use super::{align::fit_similarity, mesh};
 use crate::frame::{CropPx, FramePx, Similarity};
@@ -57,7 +61,8 @@ pub fn stabilised(window: &[Option<&[FramePx]>], middle: usize, settings: &Stabi
             let sigma = if mesh::is_quick(i) { settings.sigma_quick } else { settings.sigma_point };
             let near = poses.frames.iter().map(|frame| {
                 let q = frame.on_head[i];
-                (frame.time, q, weight(frame.time, (q - p).abs() / eyes, sigma, settings))
+                let weight = frame.share * weight(frame.time, (q - p).abs() / eyes, sigma, settings);
+                (frame.time, q, weight)
             });
             to_frame.apply(if mesh::is_quick(i) { crest(near) } else { mean(near) })
         })
@@ -200,8 +205,10 @@ impl std::ops::Mul<f64> for Step {
 
 /// One frame of the window, taken apart.
 struct Posed {
-    /// Frames after the middle, negative before.
+    /// New frames after the middle, negative before.
     time: f64,
+    /// One by the number of frames of this time.
+    share: f64,
     pose: Pose,
     /// The points with the pose undone, in pixels of the middle frame around the middle of the face.
     on_head: Vec<Complex>,
@@ -220,10 +227,21 @@ impl Poses {
         let there = |i: usize| window.get(i).is_some_and(Option::is_some);
         let before = (1..=radius.min(middle)).take_while(|k| there(middle - k)).count();
         let after = (1..=radius).take_while(|k| there(middle + k)).count();
-        let reach = before.min(after);
         let meshes: Vec<&[FramePx]> =
-            window[middle - reach..=middle + reach].iter().copied().flatten().collect();
-        let shape = mean_shape(&meshes, reach, eyes);
+            window[middle - before..=middle + after].iter().copied().flatten().collect();
+        let times = times(&meshes, before, eyes);
+        // Frames that repeat each other look at the same ones, so that they come out alike.
+        let repeats = |range: std::ops::RangeInclusive<usize>| {
+            times[range].iter().filter(|time| **time == 0.0).count() - 1
+        };
+        let (earlier, later) = (repeats(0..=before), repeats(before..=before + after));
+        let (first, last) =
+            ((before + later).saturating_sub(radius), (before + radius - earlier).min(before + after));
+        let reach = (-times[first]).min(times[last]);
+        let first = times.iter().take_while(|time| **time < -reach).count();
+        let end = times.iter().take_while(|time| **time <= reach).count();
+        let (meshes, times, now) = (&meshes[first..end], &times[first..end], before - first);
+        let shape = mean_shape(meshes, now, eyes);
         let frames = meshes.iter().enumerate().map(|(i, points)| {
             let to_head = fit(points, &shape, eyes);
             let undo = |p: &FramePx| {
@@ -235,12 +253,13 @@ impl Poses {
             let turn = Complex { re: to_head.a / square, im: -to_head.b / square };
             let shift = to_head.to_frame(CropPx::default()).into();
             Posed {
-                time: i as f64 - reach as f64,
+                time: times[i],
+                share: 1.0 / times.iter().filter(|time| **time == times[i]).count() as f64,
                 pose: Pose { turn, shift },
                 on_head: points.iter().map(undo).collect(),
             }
         });
-        Self { frames: frames.collect(), now: reach }
+        Self { frames: frames.collect(), now }
     }
 
     /// The middle frame's pose, averaged with its neighbours' along the head's even motion: as angle, logarithm of
@@ -248,18 +267,49 @@ impl Poses {
     fn held(&self, settings: &Stabilisation, eyes: f64) -> Pose {
         let now = self.frames[self.now].pose;
         let step = |frame: &Posed| Step::between(&now, &frame.pose);
-        let (before, after) = (step(&self.frames[self.now - 1]), step(&self.frames[self.now + 1]));
-        let velocity = (after - before) * 0.5;
+        let at = |time: f64| {
+            let frames = self.frames.iter().filter(|frame| frame.time == time);
+            frames.fold(Step::default(), |sum, frame| sum + step(frame) * frame.share)
+        };
+        let velocity = (at(1.0) - at(-1.0)) * 0.5;
         let (mut sum, mut total) = (Step::default(), 0.0);
         for frame in &self.frames {
             let even = step(frame) - velocity * frame.time;
             // What the difference moves: the middle of the face, and by its turn a point one eye distance away.
             let distance = even.shift.abs() / eyes + even.turn.abs();
-            let weight = weight(frame.time, distance, settings.sigma_head, settings);
+            let weight = frame.share * weight(frame.time, distance, settings.sigma_head, settings);
             (sum, total) = (sum + even * weight, total + weight);
         }
         (sum * (1.0 / total)).from(&now)
     }
+}
+
+/// When each of some frames is, counted from the one at `middle` in frames that show something new.
+fn times(meshes: &[&[FramePx]], middle: usize, eyes: f64) -> Vec<f64> {
+    /// A frame repeats the one before if its points move less than this share of what they do in the frames around..
+    const REPEATS: f64 = 0.2;
+    /// ..as long as that is more than the network's own tremor, in distances between the eyes.
+    const MOVES: f64 = 0.008;
+    /// How far around.
+    const NEAR: usize = 2;
+    let moved = |two: &[&[FramePx]]| {
+        let squares = two[0].iter().zip(two[1]).map(|(p, q)| (p.x - q.x).powi(2) + (p.y - q.y).powi(2));
+        (squares.sum::<f64>() / two[0].len() as f64).sqrt() / eyes
+    };
+    let moved: Vec<f64> = meshes.windows(2).map(moved).collect();
+    let passes = |i: usize| {
+        let near = &moved[i.saturating_sub(NEAR)..(i + NEAR + 1).min(moved.len())];
+        let most = near.iter().copied().fold(0.0, f64::max);
+        if most > MOVES && moved[i] < REPEATS * most { 0.0 } else { 1.0 }
+    };
+    let mut times = vec![0.0; meshes.len()];
+    for i in middle + 1..meshes.len() {
+        times[i] = times[i - 1] + passes(i - 1);
+    }
+    for i in (0..middle).rev() {
+        times[i] = times[i + 1] - passes(i);
+    }
+    times
 }
 
 /// The mean of all meshes after each is laid on the one at `middle`, around the middle of the face.
