@@ -59,7 +59,7 @@ pub struct EvalSettings {
     pub grade: GradeSettings,
     /// Whether all ways to make a composite are scored as well.
     pub all_strategies: bool,
-    /// The file of a network of `faceswap train-labels seam`, for S4.
+    /// The file of a network of `faceswap train-labels seam` for S4, in place of the program's.
     pub seam_network: Option<PathBuf>,
     /// A page to write, see [`eval`].
     pub html: Option<PathBuf>,

@@ -12,7 +12,7 @@ pub struct AuditArgs {
     /// A video or a picture
     #[arg(value_name = "CLIP")]
     pub input: PathBuf,
-    /// The network that looks for seams, of `faceswap train-labels seam`; none comes with the program
+    /// A network of `faceswap train-labels seam`, in place of the program's own
     #[arg(long, value_name = "FILE")]
     pub seam_network: Option<PathBuf>,
     /// Write the clip with every seam that is found glowing, and each face's score

@@ -34,7 +34,7 @@ pub struct EvalArgs {
     /// Score all ways to make a composite as well
     #[arg(long)]
     pub strategies: bool,
-    /// The network that looks for seams, of `faceswap train-labels seam`: scores S4 as well
+    /// A network of `faceswap train-labels seam` for S4, in place of the program's own
     #[arg(long, value_name = "FILE")]
     pub seam_network: Option<PathBuf>,
     /// Write a page with numbers, plots and the worst frames

@@ -58,7 +58,7 @@ pub struct Scores {
     /// S3: |log| of the ratio of fine detail inside and outside the seam; 0 is good.
     pub seam_s3: Option<f64>,
     /// S4: how sure the learnt detector is that the face was put in, 0..=1; it sees no target and no mask.
-    /// Left out when no detector was given.
+    /// Left out when no face was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seam_s4: Option<f64>,
     /// Scored frames in which a face was found.
@@ -137,7 +137,7 @@ impl Row {
 pub(super) struct Look {
     embedder: Embedder,
     reader: Reader,
-    detector: Option<SeamDetector>,
+    detector: SeamDetector,
 }
 
 /// A face as they see it.
@@ -155,16 +155,13 @@ impl Look {
         Ok(Self {
             embedder: Embedder::new(runtime)?,
             reader: Reader::new(runtime)?,
-            detector: seam_network.map(|path| SeamDetector::new(runtime, path)).transpose()?,
+            detector: SeamDetector::new(runtime, seam_network)?,
         })
     }
 
     pub(super) fn at(&mut self, frame: &Frame, face: Option<&FoundFace>) -> Result<Seen> {
         let Some(face) = face else { return Ok(Seen::default()) };
-        let seam = match &mut self.detector {
-            Some(detector) => Some(detector.look(&frame.picture, &face.points)?.score),
-            None => None,
-        };
+        let seam = Some(self.detector.look(&frame.picture, &face.points)?.score);
         Ok(Seen {
             seam,
             embedding: self.embedder.embed(&frame.picture, &face.points)?,

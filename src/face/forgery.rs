@@ -18,6 +18,9 @@ use crate::{
     video::Picture,
 };
 
+const NAME: &str = "seam_128.onnx";
+const NETWORK: &[u8] = include_bytes!("../../models/seam_128.onnx");
+
 /// Side of the network's picture, the aligned crop of a face.
 const SIDE: usize = 128;
 /// Side of its map.
@@ -41,12 +44,16 @@ pub struct Verdict {
 }
 
 impl SeamDetector {
-    /// With the network in the file `path`.
+    /// With the network in the file `path`, or the program's.
     ///
     /// # Errors
-    /// [`Error::BadModel`] when it is none.
-    pub fn new(runtime: &Runtime, path: &Path) -> Result<Self> {
-        Ok(Self { network: open(runtime, path, "seam", SIDE, MAP_SIDE)? })
+    /// [`Error::BadModel`] when the file holds none.
+    pub fn new(runtime: &Runtime, path: Option<&Path>) -> Result<Self> {
+        let network = match path {
+            Some(path) => open(runtime, path, "seam", SIDE, MAP_SIDE)?,
+            None => runtime.network(NAME, NETWORK)?,
+        };
+        Ok(Self { network })
     }
 
     /// Looks at the face with these mesh points.

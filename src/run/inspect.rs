@@ -17,11 +17,6 @@ use crate::{
 };
 
 pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome> {
-    let Some(network) = &args.seam_network else {
-        let reason = "is missing; no network comes with the program. Train one with \
-                      `faceswap train-labels seam --faces DIR -o seam.onnx`";
-        return Err(Error::setting("--seam-network", "", reason));
-    };
     let limit = args.fail_if.as_deref().map(str::parse::<Limit>).transpose()?;
     let is_stdout = args.json.as_deref() == Some(Path::new("-"));
     let json_path = args.json.as_deref().filter(|_| !is_stdout);
@@ -35,7 +30,7 @@ pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome>
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
     let json_path = json_path.map(Path::to_path_buf);
     shelter::enter_for(
-        [&args.input, network],
+        [&args.input].into_iter().chain(&args.seam_network),
         args.heatmap.iter().chain(&json_path),
         &args.runtime,
         &runtime,
@@ -43,7 +38,13 @@ pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome>
     let settings = analysis_settings(&args.analysis)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let survey = everybody(&runtime, &settings, &args.runtime);
-    let found = audit::audit(&args.input, network, args.heatmap.as_deref(), &survey, &mut watch)?;
+    let found = audit::audit(
+        &args.input,
+        args.seam_network.as_deref(),
+        args.heatmap.as_deref(),
+        &survey,
+        &mut watch,
+    )?;
     if let Some(path) = &json_path {
         std::fs::write(path, json(&found)).map_err(Error::io(path))?;
     }

@@ -78,13 +78,13 @@ pub struct FaceVerdict {
     pub bounds_px: [f64; 4],
 }
 
-/// Looks at every face of `input` with the `network` of `faceswap train-labels seam`, and writes a video in which seams glow, if a `heatmap` is wanted.
+/// Looks at every face of `input` with a `network` of `faceswap train-labels seam` or the program's, and writes a video in which seams glow, if a `heatmap` is wanted.
 ///
 /// # Errors
 /// Those of [`SeamDetector::new`], of [`Survey::run`] and of [`ClipWriter`].
 pub fn audit(
     input: &Path,
-    network: &Path,
+    network: Option<&Path>,
     heatmap: Option<&Path>,
     survey: &Survey<'_>,
     watch: &mut Watch<'_>,

@@ -1,5 +1,5 @@
-//! Audits and occlusion masks with networks of `train-labels`. None comes with the program, so the tests that run one
-//! train it, for a single step: what is tested is the way of the network's answers, not how good they are.
+//! Audits and occlusion masks with networks of `train-labels`. Most of the tests that run one train it, for a single step:
+//! what they test is the way of the network's answers, not how good they are.
 
 use std::{
     path::Path,
@@ -24,7 +24,6 @@ fn what_needs_a_network_says_how_to_train_one() {
     let swap = [DEMO, "-i", "B", "-o", text(&out), "--face-mask-types", "hull,occlusion"];
     let with = |more: &[&'static str]| [&swap[..], more].concat();
     let refused = [
-        (vec!["audit", DEMO], 2, "train-labels seam"),
         (vec!["audit", DEMO, "--seam-network", "nowhere.onnx"], 1, "train-labels seam"),
         (vec!["audit", DEMO, "--seam-network", other], 1, "is no network for seam"),
         (vec!["audit", DEMO, "--seam-network", other, "--fail-if", "noise>0.5"], 2, "--fail-if"),
@@ -81,6 +80,22 @@ mod trained {
         let out = faceswap(&[&args[..], &["--batch", "1", "-q"]].concat());
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         path
+    }
+
+    #[test]
+    fn the_programs_own_network_tells_a_pasted_face_from_a_whole_one() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let [clip, swapped] = ["clip.mp4", "swapped.mp4"].map(|name| dir.path().join(name));
+        cut(&clip, "null");
+        let swap = [text(&clip), "-i", "B", "--blend", "paste", "-o", text(&swapped), "-q"];
+        assert!(faceswap(&swap).status.success());
+        let seam = |clip: &Path| {
+            let out = faceswap(&["audit", text(clip), "-q", "--json", "-"]);
+            let scores: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+            scores["seam"].as_f64().expect("a number")
+        };
+        let (whole, pasted) = (seam(&clip), seam(&swapped));
+        assert!(whole < 0.5 && pasted > whole + 0.1, "{whole} {pasted}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Occlusion {
 fn uncover_lashes(covered: &mut Array2<f32>, [a, b]: [CropPx; 2]) {
     let (dx, dy) = (b.x - a.x, b.y - a.y);
     let width = dx.hypot(dy);
-    if !(width > 1.0) {
+    if width.is_nan() || width < 1.0 {
         return; // An eye that isn't seen.
     }
     let (dx, dy) = (dx / width, dy / width);

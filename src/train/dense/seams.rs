@@ -29,7 +29,8 @@ const ON_SEAM: f32 = 4.0;
 pub fn blended(face: &Array3<f32>, mask: &Array2<f32>, rng: &mut SmallRng) -> Labelled {
     let mut picture = face.clone();
     let mut map = Array2::zeros(mask.dim());
-    if rng.random_bool(0.5) {
+    let is_blended = rng.random_bool(0.5);
+    if is_blended {
         let alpha = mask_of_blend(mask, rng);
         let over = foreground(face, rng);
         let over = matched(&over, face, rng);
