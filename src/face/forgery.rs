@@ -49,11 +49,7 @@ impl SeamDetector {
     /// # Errors
     /// [`Error::BadModel`] when the file holds none.
     pub fn new(runtime: &Runtime, path: Option<&Path>) -> Result<Self> {
-        let network = match path {
-            Some(path) => open(runtime, path, "seam", SIDE, MAP_SIDE)?,
-            None => runtime.network(NAME, NETWORK)?,
-        };
-        Ok(Self { network })
+        Ok(Self { network: open(runtime, path, (NAME, NETWORK), "seam", (SIDE, MAP_SIDE))? })
     }
 
     /// Looks at the face with these mesh points.

@@ -13,11 +13,18 @@ use crate::{
 };
 
 /// The network in the file `path`, as `faceswap train-labels TASK` writes it: a crop of `side_px` to a map of `map_px`
-/// and a score.
+/// and a score. Without a file it is the program's `own`, by its name.
 ///
 /// # Errors
 /// [`Error::BadModel`] when it can't be read or is another network, with the way to make one; as [`Runtime::network`].
-pub fn open(runtime: &Runtime, path: &Path, task: &str, side_px: usize, map_px: usize) -> Result<Network> {
+pub fn open(
+    runtime: &Runtime,
+    path: Option<&Path>,
+    own: (&str, &[u8]),
+    task: &str,
+    (side_px, map_px): (usize, usize),
+) -> Result<Network> {
+    let Some(path) = path else { return runtime.network(own.0, own.1) };
     let hint = format!("train one with `faceswap train-labels {task} --faces DIR -o {task}.onnx`");
     let bytes = fs::read(path).map_err(|e| Error::model(path, format!("{e}; {hint}")))?;
     let network = runtime.network(&path.to_string_lossy(), &bytes)?;

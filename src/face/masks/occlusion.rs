@@ -47,11 +47,7 @@ impl Occlusion {
     /// # Errors
     /// [`Error::BadModel`] when the file holds none.
     pub fn new(runtime: &Runtime, path: Option<&Path>) -> Result<Self> {
-        let network = match path {
-            Some(path) => open(runtime, path, "occlusion", SIDE, SIDE)?,
-            None => runtime.network(NAME, NETWORK)?,
-        };
-        Ok(Self { network })
+        Ok(Self { network: open(runtime, path, (NAME, NETWORK), "occlusion", (SIDE, SIDE))? })
     }
 
     /// What of a face isn't covered.
@@ -64,43 +60,52 @@ impl Occlusion {
         let mut covered = plane(&outputs, SIDE)
             .ok_or_else(|| Error::model("the occlusion network", "gave no map"))?
             .mapv(|covered| decided(covered, SURE, WIDTH));
-        for eye in mesh::EYE_CORNERS {
-            uncover_lashes(&mut covered, eye.map(|corner| alignment.to_crop(points[corner])));
-        }
+        let eyes = mesh::EYE_CORNERS.map(|eye| eye.map(|corner| alignment.to_crop(points[corner])));
+        uncover_lashes(&mut covered, &eyes);
         Ok(Map { values: covered.mapv(|covered| 1.0 - covered), alignment })
     }
 }
 
-/// Takes away what lies around an eye with these corners and nowhere else: strong lashes look like the rim of glasses, but
-/// that goes on to a bridge or a temple, and a hand or a strand of hair comes from outside.
-fn uncover_lashes(covered: &mut Array2<f32>, [a, b]: [CropPx; 2]) {
-    let (dx, dy) = (b.x - a.x, b.y - a.y);
-    let width = dx.hypot(dy);
-    if width.is_nan() || width < 1.0 {
-        return; // An eye that isn't seen.
+/// Takes away what lies around one of the eyes with these corners and nowhere else: strong lashes look like the rim of
+/// glasses, but that goes on to a bridge or a temple, and a hand or a strand of hair comes from outside.
+fn uncover_lashes(covered: &mut Array2<f32>, eyes: &[[CropPx; 2]]) {
+    if covered.iter().all(|covered| *covered == 0.0) {
+        return;
     }
-    let (dx, dy) = (dx / width, dy / width);
-    // Along the eye and across it; corners may be given from right to left, but the lifted side is the upper one.
-    let up = if dx < 0.0 { LIFTED } else { -LIFTED };
-    let belongs = |x: u32, y: u32| {
-        let (x, y) = (f64::from(x) + 0.5 - 0.5 * (a.x + b.x), f64::from(y) + 0.5 - 0.5 * (a.y + b.y));
-        let (along, across) = ((x * dx + y * dy) / width, (y * dx - x * dy) / width - up);
-        (along / AROUND_EYE.0).hypot(across / AROUND_EYE.1) < 1.0
-    };
     let (height, width) = covered.dim();
     let things = GrayImage::from_fn(width as u32, height as u32, |x, y| {
         Luma([u8::from(covered[[y as usize, x as usize]] > 0.0)])
     });
     let things = connected_components(&things, Connectivity::Eight, Luma([0]));
-    let mut reaches_out = vec![false; things.pixels().map(|p| p[0] as usize + 1).max().unwrap_or(1)];
-    for (x, y, thing) in things.enumerate_pixels() {
-        reaches_out[thing[0] as usize] |= !belongs(x, y);
-    }
-    for (x, y, thing) in things.enumerate_pixels() {
-        if !reaches_out[thing[0] as usize] {
-            covered[[y as usize, x as usize]] = 0.0;
+    let n_things = things.pixels().map(|thing| thing[0] as usize + 1).max().unwrap_or(1);
+    for belongs in eyes.iter().filter_map(|eye| around(*eye)) {
+        let mut reaches_out = vec![false; n_things];
+        for (x, y, thing) in things.enumerate_pixels() {
+            reaches_out[thing[0] as usize] |= !belongs(x, y);
+        }
+        for (x, y, thing) in things.enumerate_pixels() {
+            if !reaches_out[thing[0] as usize] {
+                covered[[y as usize, x as usize]] = 0.0;
+            }
         }
     }
+}
+
+/// Whether a pixel belongs to the eye with these corners; `None` for an eye that isn't seen.
+fn around([a, b]: [CropPx; 2]) -> Option<impl Fn(u32, u32) -> bool> {
+    let (dx, dy) = (b.x - a.x, b.y - a.y);
+    let width = dx.hypot(dy);
+    if width.is_nan() || width < 1.0 {
+        return None;
+    }
+    let (dx, dy) = (dx / width, dy / width);
+    // Along the eye and across it; corners may be given from right to left, but the lifted side is the upper one.
+    let up = if dx < 0.0 { LIFTED } else { -LIFTED };
+    Some(move |x: u32, y: u32| {
+        let (x, y) = (f64::from(x) + 0.5 - 0.5 * (a.x + b.x), f64::from(y) + 0.5 - 0.5 * (a.y + b.y));
+        let (along, across) = ((x * dx + y * dy) / width, (y * dx - x * dy) / width - up);
+        (along / AROUND_EYE.0).hypot(across / AROUND_EYE.1) < 1.0
+    })
 }
 
 #[cfg(test)]
@@ -111,7 +116,7 @@ mod tests {
     fn left_of(columns: std::ops::Range<usize>, corners: [CropPx; 2]) -> f32 {
         let mut covered = Array2::zeros([SIDE, SIDE]);
         covered.slice_mut(ndarray::s![56..59, columns]).fill(1.0);
-        uncover_lashes(&mut covered, corners);
+        uncover_lashes(&mut covered, &[corners]);
         covered.sum()
     }
 
