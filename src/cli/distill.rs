@@ -26,6 +26,7 @@ pub enum StartChoice {
 
 /// `faceswap distill --teacher models/identities/B --faces faces/crowd -o models/identities/B.fast`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags are bools")]
 pub struct DistillArgs {
     /// Folder of the identity that teaches
     #[arg(long, value_name = "DIR")]
@@ -49,6 +50,10 @@ pub struct DistillArgs {
     /// Channels as a share of the teacher's, rounded up to whole blocks of eight
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     pub student_width: f64,
+    /// A student with half of an encoder: it reads faces for this one identity, where the teacher's encoder may have
+    /// learnt to read for many
+    #[arg(long)]
+    pub specialist: bool,
     /// The student's 3x3 convolutions [default: dws, with --student-width full]
     #[arg(long, value_enum, value_name = "KIND")]
     pub student_conv: Option<ConvolutionChoice>,
@@ -81,6 +86,10 @@ pub struct DistillArgs {
     /// Adam's learning rate
     #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
     pub learning_rate: f64,
+    /// Weight of an image discriminator in the stages perceptual and truth, e.g. 0.05: it learns to tell the student's
+    /// pictures from those that the student ought to give, which makes them sharp; slower by a half
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
+    pub adversarial: f64,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

@@ -71,6 +71,10 @@ pub struct TrainArgs {
     /// few people or on rendered ones, whose encoder would read strangers badly [default: as --init or the folder was]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub guides: Option<bool>,
+    /// Weight of the adversarial loss at the last side: a critic of each identity learns to tell its true pictures from
+    /// the trained ones, which are made sharp by it, e.g. 0.05; slower by a half [default: as the configuration, 0]
+    #[arg(long, value_name = "WEIGHT")]
+    pub adversarial: Option<f64>,
     /// Seed of everything random
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

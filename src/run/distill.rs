@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+/// What a specialist's encoder has of its student's channels.
+const SPECIALIST: f64 = 0.5;
+
 /// Distils, and prints the table.
 pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outcome> {
     let usual = DistillSettings::new(args.teacher, args.output);
@@ -27,6 +30,7 @@ pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outco
         work: args.work.unwrap_or(usual.work),
         student: StudentConfig {
             width: args.student_width,
+            encoder_width: if args.specialist { SPECIALIST } else { 1.0 },
             convolution,
             projection: Projection::by_name(&args.projection)?,
             from_teacher: args.student_start == cli::StartChoice::Teacher,
@@ -38,6 +42,7 @@ pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outco
         max_steps: args.steps,
         max_minutes: args.minutes,
         learning_rate: checked_f64("--learning-rate", args.learning_rate, 1e-7..=1.0)?,
+        adversarial: checked_f64("--adversarial", args.adversarial, 0.0..=1000.0)?,
         seed: args.seed,
         device: Device::by_name(&args.device)?,
         runtime: runtime_settings(&args.runtime)?,

@@ -54,6 +54,7 @@ pub(super) fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> 
             accumulate: args.accumulate,
             balance: args.balance,
             guides: args.guides,
+            adversarial: args.adversarial,
             flip: args.flip,
             warp: args.warp,
             seed: args.seed,

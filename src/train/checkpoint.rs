@@ -91,6 +91,9 @@ impl State {
     }
 }
 
+/// Writes more into the folder of a checkpoint.
+pub type Also<'a> = &'a dyn Fn(&Path) -> Result<()>;
+
 type Reader = NamedMpkFileRecorder<FullPrecisionSettings>;
 
 /// Everything that [`save`] and [`load`] carry: a network and its average on a backend without gradients, an optimizer,
@@ -176,7 +179,7 @@ pub fn state<S: Kept>(checkpoint: &Path) -> Result<S> {
 }
 
 /// Writes a checkpoint, and removes all but the last `n_kept` and the best. When there is no room for it, the oldest of
-/// those that aren't needed makes some.
+/// those that aren't needed makes some. `also` writes what else belongs into its folder.
 ///
 /// # Errors
 /// [`Error::Io`] when it can't be written; at least the one before it stays, and nothing half.
@@ -184,6 +187,7 @@ pub fn save<B, M, O, S>(
     training: &Path,
     trained: &Trained<M, M::InnerModule, O, S>,
     n_kept: usize,
+    also: Also<'_>,
 ) -> Result<()>
 where
     B: AutodiffBackend,
@@ -193,7 +197,7 @@ where
 {
     prune::<S>(training, n_kept.max(1))?;
     loop {
-        let written = write::<B, M, O, S>(training, trained);
+        let written = write::<B, M, O, S>(training, trained, also);
         if written.is_err() {
             // What is half would take the room that the next one needs.
             let _ = fs::remove_dir_all(partial(training, trained.state.step()));
@@ -212,7 +216,11 @@ fn partial(training: &Path, step: u64) -> PathBuf {
     folder(training).join(format!(".{step}.partial"))
 }
 
-fn write<B, M, O, S>(training: &Path, trained: &Trained<M, M::InnerModule, O, S>) -> Result<()>
+fn write<B, M, O, S>(
+    training: &Path,
+    trained: &Trained<M, M::InnerModule, O, S>,
+    also: Also<'_>,
+) -> Result<()>
 where
     B: AutodiffBackend,
     M: AutodiffModule<B>,
@@ -228,13 +236,12 @@ where
         &temporary.join("average.mpk"),
         trained.average.clone().into_record(),
     )?;
-    let optimizer = |path: &Path| bytes::<B, _>(path, trained.optimizer.to_record());
-    let path = temporary.join("optimizer.mpk");
-    write_whole(&path, &optimizer(&path)?)?;
+    write_record::<B, _>(&temporary.join("optimizer.mpk"), trained.optimizer.to_record())?;
     let path = temporary.join("state.json");
     let text =
         serde_json::to_string_pretty(&trained.state).map_err(|e| Error::model(&path, e.to_string()))?;
     write_whole(&path, text.as_bytes())?;
+    also(&temporary)?;
     let path = dir.join(trained.state.step().to_string());
     if path.exists() {
         fs::remove_dir_all(&path).map_err(Error::io(&path))?;
@@ -243,7 +250,11 @@ where
     File::open(&dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&dir))
 }
 
-fn write_record<B: Backend, R: Record<B>>(path: &Path, record: R) -> Result<()> {
+/// Writes weights, or an optimizer's state.
+///
+/// # Errors
+/// [`Error::Io`] when all of it can't be written.
+pub fn write_record<B: Backend, R: Record<B>>(path: &Path, record: R) -> Result<()> {
     write_whole(path, &bytes::<B, R>(path, record)?)
 }
 
@@ -308,6 +319,16 @@ where
         optimizer: fresh.optimizer.load_record(optimizer),
         state: state(checkpoint)?,
     })
+}
+
+/// Reads what [`write_record`] wrote.
+///
+/// # Errors
+/// [`Error::BadModel`] when the file is missing or broken.
+pub fn read_record<B: Backend, R: Record<B>>(path: &Path, device: &B::Device) -> Result<R> {
+    // The recorder puts the ending back.
+    Recorder::<B>::load(&Reader::new(), path.with_extension(""), device)
+        .map_err(|e| Error::model(path, e.to_string()))
 }
 
 /// Reads the averaged weights alone.

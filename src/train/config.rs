@@ -180,6 +180,8 @@ pub struct Overrides {
     pub warp: Option<f64>,
     /// See [`TrainConfig::guides`].
     pub guides: Option<bool>,
+    /// Weight of the adversarial part of the loss at the last level.
+    pub adversarial: Option<f64>,
     /// See [`TrainConfig::seed`].
     pub seed: Option<u64>,
 }
@@ -270,6 +272,9 @@ impl TrainConfig {
         self.augmentation.flip = by.flip.unwrap_or(self.augmentation.flip);
         self.augmentation.warp = by.warp.unwrap_or(self.augmentation.warp);
         self.guides = by.guides.unwrap_or(self.guides);
+        if let (Some(weight), Some(last)) = (by.adversarial, self.levels.last_mut()) {
+            last.loss.adversarial = weight;
+        }
         self.seed = by.seed.unwrap_or(self.seed);
         self.checked()
     }
@@ -319,8 +324,12 @@ impl fmt::Display for TrainConfig {
             let fade = if level.side_px == self.levels[0].side_px { 0.0 } else { level.fade * 100.0 };
             writeln!(
                 f,
-                "level:   {side_px} px, {n_steps} steps ({fade:.0} % fading in), {batch} faces of each, rate {:.1e}",
-                level.rate * self.learning_rate
+                "level:   {side_px} px, {n_steps} steps ({fade:.0} % fading in), {batch} faces of each, rate {:.1e}{}",
+                level.rate * self.learning_rate,
+                match level.loss.adversarial {
+                    0.0 => String::new(),
+                    weight => format!(", adversarial {weight}"),
+                }
             )?;
         }
         let Self { accumulate, encoder_rate, balance, seed, .. } = self;

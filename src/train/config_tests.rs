@@ -84,7 +84,9 @@ fn a_network_that_was_written_down_can_be_cut_and_not_grown() {
 fn what_is_wrong_with_a_file_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("own.toml");
-    let good = Preset::Light.config().unwrap().to_toml().unwrap();
+    let mut good = Preset::Light.config().unwrap();
+    good.levels[0].loss.adversarial = 0.5;
+    let good = good.to_toml().unwrap();
     for (from, to, wanted) in [
         ("schema = \"faceswap-train-1\"", "schema = \"2\"", "this version reads"),
         ("learning_rate = 0.0002", "learning_rate = 2.0", "learning_rate = 2"),
@@ -92,6 +94,7 @@ fn what_is_wrong_with_a_file_is_said() {
         ("accumulate = 1", "accumulate = 0", "accumulate = 0"),
         ("side_px = 128", "side_px = 100", "twice the one before"),
         ("batch = 8", "batch = 0", "batch = 0"),
+        ("adversarial = 0.5", "adversarial = -0.5", "weights must be"),
         ("latent = 256", "latent = 0", "0 channels"),
         ("encoder = [", "encoder = [1, ", "alike"),
     ] {

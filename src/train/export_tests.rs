@@ -109,7 +109,7 @@ fn training(dir: &Path, stage: Stage) {
         score: None,
     };
     let trained = checkpoint::Trained { average: model.valid(), model, optimizer, state };
-    checkpoint::save::<B, _, _, _>(dir, &trained, 2).unwrap();
+    checkpoint::save::<B, _, _, _>(dir, &trained, 2, &|_| Ok(())).unwrap();
 }
 
 fn settings(dir: &Path) -> ExportSettings {

@@ -1,5 +1,5 @@
 //! What training makes small: how unlike a picture is to its target in structure (MS-SSIM, or SSIM where that doesn't
-//! fit), L1 and gradient L1 of the picture, L1 of the mask, all weighted by pixel.
+//! fit), L1 and gradient L1 of the picture, L1 of the mask, all weighted by pixel. The adversarial part is `critic`'s.
 
 use std::ops::Range;
 
@@ -43,11 +43,19 @@ pub struct LossWeights {
     pub gradient: f64,
     /// Mean absolute difference of the mask.
     pub mask: f64,
+    /// What a critic of the identity finds wrong (see the module `critic`); 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub adversarial: f64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero<T: Default + PartialEq>(x: &T) -> bool {
+    *x == T::default()
 }
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { dssim: 1.0, l1: 2.0, gradient: 1.0, mask: 0.3 }
+        Self { dssim: 1.0, l1: 2.0, gradient: 1.0, mask: 0.3, adversarial: 0.0 }
     }
 }
 
@@ -64,6 +72,9 @@ pub struct LossParts {
     pub gradient: f32,
     /// Mean absolute difference of the mask.
     pub mask: f32,
+    /// What the critic finds wrong; 0 without one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub adversarial: f32,
 }
 
 /// The loss of a decoder's output, and with it the values of a [`LossParts`] as a tensor without a graph.
@@ -101,7 +112,7 @@ impl LossParts {
     /// From the five values that `loss` gives.
     pub fn from_values(values: &[f32]) -> Self {
         let at = |i: usize| values.get(i).copied().unwrap_or(f32::NAN);
-        Self { total: at(0), dssim: at(1), l1: at(2), gradient: at(3), mask: at(4) }
+        Self { total: at(0), dssim: at(1), l1: at(2), gradient: at(3), mask: at(4), adversarial: 0.0 }
     }
 
     /// Adds another loss, part by part.
@@ -111,6 +122,7 @@ impl LossParts {
         self.l1 += other.l1;
         self.gradient += other.gradient;
         self.mask += other.mask;
+        self.adversarial += other.adversarial;
     }
 
     /// Each part divided by `n`.
@@ -122,6 +134,7 @@ impl LossParts {
             l1: self.l1 / n,
             gradient: self.gradient / n,
             mask: self.mask / n,
+            adversarial: self.adversarial / n,
         }
     }
 }

@@ -11,6 +11,7 @@ mod base;
 mod checkpoint;
 mod compress;
 mod config;
+mod critic;
 mod data;
 mod dense;
 mod device;
@@ -194,7 +195,11 @@ impl fmt::Display for TrainProgress {
             write!(f, " ({:.0} % waiting for faces)", self.waited * 100.0)?;
         }
         for (name, parts) in &self.losses {
-            write!(f, ", {name} {:.4} (dssim {:.4}, l1 {:.4})", parts.total, parts.dssim, parts.l1)?;
+            write!(f, ", {name} {:.4} (dssim {:.4}, l1 {:.4}", parts.total, parts.dssim, parts.l1)?;
+            match parts.adversarial {
+                0.0 => f.write_str(")")?,
+                adversarial => write!(f, ", adversarial {adversarial:.3})")?,
+            }
         }
         Ok(())
     }

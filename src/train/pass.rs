@@ -6,13 +6,14 @@ use burn::{
     module::{Module, ModuleMapper, Param},
     optim::GradientsParams,
     tensor::{
-        Tensor,
+        ElementConversion, Tensor,
         backend::{AutodiffBackend, Backend},
     },
 };
 
 use super::{
     LossParts,
+    critic::{Critic, Duel},
     data::Batch,
     losses::{LossWeights, loss},
     model::{Comb, Stage},
@@ -22,15 +23,39 @@ use super::{
 /// A batch of one identity, and whose it is.
 pub type Task<'b> = (usize, &'b Batch);
 
-/// What a backward pass of one identity's batch gives: gradients of encoder and decoder, and the losses.
-pub type Backward = (GradientsParams, GradientsParams, LossParts);
+/// What a backward pass of one identity's batch gives.
+pub struct Backward {
+    /// Gradients of the encoder.
+    pub encoder: GradientsParams,
+    /// Gradients of the identity's decoder.
+    pub decoder: GradientsParams,
+    /// Gradients of the identity's critic, where it has one.
+    pub critic: Option<GradientsParams>,
+    /// The losses.
+    pub losses: LossParts,
+}
+
+/// What is the same for all passes of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    /// How much of the network is in use.
+    pub stage: Stage,
+    /// How much each part of the loss counts.
+    pub weights: LossWeights,
+    /// What each pass counts.
+    pub share: f64,
+    /// Whether the encoder isn't trained.
+    pub keeps_encoder: bool,
+    /// Number and seed, from which all that is random follows.
+    pub draw: (u64, u64),
+}
 
 /// The same network, whose weights are leaves that no other graph knows.
 ///
 /// [`Module::fork`] does so by way of an operation on the old leaves. The framework keeps that for as long as its leaf:
 /// where a weight isn't trained yet, as those of the levels to come, one more with every pass, and goes through all of
 /// them after every pass.
-pub fn with_own_leaves<B: AutodiffBackend>(model: Comb<B>) -> Comb<B> {
+pub fn with_own_leaves<B: AutodiffBackend, M: Module<B>>(model: M) -> M {
     model.map(&mut OwnLeaves)
 }
 
@@ -48,23 +73,40 @@ impl<B: AutodiffBackend> ModuleMapper<B> for OwnLeaves {
 /// The losses of one identity's batch, and the gradients of `share` times their sum.
 pub fn backward<B: AutodiffBackend>(
     model: &Comb<B>,
+    critic: Option<&Critic<B>>,
     (who, batch): Task<'_>,
-    stage: Stage,
-    weights: &LossWeights,
-    share: f64,
-    keeps_encoder: bool,
+    pass: &Pass,
     device: &B::Device,
 ) -> Backward {
+    let Pass { stage, weights, share, keeps_encoder, draw } = *pass;
     let tensor = |array| preview::tensor_from_array::<B>(array, device);
     let latent = model.encoder.forward(tensor(&batch.input), stage);
     let latent = if keeps_encoder { latent.detach() } else { latent };
     let output = model.decoders[who].forward(latent, stage);
-    let (total, parts) =
-        loss(output, &tensor(&batch.target), tensor(&batch.mask), &tensor(&batch.weight), weights);
+    let (target, mask) = (tensor(&batch.target), tensor(&batch.mask));
+    let duel = critic.map(|critic| critic.duel(&colours(&output), &target, &mask, draw, share));
+    let (mut total, parts) = loss(output, &target, mask, &tensor(&batch.weight), &weights);
+    let mut losses = parts_of(parts);
+    let mut of_critic = None;
+    if let Some(Duel { decoder, critic }) = duel {
+        losses.adversarial = decoder.clone().into_scalar().elem();
+        losses.total += weights.adversarial as f32 * losses.adversarial;
+        total = total + decoder * weights.adversarial;
+        of_critic = Some(critic);
+    }
     let mut gradients = (total * share).backward();
-    let of_encoder = GradientsParams::from_module(&mut gradients, &model.encoder);
-    let of_decoder = GradientsParams::from_module(&mut gradients, &model.decoders[who]);
-    (of_encoder, of_decoder, parts_of(parts))
+    Backward {
+        encoder: GradientsParams::from_module(&mut gradients, &model.encoder),
+        decoder: GradientsParams::from_module(&mut gradients, &model.decoders[who]),
+        critic: of_critic,
+        losses,
+    }
+}
+
+/// The colours of a decoder's output without its mask.
+fn colours<B: Backend>(output: &Tensor<B, 4>) -> Tensor<B, 4> {
+    let [n, _, h, w] = output.dims();
+    output.clone().slice([0..n, 0..3, 0..h, 0..w])
 }
 
 /// The values that [`loss`] gives for the log.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{losses::LossWeights, model::Stage};
+use super::{critic, losses::LossWeights, model::Stage};
 use crate::{Error, Result};
 
 /// Share of a level's steps over which it fades in, where nothing else is said.
@@ -60,8 +60,8 @@ impl Level {
 
     /// What is wrong with it, if anything is.
     fn objection(&self) -> Option<String> {
-        let LossWeights { dssim, l1, gradient, mask } = self.loss;
-        let weights = [dssim, l1, gradient, mask];
+        let LossWeights { dssim, l1, gradient, mask, adversarial } = self.loss;
+        let weights = [dssim, l1, gradient, mask, adversarial];
         let wrong = if self.n_steps == 0 {
             "steps = 0: must be 1 or more".into()
         } else if !(0.0..=1.0).contains(&self.fade) {
@@ -72,6 +72,8 @@ impl Level {
             format!("batch = {}: must be 1 to 256", self.batch)
         } else if !weights.iter().all(|w| (0.0..=1000.0).contains(w)) || l1 + dssim <= 0.0 {
             format!("loss = {weights:?}: weights must be 0 to 1000, and dssim or l1 above 0")
+        } else if adversarial > 0.0 && self.side_px < critic::LEAST_SIDE_PX {
+            format!("loss.adversarial = {adversarial}: a critic judges from {} px on", critic::LEAST_SIDE_PX)
         } else {
             return None;
         };
@@ -229,9 +231,13 @@ mod tests {
             Level { rate: f64::NAN, ..good.clone() },
             Level { batch: 0, ..good.clone() },
             Level { loss: LossWeights { l1: 0.0, dssim: 0.0, ..LossWeights::default() }, ..good.clone() },
+            Level { loss: LossWeights { adversarial: -0.1, ..LossWeights::default() }, ..good.clone() },
+            Level { side_px: 8, loss: LossWeights { adversarial: 0.1, ..good.loss }, ..good.clone() },
         ] {
             assert!(Schedule::new(vec![bad.clone()], 1e-3).is_err(), "{bad:?}");
         }
+        let judged = Level { loss: LossWeights { adversarial: 0.1, ..good.loss }, ..good };
+        assert!(Schedule::new(vec![judged], 1e-3).is_ok(), "a critic at 16 px");
     }
 
     #[test]

@@ -18,11 +18,12 @@ use super::{
     LossParts, TrainEvent, TrainProgress, TrainSettings, average,
     checkpoint::{self, State},
     config,
+    critic::{Critic, Critics},
     data::{Alignment, Batch, Identity, n_loaders},
     losses::loss,
     memory,
     model::{Comb, side_of_level},
-    pass::{Backward, Sums, Task, backward, parts_of, with_own_leaves},
+    pass::{Backward, Pass, Sums, Task, backward, parts_of, with_own_leaves},
     plan::{Plan, pace},
     plot, preview,
     schedule::Level,
@@ -74,6 +75,8 @@ pub struct Trainer<'a, B: AutodiffBackend> {
     plan: Plan,
     device: B::Device,
     trained: Trained<B>,
+    /// Where a level asks for them.
+    critics: Option<Critics<B>>,
     /// In how many parts each batch goes through at least, for the sake of the device's memory.
     n_parts: usize,
 }
@@ -99,15 +102,20 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     ) -> Result<Self> {
         let plan = Plan::of(settings, &material.alignment)?;
         let trained = begun(&plan, material, &device);
-        let mut trainer = Self { settings, material, plan, device, trained, n_parts: 1 };
+        let critics = begun_critics(&plan, material, &device);
+        let mut trainer = Self { settings, material, plan, device, trained, critics, n_parts: 1 };
         match checkpoint::newest(&settings.out)? {
-            Some(path) => trainer.trained = resumed(&path, trainer.trained, &trainer.device)?,
+            Some(path) => {
+                trainer.trained = resumed(&path, trainer.trained, &trainer.device)?;
+                trainer.critics = trainer.critics.map(|c| c.read(&path, &trainer.device)).transpose()?;
+            }
             None => {
                 if let Some(minutes) = settings.plan_minutes {
                     let step_s = trainer.measured(tell)?;
                     trainer.plan.fit_into(minutes * 60.0 * PLANNED, &step_s)?;
                     // Measuring has moved the weights.
                     trainer.trained = begun(&trainer.plan, material, &trainer.device);
+                    trainer.critics = begun_critics(&trainer.plan, material, &trainer.device);
                 }
             }
         }
@@ -181,8 +189,12 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         }
         let mut again = fresh::<B>(&self.plan, self.trained.state.clone(), &self.device);
         again.state.step = 0;
+        self.critics = begun_critics(&self.plan, self.material, &self.device);
         self.trained = match checkpoint::newest(&self.settings.out)? {
-            Some(path) => checkpoint::load::<B, _, _, _>(&path, again, &self.device)?,
+            Some(path) => {
+                self.critics = self.critics.take().map(|c| c.read(&path, &self.device)).transpose()?;
+                checkpoint::load::<B, _, _, _>(&path, again, &self.device)?
+            }
             None => again,
         };
         self.trained.state.seed = self.trained.state.seed.wrapping_add(1);
@@ -258,14 +270,21 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let model = &self.trained.model;
         let mut of_encoder = GradientsAccumulator::new();
         let mut of_decoders = GradientsAccumulator::new();
+        let mut of_critics = GradientsAccumulator::new();
         let mut parts = vec![LossParts::default(); self.material.identities.len()];
         let n_identities = parts.len();
-        for (i, (encoder, decoder, losses)) in results.into_iter().enumerate() {
-            of_encoder.accumulate(&model.encoder, encoder);
-            of_decoders.accumulate(&model.decoders, decoder);
-            parts[i % n_identities].add(&losses);
+        for (i, pass) in results.into_iter().enumerate() {
+            of_encoder.accumulate(&model.encoder, pass.encoder);
+            of_decoders.accumulate(&model.decoders, pass.decoder);
+            if let (Some(critics), Some(of_critic)) = (&self.critics, pass.critic) {
+                of_critics.accumulate(&critics.all, of_critic);
+            }
+            parts[i % n_identities].add(&pass.losses);
         }
         self.descend(of_encoder.grads(), of_decoders.grads(), self.plan.schedule.rate(step));
+        if let Some(critics) = &mut self.critics {
+            critics.descend(of_critics, self.plan.config.learning_rate * self.plan.schedule.level(step).rate);
+        }
         let weights = self.trained.model.valid();
         self.trained.average = average::follow(self.trained.average.clone(), &weights, step);
         let state = &mut self.trained.state;
@@ -275,19 +294,25 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
 
     /// The backward passes of one step; `None` when the device hasn't the memory for them.
     fn passes(&self, step: u64, batches: &[Vec<Batch>]) -> Result<Option<Vec<Backward>>> {
-        let (stage, share) = (self.plan.schedule.stage(step), 1.0 / batches.len() as f64);
-        let weights = self.plan.schedule.level(step).loss;
-        let model = &self.trained.model;
+        let pass = Pass {
+            stage: self.plan.schedule.stage(step),
+            weights: self.plan.schedule.level(step).loss,
+            share: 1.0 / batches.len() as f64,
+            keeps_encoder: self.plan.config.encoder_rate == 0.0,
+            draw: (step, self.trained.state.seed),
+        };
+        let critics = self.critics.as_ref().filter(|_| pass.weights.adversarial > 0.0);
         // Weights that graphs of two threads had in common would join these graphs, and the framework's locks of joined
         // graphs wait for each other. So each pass has leaves of its own; their values are shared.
-        let own = |task| (with_own_leaves(model.clone()), task);
-        let tasks: Vec<(Comb<B>, Task<'_>)> =
-            batches.iter().flat_map(|batches| batches.iter().enumerate()).map(own).collect();
-        let keeps_encoder = self.plan.config.encoder_rate == 0.0;
-        let work = |(model, task): (Comb<B>, Task<'_>)| {
-            memory::attempt(|| backward(&model, task, stage, &weights, share, keeps_encoder, &self.device))
+        let all = batches.iter().flat_map(|batches| batches.iter().enumerate());
+        let own = all.map(|task| {
+            let critic = critics.map(|critics| with_own_leaves(critics.all[task.0].clone()));
+            (with_own_leaves(self.trained.model.clone()), critic, task)
+        });
+        let work = |(model, critic, task): (Comb<B>, Option<Critic<B>>, Task<'_>)| {
+            memory::attempt(|| backward(&model, critic.as_ref(), task, &pass, &self.device))
         };
-        let results = side_by_side(tasks, self.settings.n_threads, &work)?;
+        let results = side_by_side(own.collect(), self.settings.n_threads, &work)?;
         Ok(results.into_iter().collect::<std::result::Result<_, _>>().ok())
     }
 
@@ -339,7 +364,8 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     /// Writes a checkpoint; then what shows where the training stands, as far as that is possible.
     fn save(&mut self, tell: Tell<'_>) -> Result<()> {
         self.trained.state.score = Some(self.score());
-        checkpoint::save::<B, _, _, _>(&self.settings.out, &self.trained, self.settings.n_kept)?;
+        let also = |dir: &Path| self.critics.as_ref().map_or(Ok(()), |critics| critics.write(dir));
+        checkpoint::save::<B, _, _, _>(&self.settings.out, &self.trained, self.settings.n_kept, &also)?;
         let State { stage, step, score, .. } = self.trained.state;
         let (out, comb, material) = (&self.settings.out, &self.trained.average, self.material);
         let shown = preview::sheet(comb, stage, material.identities, material.strangers, &self.device)
@@ -396,6 +422,16 @@ fn begun<B: AutodiffBackend>(plan: &Plan, material: &Material<'_>, device: &B::D
     };
     B::seed(device, plan.config.seed);
     fresh::<B>(plan, state, device)
+}
+
+/// Critics that have seen nothing, where the plan asks for any.
+fn begun_critics<B: AutodiffBackend>(
+    plan: &Plan,
+    material: &Material<'_>,
+    device: &B::Device,
+) -> Option<Critics<B>> {
+    let is_wanted = plan.schedule.levels().iter().any(|level| level.loss.adversarial > 0.0);
+    is_wanted.then(|| Critics::new(material.identities.len(), plan.config.seed, device))
 }
 
 /// A training that hasn't begun.

@@ -79,9 +79,28 @@ fn fork(from: &TrainSettings, step: u64, to: &TrainSettings) {
 
 #[test]
 fn a_training_that_was_killed_goes_on_to_the_same_weights() {
+    goes_on_to_the_same_weights(None);
+}
+
+#[test]
+fn so_does_one_with_critics() {
+    goes_on_to_the_same_weights(Some(0.5));
+}
+
+fn goes_on_to_the_same_weights(adversarial: Option<f64>) {
     let dir = tempfile::tempdir().unwrap();
+    let settings = |dir: &Path, out: &str, names| {
+        let mut settings = settings(dir, out, names);
+        settings.overrides.adversarial = adversarial;
+        settings
+    };
     let whole = TrainSettings { n_kept: 4, ..settings(dir.path(), "whole", ["A", "B"]) };
-    run(&whole);
+    let told = run(&whole);
+    let loss = told.iter().rev().find_map(|event| match event {
+        TrainEvent::Step(progress) => Some(progress.losses[0].1),
+        _ => None,
+    });
+    assert_eq!(loss.unwrap().adversarial > 0.0, adversarial.is_some());
     let once = weights(&whole);
     // Neither does it matter how many work on it.
     let threads = TrainSettings { n_threads: 2, ..settings(dir.path(), "threads", ["A", "B"]) };
@@ -113,6 +132,22 @@ fn bundle(dir: &Path, training: &TrainSettings, name: &str, to: &str) -> PathBuf
     })
     .unwrap();
     out
+}
+
+#[test]
+fn critics_may_join_a_training_that_had_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = settings(dir.path(), "plain", ["A", "B"]);
+    run(&plain);
+    let mut judged = plain.clone();
+    (judged.overrides.adversarial, judged.overrides.n_steps) = (Some(0.5), Some(6));
+    run(&judged);
+    let path = checkpoint::newest(&judged.out).unwrap().unwrap();
+    assert!(path.ends_with("6") && path.join("critics.mpk").exists());
+    fs::write(path.join("critics.mpk"), b"half").unwrap();
+    judged.overrides.n_steps = Some(8);
+    let told = train(&judged, &mut |_| (), &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(told.contains("critics.mpk"), "{told}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod html;
 mod init;
 mod losses;
 mod measure;
+mod phases;
 mod plan;
 mod report;
 mod step;
@@ -86,6 +87,8 @@ pub struct DistillSettings {
     pub max_minutes: Option<f64>,
     /// Adam's rate.
     pub learning_rate: f64,
+    /// Weight of what an image discriminator finds wrong with the student's pictures; 0 for none.
+    pub adversarial: f64,
     /// What is done to a face before both networks see it.
     pub augmentation: Augmentation,
     /// Seed of everything random.
@@ -122,6 +125,7 @@ impl DistillSettings {
             max_steps: 6_000,
             max_minutes: None,
             learning_rate: 1e-3,
+            adversarial: 0.0,
             augmentation: Augmentation { flip: 0.0, warp: 0.003, ..Augmentation::default() },
             seed: 1,
             device: Device::Cpu,

@@ -10,21 +10,16 @@ use burn::{
     backend::{Flex, flex::FlexDevice},
     grad_clipping::GradientClippingConfig,
     module::AutodiffModule,
-    nn::conv::Conv2d,
-    optim::{Adam, AdamConfig, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
-    tensor::{
-        Tensor,
-        backend::{AutodiffBackend, Backend},
-    },
+    optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
+    tensor::backend::AutodiffBackend,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
     DistillProgress, DistillSettings, init,
-    losses::{self, Parts},
+    phases::{Lesson, Told},
     plan::{Phase, Plan},
     student::{Student, StudentConfig},
-    taps::{decode, encode},
     teacher::Teacher,
     transfer::Transfer,
 };
@@ -33,8 +28,8 @@ use crate::{
     train::{
         average,
         checkpoint::{self, Kept},
+        critic::Critics,
         data::{Batch, n_loaders},
-        losses::{LossWeights, loss},
         model::{Comb, CombConfig},
         preview::tensor_from_array,
     },
@@ -48,6 +43,9 @@ const N_CALIBRATION: usize = 32;
 
 /// Most a gradient may be, as the norm of one parameter's.
 const MAX_GRADIENT: f32 = 1.0;
+
+/// The discriminator's rate as a share of the student's: the latter's is that of layers which begin from a fit.
+const CRITIC_RATE: f64 = 0.2;
 
 /// Checkpoints that are kept.
 const N_KEPT: usize = 2;
@@ -102,6 +100,8 @@ pub struct State {
     phases: Vec<Phase>,
     n_steps: u64,
     batch: usize,
+    #[serde(default)]
+    adversarial: f64,
     seed: u64,
     /// Steps done.
     pub step: u64,
@@ -181,6 +181,8 @@ struct Trainer<'a, B: AutodiffBackend> {
     /// The teacher; gradients pass through it, and none reaches its weights.
     teacher: Comb<B>,
     trained: Trained<B>,
+    /// One, where it is asked for.
+    critics: Option<Critics<B>>,
 }
 
 impl<'a, B: AutodiffBackend> Trainer<'a, B> {
@@ -201,6 +203,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             phases: if is_student { material.plan.phases.clone() } else { vec![Phase::Truth] },
             n_steps: material.plan.n_steps,
             batch: settings.batch,
+            adversarial: settings.adversarial,
             seed: settings.seed,
             step: 0,
             n_samples: 0,
@@ -219,12 +222,14 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
         let optimizer = AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init();
         let mut trained = Trained::<B> { average: model.valid(), model, optimizer, state };
+        let mut critics = (settings.adversarial > 0.0).then(|| Critics::new(1, settings.seed, &device));
         if let Some(path) = checkpoint::newest(&folder)? {
             same_distillation(&path, &checkpoint::state(&path)?, &trained.state)?;
             trained = checkpoint::load::<B, _, _, _>(&path, trained, &device)?;
+            critics = critics.map(|critics| critics.read(&path, &device)).transpose()?;
         }
         let teacher = material.teacher.comb::<B>(&device);
-        Ok(Self { settings, material, folder, device, teacher, trained })
+        Ok(Self { settings, material, folder, device, teacher, trained, critics })
     }
 
     /// Trains until the steps or the minutes are done, or `stop` is set; with a checkpoint at the end.
@@ -287,11 +292,19 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         batch: &Batch,
         n_with_truth: usize,
     ) -> Result<Vec<(&'static str, f32)>> {
-        let (total, parts) = match phase {
-            Phase::Projection => summed(self.projection(batch)),
-            Phase::Perceptual => summed(self.perceptual(batch)),
-            Phase::Truth => self.truth(batch, n_with_truth),
+        let model = &self.trained.model;
+        let projection = self.settings.student.projection;
+        let lesson = Lesson { teacher: &self.teacher, model, projection, batch, device: &self.device };
+        let mut told = match phase {
+            Phase::Projection => lesson.projection(),
+            Phase::Perceptual => lesson.perceptual(),
+            Phase::Truth => lesson.truth(n_with_truth),
         };
+        let draw = (step, self.settings.seed);
+        let of_critic = self.critics.as_ref().and_then(|critics| {
+            told.judged(&critics.all[0], &lesson.mask(), self.settings.adversarial, draw)
+        });
+        let Told { total, parts, .. } = told;
         let values: Vec<(&'static str, f32)> = parts
             .into_iter()
             .map(|(name, part)| {
@@ -311,79 +324,14 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let gradients = GradientsParams::from_grads(total.backward(), &*model);
         *model = optimizer.step(self.material.plan.rate(step), model.clone(), gradients);
         *average = average::follow(average.clone(), &model.valid(), step);
+        if let (Some(critics), Some(gradients)) = (&mut self.critics, of_critic) {
+            let mut all = GradientsAccumulator::new();
+            all.accumulate(&critics.all, gradients);
+            critics.descend(all, self.settings.learning_rate * CRITIC_RATE);
+        }
         state.step = step + 1;
         state.n_samples += batch.input.dim().0 as u64;
         Ok(values)
-    }
-
-    /// Encoder and decoder apart: the decoder reads the teacher's codes, so neither waits for the other.
-    fn projection(&self, batch: &Batch) -> Parts<B> {
-        let x = tensor_from_array::<B::InnerBackend>(&batch.input, &self.device);
-        let weight = tensor_from_array::<B>(&batch.weight, &self.device);
-        let teacher = self.teacher.valid();
-        let taught = encode(&teacher.encoder, x.clone());
-        let shown = decode(&teacher.decoders[0], taught.output.clone());
-        let model = &self.trained.model;
-        let code = lifted::<B, 4>(taught.output);
-        let encoded = encode(&model.comb.encoder, lifted::<B, 4>(x));
-        let decoded = decode(&model.comb.decoders[0], code.clone());
-        let projection = self.settings.student.projection;
-        let levels = |own: Vec<Tensor<B, 4>>, wanted: Vec<Tensor<B::InnerBackend, 4>>, by: &[Conv2d<B>]| {
-            let projected: Vec<_> =
-                own.into_iter().zip(by).map(|(own, conv)| projection.project(conv, own)).collect();
-            losses::missed_at_levels(projected.into_iter().zip(wanted.into_iter().map(lifted::<B, 4>)))
-        };
-        let mut parts = losses::picture(&decoded.output, &lifted::<B, 4>(shown.output), &weight);
-        parts.push(("code", losses::missed(encoded.output, code)));
-        parts.push(("encoder", levels(encoded.levels, taught.levels, &model.encoder_projections[..])));
-        parts.push(("decoder", levels(decoded.levels, shown.levels, &model.decoder_projections[..])));
-        parts
-    }
-
-    /// End to end: the teacher's picture, and what the teacher's encoder sees in it.
-    fn perceptual(&self, batch: &Batch) -> Parts<B> {
-        let x = tensor_from_array::<B::InnerBackend>(&batch.input, &self.device);
-        let weight = tensor_from_array::<B>(&batch.weight, &self.device);
-        let wanted = self.taught(x.clone());
-        let comb = &self.trained.model.comb;
-        let code = encode(&comb.encoder, lifted::<B, 4>(x)).output;
-        let own = decode(&comb.decoders[0], code).output;
-        let seen = encode(&self.teacher.valid().encoder, rgb(&wanted));
-        let own_seen = encode(&self.teacher.encoder, rgb(&own));
-        let mut parts = losses::picture(&own, &lifted::<B, 4>(wanted), &weight);
-        let pairs = own_seen.levels.into_iter().zip(seen.levels.into_iter().map(lifted::<B, 4>));
-        let code = std::iter::once((own_seen.output, lifted::<B, 4>(seen.output)));
-        parts.push(("perceptual", losses::missed_at_levels(pairs.chain(code))));
-        parts
-    }
-
-    /// End to end: the truth of the first `n_with_truth` faces, the teacher's picture of the others.
-    fn truth(&self, batch: &Batch, n_with_truth: usize) -> (Tensor<B, 1>, Parts<B>) {
-        let tensor = |array| tensor_from_array::<B>(array, &self.device);
-        let (mut target, mut mask) = (tensor(&batch.target), tensor(&batch.mask));
-        let n = batch.input.dim().0;
-        if n_with_truth < n {
-            let others = batch.input.slice(ndarray::s![n_with_truth.., .., .., ..]).to_owned();
-            let taught = self.taught(tensor_from_array::<B::InnerBackend>(&others, &self.device));
-            let replaced = |own: Tensor<B, 4>, taught: Tensor<B, 4>| match n_with_truth {
-                0 => taught,
-                _ => Tensor::cat(vec![own.narrow(0, 0, n_with_truth), taught], 0),
-            };
-            target = replaced(target, lifted::<B, 4>(rgb(&taught)));
-            mask = replaced(mask, lifted::<B, 4>(taught.narrow(1, 3, 1)));
-        }
-        let comb = &self.trained.model.comb;
-        let code = encode(&comb.encoder, tensor(&batch.input)).output;
-        let own = decode(&comb.decoders[0], code).output;
-        let (total, all) = loss(own, &target, mask, &tensor(&batch.weight), &LossWeights::default());
-        let parts = ["loss", "dssim", "l1", "gradient", "mask"].into_iter().enumerate();
-        (total, parts.map(|(i, name)| (name, all.clone().narrow(0, i, 1))).collect())
-    }
-
-    /// The teacher's pictures and masks of `x`.
-    fn taught(&self, x: Tensor<B::InnerBackend, 4>) -> Tensor<B::InnerBackend, 4> {
-        let teacher = self.teacher.valid();
-        decode(&teacher.decoders[0], encode(&teacher.encoder, x).output).output
     }
 
     fn progress(&self, phase: Phase, sums: &[(&'static str, f32)], n: usize, per_s: f64) -> DistillProgress {
@@ -400,22 +348,9 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     }
 
     fn save(&self) -> Result<()> {
-        checkpoint::save::<B, _, _, _>(&self.folder, &self.trained, N_KEPT)
+        let also = |dir: &Path| self.critics.as_ref().map_or(Ok(()), |critics| critics.write(dir));
+        checkpoint::save::<B, _, _, _>(&self.folder, &self.trained, N_KEPT, &also)
     }
-}
-
-/// A constant in a graph of gradients.
-fn lifted<B: AutodiffBackend, const D: usize>(x: Tensor<B::InnerBackend, D>) -> Tensor<B, D> {
-    Tensor::from_inner(x)
-}
-
-/// The colours of `[batch, 4, h, w]`.
-fn rgb<B: Backend>(x: &Tensor<B, 4>) -> Tensor<B, 4> {
-    x.clone().narrow(1, 0, 3)
-}
-
-fn summed<B: Backend>(parts: Parts<B>) -> (Tensor<B, 1>, Parts<B>) {
-    (losses::total(&parts), parts)
 }
 
 /// Adds values by name; a new phase with other names begins anew.
@@ -435,6 +370,7 @@ fn same_distillation(path: &Path, found: &State, wanted: &State) -> Result<()> {
         ("stages", text(&found.phases), text(&wanted.phases)),
         ("number of steps", text(&found.n_steps), text(&wanted.n_steps)),
         ("batch", text(&found.batch), text(&wanted.batch)),
+        ("weight of the discriminator", text(&found.adversarial), text(&wanted.adversarial)),
         ("seed", text(&found.seed), text(&wanted.seed)),
     ];
     for (what, found, wanted) in differences {

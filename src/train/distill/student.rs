@@ -93,6 +93,10 @@ impl fmt::Display for Projection {
 pub struct StudentConfig {
     /// Its channels as a share of the teacher's, rounded up to whole blocks of eight; 0 < width <= 1.
     pub width: f64,
+    /// The encoder's channels as a share of that: a specialist reads faces for one identity alone, and needs less of an
+    /// encoder than the teacher's, which reads for many.
+    #[serde(default = "one")]
+    pub encoder_width: f64,
     /// Its convolutions.
     pub convolution: Convolution,
     /// What its activations are compared through.
@@ -101,10 +105,15 @@ pub struct StudentConfig {
     pub from_teacher: bool,
 }
 
+fn one() -> f64 {
+    1.0
+}
+
 impl Default for StudentConfig {
     fn default() -> Self {
         Self {
             width: 1.0,
+            encoder_width: 1.0,
             convolution: Convolution::Dws,
             projection: Projection::default(),
             from_teacher: true,
@@ -115,6 +124,9 @@ impl Default for StudentConfig {
 impl fmt::Display for StudentConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x channels", self.width)?;
+        if self.encoder_width < 1.0 {
+            write!(f, ", {}x in the encoder", self.width * self.encoder_width)?;
+        }
         if self.convolution == Convolution::Dws {
             f.write_str(", depthwise-separable")?;
         }
@@ -133,14 +145,14 @@ impl StudentConfig {
         if !(self.width > 0.0 && self.width <= 1.0) {
             return Err(Error::setting("--student-width", self.width, "must be above 0, and 1 at most"));
         }
-        let narrow = |n: &usize| {
-            let wanted = (*n as f64 * self.width).ceil() as usize;
-            wanted.next_multiple_of(BLOCK).min(*n)
+        let narrow = |widths: &[usize], share: f64| {
+            let of = |n: &usize| ((*n as f64 * share).ceil() as usize).next_multiple_of(BLOCK).min(*n);
+            widths.iter().map(of).collect()
         };
         let comb = CombConfig {
             latent: teacher.latent,
-            encoder: teacher.encoder.iter().map(narrow).collect(),
-            decoder: teacher.decoder.iter().map(narrow).collect(),
+            encoder: narrow(&teacher.encoder, self.width * self.encoder_width),
+            decoder: narrow(&teacher.decoder, self.width),
             coarse: teacher.coarse,
             separable: self.convolution == Convolution::Dws,
         };
@@ -209,6 +221,9 @@ mod tests {
         let dws = StudentConfig::default().comb(&teacher()).expect("smaller");
         assert_eq!((&dws.encoder, &dws.decoder), (&teacher().encoder, &teacher().decoder));
         assert!(dws.separable);
+        let specialist = StudentConfig { encoder_width: 0.5, ..StudentConfig::default() };
+        let comb = specialist.comb(&teacher()).expect("smaller");
+        assert_eq!((&comb.encoder[..], &comb.decoder), (&[64, 32, 16, 8, 8][..], &teacher().decoder));
     }
 
     #[test]

@@ -141,6 +141,7 @@ fn every_projection_and_width_learns() {
             convolution: if i == 0 { Convolution::Full } else { Convolution::Dws },
             projection: Projection::by_name(projection).unwrap(),
             from_teacher: false,
+            ..StudentConfig::default()
         };
         let told = Mutex::new(Vec::new());
         let settings = DistillSettings {
@@ -164,28 +165,51 @@ fn a_distillation_that_was_stopped_goes_on_to_the_same_weights() {
         return;
     }
     let room = room();
-    let whole = settings(&room, "whole");
-    run(&whole).unwrap();
-    let killed = settings(&room, "killed");
+    goes_on_to_the_same_weights(&settings(&room, "whole"), &settings(&room, "killed"));
+    // The same with a discriminator, which is kept beside the student.
+    let [whole, killed] = ["judged", "judged and killed"]
+        .map(|out| DistillSettings { adversarial: 0.5, ..settings(&room, out) });
+    goes_on_to_the_same_weights(&whole, &killed);
+    let [plain, judged] = ["whole", "judged"].map(|out| {
+        let bundle = room.dir.path().join("identities").join(out);
+        fs::read(bundle.join("decoder.onnx")).unwrap()
+    });
+    assert!(plain != judged, "a discriminator changes nothing");
+}
+
+fn goes_on_to_the_same_weights(whole: &DistillSettings, killed: &DistillSettings) {
+    run(whole).unwrap();
     let stop = AtomicBool::new(true);
     // Stopped before its first step, then cut off in the middle of writing a checkpoint.
-    assert!(matches!(distill(&killed, &mut |_| (), &stop).unwrap(), Ending::Unfinished));
+    assert!(matches!(distill(killed, &mut |_| (), &stop).unwrap(), Ending::Unfinished));
     assert!(!killed.out.exists());
     stop.store(false, Ordering::Relaxed);
-    distill(&killed, &mut |_| (), &stop).unwrap();
+    distill(killed, &mut |_| (), &stop).unwrap();
     fs::remove_dir_all(&killed.out).unwrap();
     fs::remove_dir_all(killed.work.join("student/checkpoints/5")).unwrap();
     fs::create_dir(killed.work.join("student/checkpoints/.5.partial")).unwrap();
-    distill(&killed, &mut |_| (), &stop).unwrap();
+    distill(killed, &mut |_| (), &stop).unwrap();
     for file in ["encoder.onnx", "decoder.onnx"] {
-        let [one, other] = [&whole, &killed].map(|settings| fs::read(settings.out.join(file)).unwrap());
+        let [one, other] = [whole, killed].map(|settings| fs::read(settings.out.join(file)).unwrap());
         assert!(one == other, "{file} differs");
     }
     // Another student in the same folder is another distillation.
-    let other = DistillSettings { seed: 2, overwrite: true, ..killed.clone() };
-    assert!(refusal(&other).contains("another seed"), "{}", refusal(&other));
-    let other = DistillSettings { max_steps: 6, overwrite: true, ..killed };
-    assert!(refusal(&other).contains("another number of steps"), "{}", refusal(&other));
+    let killed = DistillSettings { overwrite: true, ..killed.clone() };
+    for (other, wanted) in [
+        (DistillSettings { seed: 2, ..killed.clone() }, "another seed"),
+        (DistillSettings { max_steps: 6, ..killed.clone() }, "another number of steps"),
+        (DistillSettings { adversarial: 0.7, ..killed.clone() }, "another weight of the discriminator"),
+        (
+            DistillSettings {
+                student: StudentConfig { encoder_width: 0.5, ..killed.student },
+                ..killed.clone()
+            },
+            "another student",
+        ),
+    ] {
+        let told = refusal(&other);
+        assert!(told.contains(wanted), "{told}");
+    }
 }
 
 #[test]
