@@ -130,7 +130,9 @@ fn parts(c: &mut Criterion) {
         b.iter_batched_ref(|| flat.clone(), |flat| grade.apply(flat, SIDE * SIDE), BatchSize::PerIteration);
     });
     let outline: Vec<f32> = vec![1.0; 512 * 512];
-    c.bench_function("part: mask, 512 px", |b| b.iter(|| mask::feathered(black_box(&outline), 512, 0.05)));
+    c.bench_function("part: mask, 512 px", |b| {
+        b.iter(|| mask::feathered(black_box(&outline), 512, 0.05, &[]));
+    });
     let rect = Rect { x0: 600, y0: 72, x1: 1320, y1: 968 };
     let n = rect.width() * rect.height();
     c.bench_function("part: warp, 720 x 896 px", |b| {

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use ndarray::Array2;
 
 use super::resample::{Filter, resize};
-use crate::{face::hull_mask, frame::NewFace};
+use crate::{
+    face::{hull_mask, mesh},
+    frame::{CropPx, NewFace},
+};
 
 /// Distances are measured on a grid of at most this side: the mask is smooth, and its frame of reference is not the
 /// pixel.
@@ -32,15 +35,20 @@ pub struct Padding {
     pub left: f64,
 }
 
-/// Where a new face goes: its contour without the `padding`, softened over `feather` as by [`feathered`], without what
-/// is in front of it.
+/// Where a new face goes: its contour without the `padding`, softened over `feather` as by [`feathered`] around the
+/// face's features, without what is in front of it.
 ///
 /// Unlike the face's own edge, that of a hand is where it is seen: softened inwards, it would leave a rim of the old
 /// face around the hand.
 pub(super) fn placed(face: &NewFace, side: usize, feather: f64, padding: &Padding) -> Vec<f32> {
     let mut contour = contour(face, side);
     padding.cut(&mut contour, side);
-    let mut mask = feathered(&contour, side, feather);
+    let alignment = face.alignment.scaled(side as f64 / face.pixels.dim().1 as f64);
+    let features: Vec<CropPx> = mesh::features()
+        .filter_map(|i| face.face.points.get(i))
+        .map(|point| alignment.to_crop(*point))
+        .collect();
+    let mut mask = feathered(&contour, side, feather, &features);
     multiply(&mut mask, side, face.visible.as_ref());
     mask
 }
@@ -152,9 +160,12 @@ fn multiply(mask: &mut [f32], side: usize, seen: Option<&Array2<f32>>) {
 /// rises as a smooth step in between. The border of the square counts as an edge: beyond it there is nothing to
 /// paste. With a `feather` that is smaller than three pixels of the distance grid, the mask is returned as it is.
 ///
+/// Near `features` (pixels of the mask) that lie within the soft rim the edge is as hard as it comes, so that they are
+/// covered: at the far side of a turned head the old eye's corner would look out of the new one.
+///
 /// # Panics
 /// If `mask` isn't a square of `side`.
-pub fn feathered(mask: &[f32], side: usize, feather: f64) -> Vec<f32> {
+pub fn feathered(mask: &[f32], side: usize, feather: f64, features: &[CropPx]) -> Vec<f32> {
     assert_eq!(mask.len(), side * side, "a mask of the crop's side");
     let grid = side.min(MAX_DISTANCE_SIDE);
     let feather_px = (feather * grid as f64) as f32;
@@ -174,12 +185,52 @@ pub fn feathered(mask: &[f32], side: usize, feather: f64) -> Vec<f32> {
         smooth(&mut soft, grid);
     }
     let mut out = resize(&soft, grid, side, Filter::Linear);
+    let to_grid = grid as f64 / side as f64;
+    let features = features.iter().map(|p| CropPx { x: p.x * to_grid, y: p.y * to_grid });
+    if let Some(hardness) = hardness(&soft, grid, features) {
+        let hardness = resize(&hardness, grid, side, Filter::Linear);
+        for ((out, mask), hardness) in out.iter_mut().zip(mask).zip(hardness) {
+            *out += (mask - *out).max(0.0) * hardness;
+        }
+    }
     for (out, mask) in out.iter_mut().zip(mask) {
         if *mask <= 0.0 {
             *out = 0.0;
         }
     }
     out
+}
+
+/// How far around a feature the edge gets hard: the standard deviation of a bump, share of the side. Lashes go as far.
+const FEATURE_REACH: f32 = 0.03;
+
+/// How hard the edge of a mask must be for the sake of features that lie within its soft rim, 0..=1: around each a bump
+/// as high as the `soft` mask misses there. `None` when none does.
+fn hardness(soft: &[f32], side: usize, features: impl Iterator<Item = CropPx>) -> Option<Vec<f32>> {
+    let reach = FEATURE_REACH * side as f32;
+    let mut hardness: Option<Vec<f32>> = None;
+    for feature in features {
+        let [x, y] = [feature.x, feature.y].map(|v| v as isize);
+        let range = |at: isize| {
+            let room = (3.0 * reach).ceil() as isize;
+            let clamped = |v: isize| v.clamp(0, side as isize) as usize;
+            clamped(at.saturating_sub(room))..clamped(at.saturating_add(room + 1))
+        };
+        let is_inside = [x, y].iter().all(|v| (0..side as isize).contains(v));
+        let missed = 1.0 - if is_inside { soft[y as usize * side + x as usize] } else { 0.0 };
+        if missed < 0.01 {
+            continue;
+        }
+        let hardness = hardness.get_or_insert_with(|| vec![0.0; soft.len()]);
+        for row in range(y) {
+            for column in range(x) {
+                let (dx, dy) = ((column as isize - x) as f32, (row as isize - y) as f32);
+                let here = &mut hardness[row * side + column];
+                *here = here.max(missed * (-0.5 * (dx * dx + dy * dy) / (reach * reach)).exp());
+            }
+        }
+    }
+    hardness
 }
 
 /// 0 below 0, 1 above 1, and a step without corners between.
@@ -278,124 +329,5 @@ fn smooth(plane: &mut [f32], side: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ops::Range;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn disc(side: usize, radius: f64) -> Vec<f32> {
-        let c = side as f64 / 2.0;
-        let at = |i: usize| (i as f64 + 0.5 - c).powi(2);
-        (0..side * side)
-            .map(|i| (radius - (at(i % side) + at(i / side)).sqrt() + 0.5).clamp(0.0, 1.0) as f32)
-            .collect()
-    }
-
-    #[test]
-    fn the_distance_is_that_of_the_nearest_outside_pixel() {
-        let side = 23;
-        let mask: Vec<f32> = (0..side * side).map(|i| f32::from(i * 2_654_435_761 % 97 > 4)).collect();
-        let outside: Vec<(isize, isize)> = (-1..=side as isize)
-            .flat_map(|y| (-1..=side as isize).map(move |x| (x, y)))
-            .filter(|&(x, y)| {
-                let inside = (0..side as isize).contains(&x) && (0..side as isize).contains(&y);
-                !inside || mask[y as usize * side + x as usize] < 0.5
-            })
-            .collect();
-        let found = distances(&mask, side);
-        for (i, d) in found.iter().enumerate() {
-            let (x, y) = ((i % side) as isize, (i / side) as isize);
-            let nearest = outside.iter().map(|(a, b)| (a - x).pow(2) + (b - y).pow(2)).min().unwrap_or(0);
-            let want = ((nearest as f32).sqrt() - 0.5).max(0.0);
-            assert!((d - want).abs() < 1e-4, "({x}, {y}): {d}, not {want}");
-        }
-    }
-
-    #[test]
-    fn a_disc_is_soft_inside_and_untouched_outside() {
-        for side in [200, 256, 512, 700] {
-            let radius = 0.35 * side as f64;
-            let soft = feathered(&disc(side, radius), side, 0.1);
-            let middle = &soft[side / 2 * side..][..side];
-            for (x, v) in middle.iter().enumerate() {
-                let inwards = (radius - (x as f64 + 0.5 - side as f64 / 2.0).abs()) / side as f64;
-                assert!(inwards > 0.0 || *v == 0.0, "{side}: {v} at {inwards} outside");
-                assert!(inwards < 0.105 || *v > 0.999, "{side}: {v} at {inwards} inside");
-                assert!((0.0..=1.0001).contains(v));
-            }
-            let steepest = middle.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
-            assert!(steepest < 40.0 / side as f32, "{side}: a step of {steepest}");
-            let half = middle.iter().position(|v| *v > 0.5).unwrap_or(0) as f64 / side as f64;
-            assert!((half - 0.15 - 0.05).abs() < 0.012, "{side}: half way at {half}");
-        }
-    }
-
-    #[test]
-    fn padding_is_measured_on_the_face_and_not_on_the_crop() {
-        // A face of 40 x 60 pixels from (10, 20) on.
-        let side = 100;
-        let is_face = |at: usize| (10..50).contains(&(at % side)) && (20..80).contains(&(at / side));
-        let face: Vec<f32> = (0..side * side).map(|at| f32::from(u8::from(is_face(at)))).collect();
-        let mut cut = face.clone();
-        Padding { top: 0.1, right: 0.25, bottom: 0.5, left: 0.05 }.cut(&mut cut, side);
-        for (at, m) in cut.iter().enumerate() {
-            let is_left = (12..40).contains(&(at % side)) && (26..50).contains(&(at / side));
-            assert!((m - f32::from(u8::from(is_left))).abs() < 1e-5, "({}, {})", at % side, at / side);
-        }
-        let mut whole = face.clone();
-        Padding::default().cut(&mut whole, side);
-        assert_eq!(whole, face);
-        Padding { top: 0.6, bottom: 0.6, ..Padding::default() }.cut(&mut whole, side);
-        assert!(whole.iter().all(|m| *m == 0.0), "nothing is left");
-    }
-
-    #[test]
-    fn holes_within_the_hull_are_closed_and_bays_are_left() {
-        let side = 40;
-        let place = |at: usize| (at % side, at / side);
-        let within = |(x, y): (usize, usize), columns: Range<usize>, rows: Range<usize>| {
-            columns.contains(&x) && rows.contains(&y)
-        };
-        let hull: Vec<f32> =
-            (0..side * side).map(|at| f32::from(u8::from(within(place(at), 4..36, 4..36)))).collect();
-        // An eye with a soft rim, and a lock of hair that hangs in from above.
-        let is_bay = |at| within(place(at), 24..30, 4..20);
-        let seen = |at: usize| match place(at) {
-            p if within(p, 11..15, 15..18) => 0.0,
-            p if within(p, 10..16, 14..19) => 0.7,
-            _ if is_bay(at) => 0.1,
-            _ => 1.0,
-        };
-        let mut contour: Vec<f32> = (0..side * side).map(|at| hull[at] * seen(at)).collect();
-        fill_holes(&mut contour, &hull, side);
-        for (at, c) in contour.iter().enumerate() {
-            let want = if is_bay(at) { 0.1 } else { hull[at] };
-            assert!((c - want).abs() < 1e-6, "{:?}: {c}, not {want}", place(at));
-        }
-    }
-
-    #[test]
-    fn nothing_comes_from_nothing_and_a_full_square_ends_at_its_border() {
-        assert!(feathered(&[0.0; 64 * 64], 64, 0.1).iter().all(|v| *v == 0.0));
-        let full = feathered(&[1.0; 64 * 64], 64, 0.1);
-        assert!(full[..64].iter().all(|v| *v == 0.0) && full[32 * 64 + 32] > 0.9999);
-        let hard = disc(64, 20.0);
-        assert_eq!(feathered(&hard, 64, 0.0), hard);
-    }
-
-    proptest! {
-        #[test]
-        fn outside_stays_outside(holes in prop::collection::vec((0_usize..96, 0_usize..96, 1_usize..30), 1..6)) {
-            let mut mask = vec![1.0; 96 * 96];
-            for (x, y, size) in holes {
-                for i in y..(y + size).min(96) {
-                    mask[i * 96 + x..i * 96 + (x + size).min(96)].fill(0.0);
-                }
-            }
-            let soft = feathered(&mask, 96, 0.08);
-            prop_assert!(soft.iter().zip(&mask).all(|(s, m)| (0.0..=1.0001).contains(s) && (*m > 0.0 || *s == 0.0)));
-        }
-    }
-}
+#[path = "mask_tests.rs"]
+mod tests;

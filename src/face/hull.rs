@@ -31,6 +31,13 @@ pub fn convex_hull(points: &[CropPx]) -> Vec<CropPx> {
     hull
 }
 
+/// A polygon that is larger or smaller around its middle.
+pub fn scaled(polygon: &[CropPx], factor: f64) -> Vec<CropPx> {
+    let n = polygon.len().max(1) as f64;
+    let (x, y) = polygon.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.x / n, sum.1 + p.y / n));
+    polygon.iter().map(|p| CropPx { x: x + factor * (p.x - x), y: y + factor * (p.y - y) }).collect()
+}
+
 /// How much of each pixel lies in a polygon, 0..=1, `[side_px, side_px]`. Where it crosses itself, every second part
 /// counts as outside.
 pub fn coverage(polygon: &[CropPx], side_px: usize) -> Array2<f32> {

@@ -55,6 +55,13 @@ pub const INNER_LIPS: [usize; 60] = [
     312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95,
 ];
 
+/// What a face is known by: the contours of brows, eyes and lips.
+pub fn features() -> impl Iterator<Item = usize> {
+    let lists = [BROWS_TOP.as_flattened(), BROWS_BOTTOM.as_flattened(), LIDS.as_flattened()];
+    let lips = UPPER_LIP.into_iter().chain(LOWER_LIP);
+    lists.into_iter().flatten().copied().chain(EYE_CORNERS.into_iter().flatten()).chain(lips)
+}
+
 /// Whether a point may move far within a frame while the head is still: lids, lips and irises.
 pub fn is_quick(point: usize) -> bool {
     let lists = [LIDS.as_flattened(), LID_CREASES.as_flattened(), &UPPER_LIP, &LOWER_LIP, &INNER_LIPS];

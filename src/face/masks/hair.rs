@@ -10,9 +10,9 @@ use super::{Map, decided};
 use crate::{
     face::{
         DEFAULT_MARGIN, Template, align, crop,
-        hull::{convex_hull, coverage},
+        hull::{convex_hull, coverage, scaled},
         hull_mask,
-        mesh::{self, BROWS_BOTTOM, BROWS_TOP, LIDS},
+        mesh::{self, BROWS_BOTTOM, BROWS_TOP, EYE_CORNERS, LIDS, LOWER_LIP, UPPER_LIP},
     },
     frame::{CropPx, FramePx, Similarity},
     video::Picture,
@@ -26,10 +26,13 @@ const DARK: f32 = 0.62;
 const DOUBT: f32 = 0.24;
 /// The inside of the outline in which there is none, over the outline.
 const INSIDE: f64 = 0.74;
-/// Brows are left alone up to this many times their size..
+/// Brows are left alone up to this many times their size, the wider one's for both: at the far side of a turned head
+/// a feature is narrow, and what surrounds it isn't..
 const BROW_ROOM: f64 = 1.4;
-/// ..and eyes to this: lashes and what is drawn at their corners are no hair.
+/// ..and eyes to this: lashes and what is drawn at their corners are no hair. Nor is the shadow between eye and brow..
 const EYE_ROOM: f64 = 2.0;
+/// ..nor the corners of the mouth, up to this many times its size: they lie in the rim when the head is turned.
+const MOUTH_ROOM: f64 = 1.4;
 /// Points in the middle of the cheeks, on the left and on the right of the picture.
 const CHEEKS: [usize; 2] = [50, 280];
 /// The corners of the mouth.
@@ -59,15 +62,21 @@ pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[Frame
     let mouth = 0.5 * (place(MOUTH[0]).y + place(MOUTH[1]).y);
 
     let mut rim = hull_mask(points, &alignment, side);
-    let mut without = |polygon: Vec<CropPx>, factor: f64| {
-        let kept = coverage(&convex_hull(&scaled(&polygon, factor)), side);
+    let mut without = |polygon: Vec<CropPx>| {
+        let kept = coverage(&convex_hull(&polygon), side);
         rim.zip_mut_with(&kept, |rim, kept| *rim *= 1.0 - kept);
     };
-    without(mesh::OVAL_BELOW_BROWS.iter().map(|i| place(*i)).collect(), INSIDE);
-    for eye in 0..2 {
-        without(BROWS_TOP[eye].iter().chain(&BROWS_BOTTOM[eye]).map(|i| place(*i)).collect(), BROW_ROOM);
-        without(LIDS[eye].iter().chain(&mesh::EYE_CORNERS[eye]).map(|i| place(*i)).collect(), EYE_ROOM);
+    let places = |points: &[usize]| points.iter().map(|i| place(*i)).collect::<Vec<CropPx>>();
+    without(scaled(&places(&mesh::OVAL_BELOW_BROWS), INSIDE));
+    let eyes = [0, 1].map(|eye| places(&[&LIDS[eye][..], &EYE_CORNERS[eye]].concat()));
+    let brows = [0, 1].map(|eye| places(&[BROWS_TOP[eye], BROWS_BOTTOM[eye]].concat()));
+    for (eye, brow) in eyes.iter().zip(&brows) {
+        without([&eye[..], brow].concat());
     }
+    for polygon in enlarged(eyes, EYE_ROOM).into_iter().chain(enlarged(brows, BROW_ROOM)) {
+        without(polygon);
+    }
+    without(scaled(&places(&[&UPPER_LIP[..], &LOWER_LIP].concat()), MOUTH_ROOM));
     // Where there is a rim, it becomes hair; below the mouth there is none.
     for (y, (mut row, luma)) in rim.outer_iter_mut().zip(luma.outer_iter()).enumerate() {
         if y as f64 > mouth {
@@ -120,11 +129,22 @@ fn between([(x0, a), (x1, b)]: [(f64, f32); 2], x: f64) -> f32 {
     a + part as f32 * (b - a)
 }
 
-/// A polygon that is larger or smaller around its middle.
-fn scaled(polygon: &[CropPx], factor: f64) -> Vec<CropPx> {
-    let n = polygon.len().max(1) as f64;
-    let (x, y) = polygon.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.x / n, sum.1 + p.y / n));
-    polygon.iter().map(|p| CropPx { x: x + factor * (p.x - x), y: y + factor * (p.y - y) }).collect()
+/// Two polygons with as much room around each as the larger of the two has at `factor` times its size.
+fn enlarged(both: [Vec<CropPx>; 2], factor: f64) -> [Vec<CropPx>; 2] {
+    let extent = |along: fn(&CropPx) -> f64| {
+        let of = |polygon: &Vec<CropPx>| {
+            let range =
+                polygon.iter().map(along).fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(v), b.max(v)));
+            range.1 - range.0
+        };
+        both.iter().map(of).fold(0.0, f64::max)
+    };
+    let (dx, dy) = (0.5 * (factor - 1.0) * extent(|p| p.x), 0.5 * (factor - 1.0) * extent(|p| p.y));
+    let corners = [(-dx, -dy), (-dx, dy), (dx, -dy), (dx, dy)];
+    both.map(|polygon| {
+        let around = |p: &CropPx| corners.map(|(dx, dy)| CropPx { x: p.x + dx, y: p.y + dy });
+        polygon.iter().flat_map(around).collect()
+    })
 }
 
 /// The mean over 3 x 3 pixels, the border going on outside.
