@@ -30,6 +30,7 @@ use super::{
     data::mixed,
     model::{conv, halved, rectifier_gain, rectify},
     quick::convolved,
+    seeded::seeded,
 };
 use crate::Result;
 
@@ -156,11 +157,10 @@ pub struct Critics<B: AutodiffBackend> {
 impl<B: AutodiffBackend> Critics<B> {
     /// Critics that have seen nothing, the same for the same seed.
     pub fn new(n: usize, seed: u64, device: &B::Device) -> Self {
-        B::seed(device, mixed(&[seed, n as u64]));
         let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
         let adam = AdamConfig::new().with_beta_1(0.5).with_beta_2(0.99).with_epsilon(1e-8);
         Self {
-            all: (0..n).map(|_| Critic::new(device)).collect(),
+            all: seeded(device, mixed(&[seed, n as u64]), || (0..n).map(|_| Critic::new(device)).collect()),
             optimizer: adam.with_grad_clipping(Some(clipping)).init(),
         }
     }

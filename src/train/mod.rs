@@ -29,6 +29,7 @@ mod preview;
 mod quick;
 mod schedule;
 mod seam;
+mod seeded;
 pub mod soft_targets;
 mod step;
 

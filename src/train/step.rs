@@ -27,6 +27,7 @@ use super::{
     plan::{Plan, pace},
     plot, preview,
     schedule::Level,
+    seeded::seeded,
 };
 use crate::{
     Error, Result,
@@ -420,7 +421,6 @@ fn begun<B: AutodiffBackend>(plan: &Plan, material: &Material<'_>, device: &B::D
         comb: plan.config.network.clone(),
         score: None,
     };
-    B::seed(device, plan.config.seed);
     fresh::<B>(plan, state, device)
 }
 
@@ -436,7 +436,7 @@ fn begun_critics<B: AutodiffBackend>(
 
 /// A training that hasn't begun.
 fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B> {
-    let model = plan.first_comb::<B>(&state.identities, device);
+    let model = seeded(device, plan.config.seed, || plan.first_comb::<B>(&state.identities, device));
     let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
     // The method's Adam: betas .9 and .999; an epsilon of 1e-8 where the framework has 1e-5.
     let optimizer = AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init();

@@ -34,6 +34,7 @@ use crate::{
         onnx::Weights,
         preview::{array_from_tensor, tensor_from_array},
         schedule::{Level, Schedule},
+        seeded::seeded,
     },
 };
 
@@ -63,8 +64,7 @@ pub fn run<B: AutodiffBackend>(
     let config = settings.task.config();
     let level = Level::new(config.side_px, settings.n_steps, settings.batch);
     let schedule = Schedule::new(vec![level], settings.learning_rate)?;
-    B::seed(device, settings.seed);
-    let mut unet = Unet::<B>::new(&config, device);
+    let mut unet = seeded(device, settings.seed, || Unet::<B>::new(&config, device));
     if let Some(path) = &settings.init {
         let bytes = fs::read(path).map_err(Error::io(path))?;
         unet = unet.planted(&bytes, device).map_err(|reason| Error::model(path, reason))?;

@@ -32,6 +32,7 @@ use crate::{
         data::{Batch, n_loaders},
         model::{Comb, CombConfig},
         preview::tensor_from_array,
+        seeded::seeded,
     },
 };
 
@@ -209,9 +210,9 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             n_samples: 0,
             minutes: 0.0,
         };
-        B::seed(&device, settings.seed);
         let projection = settings.student.projection;
-        let mut model = Student::<B>::new(material.config, material.teacher.config(), projection, &device);
+        let fresh = || Student::<B>::new(material.config, material.teacher.config(), projection, &device);
+        let mut model = seeded(&device, settings.seed, fresh);
         if is_student && settings.student.from_teacher {
             let (side_px, augmentation) = (material.config.side_px(), &settings.augmentation);
             let (batch, _) =

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    train::{data::mixed, preview::tensor_from_array},
+    train::{data::mixed, preview::tensor_from_array, seeded::seeded},
 };
 
 const TEACHER: Shape = Shape { widths: [16, 32, 64], depth: 2 };
@@ -178,10 +178,11 @@ impl<'a, B: AutodiffBackend> School<'a, B> {
     }
 
     fn game(&self, teacher: &Classifier<B>) -> Game<B> {
-        B::seed(self.device, mixed(&[self.seed, 3]));
         Game {
             teacher: teacher.clone(),
-            discriminator: Classifier::new(DISCRIMINATOR, self.device),
+            discriminator: seeded(self.device, mixed(&[self.seed, 3]), || {
+                Classifier::new(DISCRIMINATOR, self.device)
+            }),
             optimizers: [Self::learner(), Self::learner()],
         }
     }
@@ -189,8 +190,8 @@ impl<'a, B: AutodiffBackend> School<'a, B> {
     /// A network of this shape after all steps. All students of a seed begin with the same weights and see the same
     /// patches in the same order.
     fn taught(&self, shape: Shape, way: &mut Ways<'_, B>) -> Result<Classifier<B>> {
-        B::seed(self.device, mixed(&[self.seed, 1]));
-        let mut network = Classifier::<B>::new(shape, self.device);
+        let fresh = || Classifier::<B>::new(shape, self.device);
+        let mut network = seeded(self.device, mixed(&[self.seed, 1]), fresh);
         let mut learner = Self::learner();
         let mut rng = SmallRng::seed_from_u64(mixed(&[self.seed, 2]));
         let n = self.lesson.labels.len();
