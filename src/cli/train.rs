@@ -126,6 +126,13 @@ pub struct ExportArgs {
     /// Licence of the bundle [default: LicenseRef-Proprietary]
     #[arg(long, value_name = "SPDX")]
     pub licence: Option<String>,
+    /// Go this share of the way back, 0 to 1, to the identities in --towards, from which the training went on: keeps what
+    /// they know of faces that the training hadn't, and most of what it has won, e.g. 0.35
+    #[arg(long, value_name = "SHARE", requires = "towards")]
+    pub draw_back: Option<f64>,
+    /// The folder of identities for --draw-back, as it was given to --init
+    #[arg(long, value_name = "DIR", requires = "draw_back")]
+    pub towards: Option<PathBuf>,
     /// Numbers of the networks: fp32; fp16, half the size and as fast; int8, a quarter, quicker on most processors
     /// (needs --calibrate)
     #[arg(long, value_name = "KIND", default_value = "fp16")]

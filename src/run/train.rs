@@ -9,7 +9,7 @@ use crate::{
     measure::identity::Embedder,
     nn::{Runtime, RuntimeSettings},
     progress::Watch,
-    settings::{checked, n_hardware_threads},
+    settings::{checked, checked_f64, n_hardware_threads},
     train::{
         self, CompressSettings, Compression, Device, ExportSettings, Overrides, Precision, Preset, Source,
         TrainEvent, TrainSettings,
@@ -137,6 +137,10 @@ fn trained(args: &cli::ExportArgs, precision: Precision) -> Result<Source> {
         basis: needed("--consent", &args.consent, "say on what ground the face may be used")?,
         date: args.date.clone(),
         licence: args.licence.clone().unwrap_or(usual.1),
+        draw_back: match (args.draw_back, &args.towards) {
+            (Some(share), Some(dir)) => Some((checked_f64("--draw-back", share, 0.0..=1.0)?, dir.clone())),
+            _ => None,
+        },
         precision,
         overwrite: args.overwrite,
     })))
@@ -154,6 +158,11 @@ fn copied(args: &cli::ExportArgs) -> Result<Source> {
     if let Some((flag, Some(value))) = fixed.into_iter().find(|(_, value)| value.is_some()) {
         let reason = format!("{} is an identity, and its copy keeps what it says", args.source.display());
         return Err(Error::setting(flag, value, reason));
+    }
+    if let Some(share) = args.draw_back {
+        let reason =
+            format!("{} is an identity; only what a training made can be drawn back", args.source.display());
+        return Err(Error::setting("--draw-back", share, reason));
     }
     let folder = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Source::Bundle { dir: args.source.clone(), name: args.identity.clone().unwrap_or(folder) })

@@ -221,6 +221,9 @@ pub struct Training {
     /// How it was trained: the network, the levels, the rates, as in the training's `train.toml`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<toml::Table>,
+    /// The share of the way that the weights went back, at the export, to those which the training began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn_back: Option<f64>,
 }
 
 impl Manifest {

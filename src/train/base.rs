@@ -121,6 +121,47 @@ impl Base {
         }
     }
 
+    /// Moves the weights of `comb` a `share` (0..=1) of the way back to the base's, from which they were trained on: what
+    /// was learnt beyond the faces of the training stays, and most of what was won is kept (Wortsman et al., "Robust
+    /// fine-tuning of zero-shot models", 2022).
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] for a network of another size, and where the base lacks one of the identities `names`.
+    pub fn drawn_back<B: Backend>(
+        &self,
+        mut comb: Comb<B>,
+        (config, names): (&CombConfig, &[String]),
+        share: f64,
+        device: &B::Device,
+    ) -> Result<Comb<B>> {
+        if *config != self.config {
+            let (own, base) = (config.side_px(), self.side_px());
+            let reason =
+                format!("holds networks of {base} px and another shape; the training's have {own} px");
+            return Err(Error::setting("--towards", "", reason));
+        }
+        let level = config.n_levels() - 1;
+        let back = |convs: Vec<&mut Conv2d<B>>, filters: &[Filter]| {
+            for (conv, filter) in convs.into_iter().zip(filters) {
+                let (own, base) = (conv.clone(), conv);
+                put(base, filter, device);
+                base.weight = Param::from_tensor(between(own.weight.val(), base.weight.val(), share));
+                let biases = own.bias.as_ref().zip(base.bias.as_ref());
+                base.bias =
+                    biases.map(|(own, base)| Param::from_tensor(between(own.val(), base.val(), share)));
+            }
+        };
+        back(convs_of_encoder(&mut comb.encoder, level), &self.encoder);
+        for (decoder, name) in comb.decoders.iter_mut().zip(names) {
+            let Some((_, filters)) = self.decoders.iter().find(|(known, _)| known == name) else {
+                let reason = format!("holds no identity {name}, which was trained on");
+                return Err(Error::setting("--towards", "", reason));
+            };
+            back(convs_of_decoder(decoder, level), filters);
+        }
+        Ok(comb)
+    }
+
     /// The size that filters of these shapes have together.
     fn config_of_filters(&self, bundle: &Bundle) -> Result<CombConfig> {
         let (encoder, decoder) = (&self.encoder, &self.decoders[0].1);
@@ -222,6 +263,11 @@ pub(super) fn planted_decoder<B: Backend>(
     let convs = convs_of_decoder(&mut decoder, filters.len() / 2 - 1);
     convs.into_iter().zip(filters).for_each(|(conv, filter)| put(conv, filter, device));
     decoder
+}
+
+/// `share` of the way from `own` to `base`. What is the same on both sides stays so to the bit, and so do both ends.
+fn between<B: Backend, const D: usize>(own: Tensor<B, D>, base: Tensor<B, D>, share: f64) -> Tensor<B, D> {
+    if share < 1.0 { own.clone() + (base - own) * share } else { base }
 }
 
 /// Gives a convolution the weights of a filter of its shape.

@@ -16,6 +16,7 @@ use burn::{
 };
 
 use super::{
+    base::Base,
     checkpoint::{self, State},
     compress::Precision,
     config::{self, TrainConfig},
@@ -95,6 +96,8 @@ pub struct ExportSettings {
     pub date: Option<String>,
     /// Licence of the bundle (SPDX).
     pub licence: String,
+    /// A share, 0..=1, of the way back to the identities in a folder, from which the training went on.
+    pub draw_back: Option<(f64, PathBuf)>,
     /// How the weights are stored: fp32 or fp16. For int8 see [`compress`](super::compress()).
     pub precision: Precision,
     /// Replace a bundle that exists.
@@ -132,7 +135,13 @@ pub(super) fn in_memory(settings: &ExportSettings) -> Result<Bundle> {
     }
     let device = FlexDevice;
     let fresh = Comb::<Flex>::new(&state.comb, state.identities.len(), &device);
-    let comb = checkpoint::average::<Flex, _>(&checkpoint, fresh, &device)?;
+    let mut comb = checkpoint::average::<Flex, _>(&checkpoint, fresh, &device)?;
+    if let Some((share, dir)) = &settings.draw_back {
+        let base = Base::read(dir).map_err(|e| told_of_draw_back(e, dir))?;
+        comb = base
+            .drawn_back(comb, (&state.comb, &state.identities), *share, &device)
+            .map_err(|e| told_of_draw_back(e, dir))?;
+    }
     let weights = match settings.precision {
         Precision::Fp32 => Weights::Full,
         Precision::Fp16 => Weights::Half,
@@ -174,9 +183,18 @@ pub(super) fn in_memory(settings: &ExportSettings) -> Result<Bundle> {
             identities: state.identities,
             n_faces: state.n_faces,
             config: configuration(&settings.training)?,
+            drawn_back: settings.draw_back.as_ref().map(|(share, _)| *share),
         }),
     };
     Bundle::of_parts(&settings.out, manifest, files.map(|(_, bytes)| bytes))
+}
+
+/// The same error, told of the flag that names the folder.
+fn told_of_draw_back(error: Error, dir: &Path) -> Error {
+    match error {
+        Error::BadSetting { reason, .. } => Error::setting("--towards", dir.display(), reason),
+        other => other,
+    }
 }
 
 /// What the training's folder says of how it was trained; one of an earlier version says nothing.

@@ -122,6 +122,7 @@ fn settings(dir: &Path) -> ExportSettings {
         basis: "synthetic".into(),
         date: None,
         licence: "CC0-1.0".into(),
+        draw_back: None,
         precision: Precision::Fp16,
         overwrite: false,
     }

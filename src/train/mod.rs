@@ -8,6 +8,7 @@ mod augment;
 mod average;
 mod balance;
 mod base;
+mod begin;
 mod checkpoint;
 mod compress;
 mod config;

@@ -8,14 +8,14 @@ use std::{
 };
 
 use burn::{
-    grad_clipping::GradientClippingConfig,
     module::AutodiffModule,
-    optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
+    optim::{GradientsAccumulator, GradientsParams, Optimizer},
     tensor::backend::AutodiffBackend,
 };
 
 use super::{
     LossParts, TrainEvent, TrainProgress, TrainSettings, average,
+    begin::{Trained, begun, begun_critics, fresh, resumed},
     checkpoint::{self, State},
     config,
     critic::{Critic, Critics},
@@ -27,7 +27,6 @@ use super::{
     plan::{Plan, pace},
     plot, preview,
     schedule::Level,
-    seeded::seeded,
 };
 use crate::{
     Error, Result,
@@ -37,9 +36,6 @@ use crate::{
 
 /// Steps between two lines of the log.
 const TELL_EVERY: u64 = 50;
-
-/// Most a gradient may be, as the norm of one parameter's.
-const MAX_GRADIENT: f32 = 1.0;
 
 /// Roll-backs without a finite loss in between before a training gives up.
 const MAX_ROLL_BACKS: u32 = 3;
@@ -62,9 +58,6 @@ pub struct Material<'a> {
     /// Faces for the preview alone.
     pub strangers: Option<&'a Identity>,
 }
-
-type Optim<B> = OptimizerAdaptor<Adam, Comb<B>, B>;
-type Trained<B> = checkpoint::Trained<Comb<B>, Comb<<B as AutodiffBackend>::InnerBackend>, Optim<B>>;
 
 /// Tells what happens, to a person or a program, and to the log.
 pub type Tell<'a> = &'a mut dyn FnMut(&TrainEvent);
@@ -404,63 +397,4 @@ fn drawn(plan: &Plan, material: &Material<'_>, step: u64, seed: u64) -> Vec<Vec<
     };
     let of_all = |nth: u64| material.identities.iter().enumerate().map(|one| draw(nth, one)).collect();
     (0..config.accumulate as u64).map(of_all).collect()
-}
-
-/// A training before its first step, from the plan's seed.
-fn begun<B: AutodiffBackend>(plan: &Plan, material: &Material<'_>, device: &B::Device) -> Trained<B> {
-    let state = State {
-        schema: State::schema(),
-        identities: material.identities.iter().map(|i| i.name.clone()).collect(),
-        n_faces: material.identities.iter().map(Identity::n_faces).collect(),
-        alignment: material.alignment.clone(),
-        step: 0,
-        n_samples: 0,
-        minutes: 0.0,
-        stage: plan.schedule.stage(0),
-        seed: plan.config.seed,
-        comb: plan.config.network.clone(),
-        score: None,
-    };
-    fresh::<B>(plan, state, device)
-}
-
-/// Critics that have seen nothing, where the plan asks for any.
-fn begun_critics<B: AutodiffBackend>(
-    plan: &Plan,
-    material: &Material<'_>,
-    device: &B::Device,
-) -> Option<Critics<B>> {
-    let is_wanted = plan.schedule.levels().iter().any(|level| level.loss.adversarial > 0.0);
-    is_wanted.then(|| Critics::new(material.identities.len(), plan.config.seed, device))
-}
-
-/// A training that hasn't begun.
-fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B> {
-    let model = seeded(device, plan.config.seed, || plan.first_comb::<B>(&state.identities, device));
-    let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
-    // The method's Adam: betas .9 and .999; an epsilon of 1e-8 where the framework has 1e-5.
-    let optimizer = AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init();
-    Trained { average: model.valid(), model, optimizer, state }
-}
-
-/// `fresh` with the weights of a checkpoint, if it is one of the same training.
-fn resumed<B: AutodiffBackend>(path: &Path, fresh: Trained<B>, device: &B::Device) -> Result<Trained<B>> {
-    let (wanted, found) = (fresh.state.clone(), checkpoint::state::<State>(path)?);
-    let differs = |what: &str, found: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
-        let reason =
-            format!("holds a training with {what} {found:?}, asked for is {wanted:?}; give another folder");
-        Err(Error::setting("--output", path.display(), reason))
-    };
-    if found.comb != wanted.comb {
-        return differs("a network of", &found.comb, &wanted.comb);
-    }
-    if found.identities != wanted.identities {
-        return differs("the identities", &found.identities, &wanted.identities);
-    }
-    if found.alignment != wanted.alignment {
-        return differs("faces cut with", &found.alignment, &wanted.alignment);
-    }
-    let mut trained = checkpoint::load::<B, _, _, _>(path, fresh, device)?;
-    trained.state.n_faces = wanted.n_faces;
-    Ok(trained)
 }

@@ -118,20 +118,64 @@ fn goes_on_to_the_same_weights(adversarial: Option<f64>) {
 
 fn bundle(dir: &Path, training: &TrainSettings, name: &str, to: &str) -> PathBuf {
     let out = dir.join(to).join(name);
-    export(&ExportSettings {
+    export(&export_settings(training, name, &out)).unwrap();
+    out
+}
+
+fn export_settings(training: &TrainSettings, name: &str, out: &Path) -> ExportSettings {
+    ExportSettings {
         training: training.out.clone(),
         checkpoint: Checkpoint::Last,
         identity: name.into(),
-        out: out.clone(),
+        out: out.into(),
         subject: "nobody".into(),
         basis: "synthetic".into(),
         date: None,
         licence: "CC0-1.0".into(),
+        draw_back: None,
         precision: Precision::Fp16,
         overwrite: false,
-    })
-    .unwrap();
-    out
+    }
+}
+
+#[test]
+fn an_export_goes_some_of_the_way_back_to_what_the_training_began_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = settings(dir.path(), "first", ["A", "B"]);
+    run(&first);
+    let exported = ["A", "B"].map(|name| bundle(dir.path(), &first, name, "identities"));
+    let mut later = settings(dir.path(), "later", ["A", "B"]);
+    later.init = Some(dir.path().join("identities"));
+    later.overrides.encoder_rate = Some(0.0);
+    run(&later);
+    let decoder = |dir: &Path| fs::read(dir.join("decoder.onnx")).unwrap();
+    let plain = bundle(dir.path(), &later, "B", "later.identities");
+    let back = |share: f64, towards: PathBuf| ExportSettings {
+        draw_back: Some((share, towards)),
+        overwrite: true,
+        ..export_settings(&later, "B", &dir.path().join("back/B"))
+    };
+    let drawn = |share: f64| export(&back(share, dir.path().join("identities"))).unwrap();
+    let half = drawn(0.5);
+    assert_eq!(half.manifest.training.unwrap().drawn_back, Some(0.5));
+    let half = half.decoder;
+    assert!(half != decoder(&plain) && half != decoder(&exported[1]));
+    assert!(drawn(0.0).decoder == decoder(&plain), "no step back changes something");
+    let whole = drawn(1.0);
+    assert!(whole.decoder == decoder(&exported[1]), "all of the way back isn't the beginning");
+    assert!(
+        whole.encoder == fs::read(exported[0].join("encoder.onnx")).unwrap(),
+        "an encoder that was kept has changed"
+    );
+    // Folders that the training didn't begin with.
+    let others = settings(dir.path(), "others", ["C", "A"]);
+    run(&others);
+    bundle(dir.path(), &others, "C", "others.identities");
+    for (towards, wanted) in [("others.identities", "holds no identity A"), ("faces", "holds no identities")]
+    {
+        let told = export(&back(0.5, dir.path().join(towards))).unwrap_err().to_string();
+        assert!(told.contains(wanted) && told.starts_with("--towards"), "{told}");
+    }
 }
 
 #[test]

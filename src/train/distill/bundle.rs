@@ -66,6 +66,7 @@ pub fn write(settings: &DistillSettings, name: &str, material: &Material<'_>, do
             identities: vec![teacher.name.clone()],
             n_faces: vec![material.transfer.n_faces()],
             config: None,
+            drawn_back: None,
         }),
         ..teacher.clone()
     };

@@ -58,6 +58,7 @@ fn room() -> Room {
         basis: "synthetic".into(),
         date: None,
         licence: "CC0-1.0".into(),
+        draw_back: None,
         precision: Precision::Fp16,
         overwrite: false,
     })

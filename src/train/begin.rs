@@ -1,0 +1,91 @@
+//! How a training begins: from its seed, or with what a checkpoint holds.
+
+use std::path::Path;
+
+use burn::{
+    grad_clipping::GradientClippingConfig,
+    module::AutodiffModule,
+    optim::{Adam, AdamConfig, adaptor::OptimizerAdaptor},
+    tensor::backend::AutodiffBackend,
+};
+
+use super::{
+    checkpoint::{self, State},
+    critic::Critics,
+    data::Identity,
+    model::Comb,
+    plan::Plan,
+    seeded::seeded,
+    step::Material,
+};
+use crate::{Error, Result};
+
+/// Most a gradient may be, as the norm of one parameter's.
+const MAX_GRADIENT: f32 = 1.0;
+
+type Optim<B> = OptimizerAdaptor<Adam, Comb<B>, B>;
+
+/// All that is trained.
+pub type Trained<B> = checkpoint::Trained<Comb<B>, Comb<<B as AutodiffBackend>::InnerBackend>, Optim<B>>;
+
+/// A training before its first step, from the plan's seed.
+pub fn begun<B: AutodiffBackend>(plan: &Plan, material: &Material<'_>, device: &B::Device) -> Trained<B> {
+    let state = State {
+        schema: State::schema(),
+        identities: material.identities.iter().map(|i| i.name.clone()).collect(),
+        n_faces: material.identities.iter().map(Identity::n_faces).collect(),
+        alignment: material.alignment.clone(),
+        step: 0,
+        n_samples: 0,
+        minutes: 0.0,
+        stage: plan.schedule.stage(0),
+        seed: plan.config.seed,
+        comb: plan.config.network.clone(),
+        score: None,
+    };
+    fresh::<B>(plan, state, device)
+}
+
+/// Critics that have seen nothing, where the plan asks for any.
+pub fn begun_critics<B: AutodiffBackend>(
+    plan: &Plan,
+    material: &Material<'_>,
+    device: &B::Device,
+) -> Option<Critics<B>> {
+    let is_wanted = plan.schedule.levels().iter().any(|level| level.loss.adversarial > 0.0);
+    is_wanted.then(|| Critics::new(material.identities.len(), plan.config.seed, device))
+}
+
+/// A training that hasn't begun.
+pub fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B> {
+    let model = seeded(device, plan.config.seed, || plan.first_comb::<B>(&state.identities, device));
+    let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
+    // The method's Adam: betas .9 and .999; an epsilon of 1e-8 where the framework has 1e-5.
+    let optimizer = AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init();
+    Trained { average: model.valid(), model, optimizer, state }
+}
+
+/// `fresh` with the weights of a checkpoint, if it is one of the same training.
+///
+/// # Errors
+/// [`Error::BadSetting`] when it isn't, [`Error::BadModel`] when a file is missing or broken.
+pub fn resumed<B: AutodiffBackend>(path: &Path, fresh: Trained<B>, device: &B::Device) -> Result<Trained<B>> {
+    let (wanted, found) = (fresh.state.clone(), checkpoint::state::<State>(path)?);
+    let differs = |what: &str, found: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
+        let reason =
+            format!("holds a training with {what} {found:?}, asked for is {wanted:?}; give another folder");
+        Err(Error::setting("--output", path.display(), reason))
+    };
+    if found.comb != wanted.comb {
+        return differs("a network of", &found.comb, &wanted.comb);
+    }
+    if found.identities != wanted.identities {
+        return differs("the identities", &found.identities, &wanted.identities);
+    }
+    if found.alignment != wanted.alignment {
+        return differs("faces cut with", &found.alignment, &wanted.alignment);
+    }
+    let mut trained = checkpoint::load::<B, _, _, _>(path, fresh, device)?;
+    trained.state.n_faces = wanted.n_faces;
+    Ok(trained)
+}
