@@ -216,7 +216,8 @@ pub struct Training {
     pub identities: Vec<String>,
     /// Faces of each of them.
     pub n_faces: Vec<usize>,
-    /// SHA-256 of the encoder's 32-bit weights: equal in bundles that share their encoder.
+    /// SHA-256 of the encoder's 32-bit weights: equal in bundles of one training. One that begins with exported weights
+    /// and keeps their encoder has another, where they were rounded to 16 bits; the files are the same.
     pub encoder_weights_sha256: String,
     /// How it was trained: the network, the levels, the rates, as in the training's `train.toml`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
