@@ -206,6 +206,13 @@ pub struct NewFace {
     pub grade: Option<Grade>,
 }
 
+impl NewFace {
+    /// From the frame to the same crop with another side, pixels.
+    pub fn alignment_at(&self, side: usize) -> Similarity {
+        self.alignment.scaled(side as f64 / self.pixels.dim().1 as f64)
+    }
+}
+
 /// A face that was replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replaced {

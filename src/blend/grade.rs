@@ -266,7 +266,7 @@ fn measured(face: &NewFace, settings: &GradeSettings) -> Measured {
 
 /// The rows of the square with [`SKIN`].
 fn skin_rows(face: &NewFace) -> Range<f32> {
-    let alignment = face.alignment.scaled(SIDE as f64 / face.pixels.dim().1 as f64);
+    let alignment = face.alignment_at(SIDE);
     let row = |point: FramePx| alignment.to_crop(point).y as f32;
     let points = &face.face.points;
     let eyes = 0.5 * (row(mesh::eye_centre(points, 0)) + row(mesh::eye_centre(points, 1)));

@@ -43,7 +43,7 @@ pub struct Padding {
 pub(super) fn placed(face: &NewFace, side: usize, feather: f64, padding: &Padding) -> Vec<f32> {
     let mut contour = contour(face, side);
     padding.cut(&mut contour, side);
-    let alignment = face.alignment.scaled(side as f64 / face.pixels.dim().1 as f64);
+    let alignment = face.alignment_at(side);
     let features: Vec<CropPx> = mesh::features()
         .filter_map(|i| face.face.points.get(i))
         .map(|point| alignment.to_crop(*point))
@@ -85,7 +85,7 @@ impl Padding {
 
 /// Where a face's points lie and the network sees it.
 fn contour(face: &NewFace, side: usize) -> Vec<f32> {
-    let alignment = face.alignment.scaled(side as f64 / face.pixels.dim().1 as f64);
+    let alignment = face.alignment_at(side);
     let (hull, _) = hull_mask(&face.face.points, &alignment, side).into_raw_vec_and_offset();
     let Some(seen) = &face.mask else { return hull };
     let mut contour = hull.clone();

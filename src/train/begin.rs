@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use burn::{
-    grad_clipping::GradientClippingConfig,
     module::AutodiffModule,
-    optim::{Adam, AdamConfig, adaptor::OptimizerAdaptor},
+    optim::{Adam, adaptor::OptimizerAdaptor},
     tensor::backend::AutodiffBackend,
 };
 
@@ -14,14 +13,12 @@ use super::{
     critic::Critics,
     data::Identity,
     model::Comb,
+    optimizer::adam,
     plan::Plan,
     seeded::seeded,
     step::Material,
 };
 use crate::{Error, Result};
-
-/// Most a gradient may be, as the norm of one parameter's.
-const MAX_GRADIENT: f32 = 1.0;
 
 type Optim<B> = OptimizerAdaptor<Adam, Comb<B>, B>;
 
@@ -59,10 +56,7 @@ pub fn begun_critics<B: AutodiffBackend>(
 /// A training that hasn't begun.
 pub fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B> {
     let model = seeded(device, plan.config.seed, || plan.first_comb::<B>(&state.identities, device));
-    let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
-    // The method's Adam: betas .9 and .999; an epsilon of 1e-8 where the framework has 1e-5.
-    let optimizer = AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init();
-    Trained { average: model.valid(), model, optimizer, state }
+    Trained { average: model.valid(), model, optimizer: adam().init(), state }
 }
 
 /// `fresh` with the weights of a checkpoint, if it is one of the same training.

@@ -14,10 +14,9 @@
 use std::path::Path;
 
 use burn::{
-    grad_clipping::GradientClippingConfig,
     module::Module,
     nn::conv::Conv2d,
-    optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
+    optim::{Adam, GradientsAccumulator, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
     tensor::{
         Tensor, TensorData,
         backend::{AutodiffBackend, Backend},
@@ -29,6 +28,7 @@ use super::{
     checkpoint,
     data::mixed,
     model::{conv, halved, rectifier_gain, rectify},
+    optimizer::adam,
     quick::convolved,
     seeded::seeded,
 };
@@ -51,9 +51,6 @@ const PENALTY_EVERY: u64 = 8;
 
 /// Length of the finite difference that gives the slope, in pixels' values of 0..=1: below what is seen.
 const DIFFERENCE: f64 = 0.01;
-
-/// Most a gradient may be, as the norm of one parameter's.
-const MAX_GRADIENT: f32 = 1.0;
 
 /// The names of its files in a checkpoint.
 const MODEL_NAME: &str = "critics.mpk";
@@ -123,25 +120,29 @@ impl<B: AutodiffBackend> Critic<B> {
     ) -> Duel<B> {
         let inside = |x: &Tensor<B, 4>| x.clone() * mask.clone();
         let (own, truth) = (inside(own), inside(truth));
-        let patches = pooled(mask.clone(), 8);
+        // Of each layer's places.
+        let weights: Vec<Tensor<B, 4>> =
+            std::iter::successors(Some(halved(mask.clone())), |finer| Some(halved(finer.clone())))
+                .take(WIDTHS.len())
+                .collect();
+        let patches = &weights[WIDTHS.len() - 1];
         let on_truth = self.judge(truth.clone());
         let on_own = self.judge(own.clone().detach());
         let mut loss =
-            mean(softplus(on_truth.logits.clone().neg()), &patches) + mean(softplus(on_own.logits), &patches);
+            mean(softplus(on_truth.logits.clone().neg()), patches) + mean(softplus(on_own.logits), patches);
         if step.is_multiple_of(PENALTY_EVERY) {
             let moved = truth.clone() + signs(&truth, mixed(&[seed, step])) * mask.clone() * DIFFERENCE;
             let slope = (self.judge(moved).logits - on_truth.logits.clone()) / DIFFERENCE;
-            loss = loss + mean(slope.powi_scalar(2), &patches) * (PENALTY * PENALTY_EVERY as f64);
+            loss = loss + mean(slope.powi_scalar(2), patches) * (PENALTY * PENALTY_EVERY as f64);
         }
         let mut gradients = (loss * share).backward();
         let critic = GradientsParams::from_module(&mut gradients, self);
         // For the decoder it is a judge that doesn't learn.
         let opinion = self.clone().no_grad().judge(own);
-        let mut decoder = mean(softplus(opinion.logits.neg()), &patches);
-        for (own, truth) in opinion.layers.into_iter().zip(on_truth.layers) {
+        let mut decoder = mean(softplus(opinion.logits.neg()), patches);
+        for ((own, truth), weight) in opinion.layers.into_iter().zip(on_truth.layers).zip(&weights) {
             let unlike = (own - truth.detach()).abs().mean_dim(1);
-            let weight = pooled(mask.clone(), mask.dims()[2] / unlike.dims()[2]);
-            decoder = decoder + mean(unlike, &weight) * (MATCHING / WIDTHS.len() as f64);
+            decoder = decoder + mean(unlike, weight) * (MATCHING / WIDTHS.len() as f64);
         }
         Duel { decoder, critic }
     }
@@ -157,11 +158,9 @@ pub struct Critics<B: AutodiffBackend> {
 impl<B: AutodiffBackend> Critics<B> {
     /// Critics that have seen nothing, the same for the same seed.
     pub fn new(n: usize, seed: u64, device: &B::Device) -> Self {
-        let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
-        let adam = AdamConfig::new().with_beta_1(0.5).with_beta_2(0.99).with_epsilon(1e-8);
         Self {
             all: seeded(device, mixed(&[seed, n as u64]), || (0..n).map(|_| Critic::new(device)).collect()),
-            optimizer: adam.with_grad_clipping(Some(clipping)).init(),
+            optimizer: adam().with_beta_1(0.5).with_beta_2(0.99).init(),
         }
     }
 
@@ -200,11 +199,6 @@ fn unshuffled<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
     let [n, c, h, w] = x.dims();
     let apart = x.reshape([n, c, h / 2, 2, w / 2, 2]).permute([0, 1, 3, 5, 2, 4]);
     apart.reshape([n, 4 * c, h / 2, w / 2])
-}
-
-/// Each pixel the mean of `step` by `step`, a power of two.
-fn pooled<B: Backend>(x: Tensor<B, 4>, step: usize) -> Tensor<B, 4> {
-    (0..step.ilog2()).fold(x, |x, _| halved(x))
 }
 
 /// Mean weighted by place.

@@ -137,9 +137,9 @@ pub(super) fn in_memory(settings: &ExportSettings) -> Result<Bundle> {
     let fresh = Comb::<Flex>::new(&state.comb, state.identities.len(), &device);
     let mut comb = checkpoint::average::<Flex, _>(&checkpoint, fresh, &device)?;
     if let Some((share, dir)) = &settings.draw_back {
-        let base = Base::read(dir).map_err(|e| told_of_draw_back(e, dir))?;
-        comb = base
-            .drawn_back(comb, (&state.comb, &state.identities), *share, &device)
+        let sizes = (&state.comb, &state.identities[..]);
+        comb = Base::read(dir)
+            .and_then(|base| base.drawn_back(comb, sizes, *share, &device))
             .map_err(|e| told_of_draw_back(e, dir))?;
     }
     let weights = match settings.precision {

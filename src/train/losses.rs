@@ -6,7 +6,7 @@ use std::ops::Range;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use super::model::halved;
+use super::model::{colours, halved};
 
 /// Standard deviation of SSIM's Gaussian window, pixels (Wang et al. 2004).
 const SSIM_SIGMA: f32 = 1.5;
@@ -90,7 +90,7 @@ pub fn loss<B: Backend>(
     weights: &LossWeights,
 ) -> (Tensor<B, 1>, Tensor<B, 1>) {
     let [n, _, h, w] = output.dims();
-    let rgb = output.clone().slice([0..n, 0..3, 0..h, 0..w]);
+    let rgb = colours(&output);
     let own_mask = output.slice([0..n, 3..4, 0..h, 0..w]);
     let difference = rgb.clone() - target.clone();
     let l1 = weighted_mean(difference.clone().abs(), weight.clone());

@@ -23,6 +23,7 @@ mod losses;
 mod memory;
 mod model;
 pub(crate) mod onnx;
+mod optimizer;
 mod pass;
 mod plan;
 mod plot;

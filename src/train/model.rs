@@ -394,6 +394,11 @@ pub(super) fn doubled<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
     interpolate(x, [h * 2, w * 2], options)
 }
 
+/// The colours of a decoder's output, `[batch, 4, side, side]`, without its mask.
+pub(super) fn colours<B: Backend>(output: &Tensor<B, 4>) -> Tensor<B, 4> {
+    output.clone().narrow(1, 0, 3)
+}
+
 /// Half the side, each pixel the mean of four.
 pub(super) fn halved<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
     avg_pool2d(x, [2, 2], [2, 2], [0, 0], false, false)

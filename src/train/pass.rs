@@ -16,7 +16,7 @@ use super::{
     critic::{Critic, Duel},
     data::Batch,
     losses::{LossWeights, loss},
-    model::{Comb, Stage},
+    model::{Comb, Stage, colours},
     preview,
 };
 
@@ -101,12 +101,6 @@ pub fn backward<B: AutodiffBackend>(
         critic: of_critic,
         losses,
     }
-}
-
-/// The colours of a decoder's output without its mask.
-fn colours<B: Backend>(output: &Tensor<B, 4>) -> Tensor<B, 4> {
-    let [n, _, h, w] = output.dims();
-    output.clone().slice([0..n, 0..3, 0..h, 0..w])
 }
 
 /// The values that [`loss`] gives for the log.

@@ -68,8 +68,10 @@ impl Occlusion {
         let mut covered = plane(&outputs, SIDE)
             .ok_or_else(|| Error::model("the occlusion network", "gave no map"))?
             .mapv(|covered| decided(covered, SURE, WIDTH));
-        let points: Vec<CropPx> = points.iter().map(|point| alignment.to_crop(*point)).collect();
-        uncover(&mut covered, &features(&points));
+        if covered.iter().any(|covered| *covered > 0.0) {
+            let points: Vec<CropPx> = points.iter().map(|point| alignment.to_crop(*point)).collect();
+            uncover(&mut covered, &features(&points));
+        }
         Ok(Map { values: covered.mapv(|covered| 1.0 - covered), alignment })
     }
 }
@@ -100,9 +102,6 @@ fn features(points: &[CropPx]) -> Vec<Array2<bool>> {
 /// that goes on to a bridge or a temple; a dark brow looks like a strand of hair, teeth and the inside of a wide mouth like
 /// a thing in front of it, but hair, hands and things come from outside.
 fn uncover(covered: &mut Array2<f32>, regions: &[Array2<bool>]) {
-    if covered.iter().all(|covered| *covered == 0.0) {
-        return;
-    }
     let (height, width) = covered.dim();
     let things = GrayImage::from_fn(width as u32, height as u32, |x, y| {
         Luma([u8::from(covered[[y as usize, x as usize]] > LINKED)])

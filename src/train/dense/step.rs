@@ -7,9 +7,8 @@ use std::{
 };
 
 use burn::{
-    grad_clipping::GradientClippingConfig,
     module::AutodiffModule,
-    optim::{AdamConfig, GradientsParams, Optimizer},
+    optim::{GradientsParams, Optimizer},
     tensor::{
         Tensor,
         activation::{log_sigmoid, sigmoid},
@@ -32,6 +31,7 @@ use crate::{
         average,
         data::n_loaders,
         onnx::Weights,
+        optimizer::adam,
         preview::{array_from_tensor, tensor_from_array},
         schedule::{Level, Schedule},
         seeded::seeded,
@@ -70,10 +70,7 @@ pub fn run<B: AutodiffBackend>(
         unet = unet.planted(&bytes, device).map_err(|reason| Error::model(path, reason))?;
     }
     let mut average = unet.valid();
-    let mut optimizer = AdamConfig::new()
-        .with_epsilon(1e-8)
-        .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
-        .init::<B, Unet<B>>();
+    let mut optimizer = adam().init::<B, Unet<B>>();
     let steps = (0..settings.n_steps).take_while(|_| !stop.load(Ordering::Relaxed)).map(Ok);
     let draw = |step| Ok((step, faces.batch(settings.task, settings.batch, step, settings.seed)));
     let (mut told, mut sums) = (Instant::now(), [0.0_f32; 4]);

@@ -3,6 +3,8 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
+use crate::train::model::colours;
+
 /// Below this much variance a quantity counts as constant.
 const LEAST_VARIANCE: f32 = 1e-6;
 
@@ -50,10 +52,9 @@ pub fn missed_at_levels<B: Backend>(
 /// Picture and mask beside the teacher's, `[batch, 4, side, side]`; `weight` counts the picture's pixels.
 pub fn picture<B: Backend>(own: &Tensor<B, 4>, wanted: &Tensor<B, 4>, weight: &Tensor<B, 4>) -> Parts<B> {
     let [n, _, h, w] = own.dims();
-    let rgb = |x: &Tensor<B, 4>| x.clone().slice([0..n, 0..3, 0..h, 0..w]);
     let mask = |x: &Tensor<B, 4>| x.clone().slice([0..n, 3..4, 0..h, 0..w]);
     vec![
-        ("picture", missed_by_weight(rgb(own), rgb(wanted), weight)),
+        ("picture", missed_by_weight(colours(own), colours(wanted), weight)),
         ("mask", missed(mask(own), mask(wanted))),
     ]
 }

@@ -19,7 +19,7 @@ use crate::train::{
     critic::{Critic, Duel},
     data::Batch,
     losses::{LossWeights, loss},
-    model::Comb,
+    model::{Comb, colours},
     preview::tensor_from_array,
 };
 
@@ -92,14 +92,14 @@ impl<B: AutodiffBackend> Lesson<'_, B> {
         let (x, weight) = (self.input(), self.tensor(&self.batch.weight));
         let wanted = self.taught(x.clone());
         let own = self.swapped(lifted::<B, 4>(x));
-        let seen = encode(&self.teacher.valid().encoder, rgb(&wanted));
-        let own_seen = encode(&self.teacher.encoder, rgb(&own));
+        let seen = encode(&self.teacher.valid().encoder, colours(&wanted));
+        let own_seen = encode(&self.teacher.encoder, colours(&own));
         let wanted = lifted::<B, 4>(wanted);
         let mut parts = losses::picture(&own, &wanted, &weight);
         let pairs = own_seen.levels.into_iter().zip(seen.levels.into_iter().map(lifted::<B, 4>));
         let code = std::iter::once((own_seen.output, lifted::<B, 4>(seen.output)));
         parts.push(("perceptual", losses::missed_at_levels(pairs.chain(code))));
-        Told { total: losses::total(&parts), parts, pictures: Some([rgb(&own), rgb(&wanted)]) }
+        Told { total: losses::total(&parts), parts, pictures: Some([colours(&own), colours(&wanted)]) }
     }
 
     /// End to end: the truth of the first `n_with_truth` faces, the teacher's picture of the others.
@@ -112,11 +112,11 @@ impl<B: AutodiffBackend> Lesson<'_, B> {
                 0 => taught,
                 _ => Tensor::cat(vec![own.narrow(0, 0, n_with_truth), taught], 0),
             };
-            target = replaced(target, lifted::<B, 4>(rgb(&taught)));
+            target = replaced(target, lifted::<B, 4>(colours(&taught)));
             mask = replaced(mask, lifted::<B, 4>(taught.narrow(1, 3, 1)));
         }
         let own = self.swapped(self.tensor(&self.batch.input));
-        let pictures = Some([rgb(&own), target.clone()]);
+        let pictures = Some([colours(&own), target.clone()]);
         let weight = self.tensor(&self.batch.weight);
         let (total, all) = loss(own, &target, mask, &weight, &LossWeights::default());
         let names = ["loss", "dssim", "l1", "gradient", "mask"].into_iter().enumerate();
@@ -154,9 +154,4 @@ impl<B: AutodiffBackend> Lesson<'_, B> {
 /// A constant in a graph of gradients.
 fn lifted<B: AutodiffBackend, const D: usize>(x: Tensor<B::InnerBackend, D>) -> Tensor<B, D> {
     Tensor::from_inner(x)
-}
-
-/// The colours of `[batch, 4, h, w]`.
-fn rgb<B: Backend>(x: &Tensor<B, 4>) -> Tensor<B, 4> {
-    x.clone().narrow(1, 0, 3)
 }

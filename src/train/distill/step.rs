@@ -8,9 +8,8 @@ use std::{
 
 use burn::{
     backend::{Flex, flex::FlexDevice},
-    grad_clipping::GradientClippingConfig,
     module::AutodiffModule,
-    optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
+    optim::{Adam, GradientsAccumulator, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
     tensor::backend::AutodiffBackend,
 };
 use serde::{Deserialize, Serialize};
@@ -31,6 +30,7 @@ use crate::{
         critic::Critics,
         data::{Batch, n_loaders},
         model::{Comb, CombConfig},
+        optimizer::adam,
         preview::tensor_from_array,
         seeded::seeded,
     },
@@ -41,9 +41,6 @@ const TELL_EVERY: u64 = 50;
 
 /// Faces on which a student that begins with its teacher's weights is fitted.
 const N_CALIBRATION: usize = 32;
-
-/// Most a gradient may be, as the norm of one parameter's.
-const MAX_GRADIENT: f32 = 1.0;
 
 /// The discriminator's rate as a share of the student's: the latter's is that of layers which begin from a fit.
 const CRITIC_RATE: f64 = 0.2;
@@ -220,9 +217,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             let faces = tensor_from_array::<B>(&batch.input, &device);
             model = init::begun(model, material.teacher, material.config, faces, &device);
         }
-        let clipping = GradientClippingConfig::Norm(MAX_GRADIENT);
-        let optimizer = AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init();
-        let mut trained = Trained::<B> { average: model.valid(), model, optimizer, state };
+        let mut trained = Trained::<B> { average: model.valid(), model, optimizer: adam().init(), state };
         let mut critics = (settings.adversarial > 0.0).then(|| Critics::new(1, settings.seed, &device));
         if let Some(path) = checkpoint::newest(&folder)? {
             same_distillation(&path, &checkpoint::state(&path)?, &trained.state)?;

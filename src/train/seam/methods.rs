@@ -6,9 +6,8 @@ use std::{
 };
 
 use burn::{
-    grad_clipping::GradientClippingConfig,
     module::{AutodiffModule, Module},
-    optim::{Adam, AdamConfig, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
+    optim::{Adam, GradientsParams, Optimizer, adaptor::OptimizerAdaptor},
     tensor::{
         Distribution, Int, Tensor, TensorData,
         activation::{log_sigmoid, log_softmax, softmax},
@@ -25,7 +24,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    train::{data::mixed, preview::tensor_from_array, seeded::seeded},
+    train::{data::mixed, optimizer::adam, preview::tensor_from_array, seeded::seeded},
 };
 
 const TEACHER: Shape = Shape { widths: [16, 32, 64], depth: 2 };
@@ -173,8 +172,7 @@ impl<'a, B: AutodiffBackend> School<'a, B> {
     }
 
     fn learner() -> Learner<B> {
-        let clipping = GradientClippingConfig::Norm(1.0);
-        AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(Some(clipping)).init()
+        adam().init()
     }
 
     fn game(&self, teacher: &Classifier<B>) -> Game<B> {
