@@ -129,6 +129,19 @@ fn parts(c: &mut Criterion) {
     c.bench_function("part: grade, 1024 px", |b| {
         b.iter_batched_ref(|| flat.clone(), |flat| grade.apply(flat, SIDE * SIDE), BatchSize::PerIteration);
     });
+    c.bench_function("part: crop, 256 px", |b| {
+        let alignment = new_face(&frame, 900.0, 256).alignment;
+        b.iter(|| face::crop(black_box(&frame.picture), &alignment, 256));
+    });
+    c.bench_function("part: guides, 256 px", |b| {
+        let face = new_face(&frame, 900.0, 256);
+        let points: Vec<_> = face.face.points.iter().map(|p| face.alignment.to_crop(*p)).collect();
+        b.iter_batched_ref(
+            || face.target.clone(),
+            |crop| face::guides::paint(crop, &points),
+            BatchSize::PerIteration,
+        );
+    });
     let outline: Vec<f32> = vec![1.0; 512 * 512];
     c.bench_function("part: mask, 512 px", |b| {
         b.iter(|| mask::feathered(black_box(&outline), 512, 0.05, &[]));

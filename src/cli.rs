@@ -18,7 +18,7 @@ pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use compare::CompareArgs;
 #[cfg(feature = "train")]
-pub use distill::{ConvolutionChoice, DistillArgs, DistillSeamArgs, StartChoice};
+pub use distill::{ConvolutionChoice, DistillArgs, DistillSeamArgs, FinestChoice, StartChoice};
 pub use face_sets::{FaceSetCommand, ReportArgs, SortArgs};
 pub use measure::{BenchArgs, EvalArgs};
 pub use part::{DamageChoice, PartArgs, UnsupportedChoice};
@@ -173,7 +173,8 @@ pub struct SwapArgs {
     /// Write a second video with boxes, numbers, points, axes and tremor of all faces drawn in
     #[arg(long, value_name = "FILE")]
     pub debug_overlay: Option<PathBuf>,
-    /// Quality, 0 to 100 [default: visually lossless]
+    /// Quality, from 0, the worst, to 100, the best, whatever the encoder: 69 is CRF 16 of libx264 [default: visually
+    /// lossless]
     #[arg(long, value_name = "N")]
     pub output_video_quality: Option<u8>,
     /// Preset of the encoder, e.g. fast, medium, slow

@@ -13,6 +13,17 @@ pub enum ConvolutionChoice {
     Full,
     /// Depthwise-separable: channel by channel, then pixel by pixel.
     Dws,
+    /// Depthwise-separable but for the coarsest levels.
+    Mixed,
+}
+
+/// What the student's finest level works on.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum FinestChoice {
+    /// Pixels, as the teacher's.
+    Pixels,
+    /// Patches of 2x2 pixels.
+    Patches,
 }
 
 /// What the student begins with.
@@ -54,9 +65,12 @@ pub struct DistillArgs {
     /// learnt to read for many
     #[arg(long)]
     pub specialist: bool,
-    /// The student's 3x3 convolutions [default: dws, with --student-width full]
+    /// The student's 3x3 convolutions [default: mixed, with --student-width full]
     #[arg(long, value_enum, value_name = "KIND")]
     pub student_conv: Option<ConvolutionChoice>,
+    /// What the student's finest level works on [default: patches, with --student-width or --student-conv pixels]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub student_finest: Option<FinestChoice>,
     /// What the student begins with
     #[arg(long, value_enum, value_name = "WHAT", default_value = "teacher")]
     pub student_start: StartChoice,

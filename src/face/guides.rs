@@ -7,7 +7,7 @@
 //!
 //! Whether an identity's networks want faces like this says its manifest; training and swapping paint alike.
 
-use ndarray::{Array3, ArrayViewMut2, Axis};
+use ndarray::Array3;
 
 use super::{
     hull::coverage,
@@ -50,7 +50,15 @@ pub fn paint(crop: &mut Array3<f32>, points: &[CropPx]) {
     let ring = |indices: &[usize]| indices.iter().map(at).collect::<Vec<CropPx>>();
     let sharp = crop.clone();
     let radius = ((side as f64 * BLUR).round() as usize).max(1);
-    crop.axis_iter_mut(Axis(0)).for_each(|mut plane| (0..3).for_each(|_| blur(&mut plane, radius)));
+    let mut blur = Blur::new(side, radius);
+    if let Some(values) = crop.as_slice_mut() {
+        for plane in values.chunks_exact_mut(side * side) {
+            for _ in 0..3 {
+                blur.rows(plane);
+                blur.columns(plane);
+            }
+        }
+    }
 
     let mouth = coverage(&ring(&MOUTH), side);
     let lips: Vec<usize> = UPPER_LIP.iter().chain(&LOWER_LIP).copied().collect();
@@ -85,10 +93,14 @@ pub fn paint(crop: &mut Array3<f32>, points: &[CropPx]) {
 
 /// Puts `colour(channel, (row, column))` over a crop, as much as `share` says.
 fn mix(crop: &mut Array3<f32>, share: &ndarray::Array2<f32>, colour: impl Fn(usize, (usize, usize)) -> f32) {
-    for (at, share) in share.indexed_iter().filter(|(_, share)| **share > 0.0) {
-        for c in 0..3 {
-            let value = &mut crop[[c, at.0, at.1]];
-            *value += share * (colour(c, at) - *value);
+    // Most shapes leave most rows alone.
+    let rows = share.outer_iter().enumerate().filter(|(_, row)| row.iter().any(|share| *share > 0.0));
+    for (y, row) in rows {
+        for (x, share) in row.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+            for c in 0..3 {
+                let value = &mut crop[[c, y, x]];
+                *value += share * (colour(c, (y, x)) - *value);
+            }
         }
     }
 }
@@ -105,7 +117,8 @@ fn line(points: &[CropPx], width: f64, side: usize) -> ndarray::Array2<f32> {
             for column in pixels(a.x.min(b.x) - half, a.x.max(b.x) + half, side) {
                 let (x, y) = (column as f64 + 0.5 - a.x, row as f64 + 0.5 - a.y);
                 let along = ((x * dx + y * dy) / length2).clamp(0.0, 1.0);
-                let distance = (x - along * dx).hypot(y - along * dy);
+                let (x, y) = (x - along * dx, y - along * dy);
+                let distance = (x * x + y * y).sqrt();
                 let here = &mut share[[row, column]];
                 *here = here.max((half - distance).clamp(0.0, 1.0) as f32);
             }
@@ -133,17 +146,59 @@ fn pixels(from: f64, to: f64, side: usize) -> std::ops::Range<usize> {
     inside(from.floor())..inside(to.ceil())
 }
 
-/// The mean over `2 radius + 1` pixels along rows, then along columns; the border is repeated.
-fn blur(plane: &mut ArrayViewMut2<'_, f32>, radius: usize) {
-    for axis in [Axis(1), Axis(0)] {
-        for mut lane in plane.lanes_mut(axis) {
-            let values = lane.to_vec();
-            let at = |i: isize| values[i.clamp(0, values.len() as isize - 1) as usize];
-            let reach = radius as isize;
-            let mut sum: f32 = (-reach..=reach).map(at).sum();
-            for (i, value) in lane.iter_mut().enumerate() {
-                *value = sum / (2 * radius + 1) as f32;
-                sum += at(i as isize + reach + 1) - at(i as isize - reach);
+/// Means over `2 radius + 1` pixels of a square plane; the border is repeated.
+struct Blur {
+    side: usize,
+    radius: usize,
+    /// A row with the pixels beyond its ends, or a plane that is averaged.
+    from: Vec<f32>,
+    /// What the places of a row sum up to.
+    sums: Vec<f32>,
+}
+
+impl Blur {
+    fn new(side: usize, radius: usize) -> Self {
+        Self { side, radius, from: Vec::new(), sums: vec![0.0; side] }
+    }
+
+    fn n(&self) -> f32 {
+        (2 * self.radius + 1) as f32
+    }
+
+    fn rows(&mut self, plane: &mut [f32]) {
+        let (radius, n) = (self.radius, self.n());
+        for row in plane.chunks_exact_mut(self.side) {
+            let [Some(first), Some(last)] = [row.first().copied(), row.last().copied()] else { return };
+            self.from.clear();
+            self.from.extend(std::iter::repeat_n(first, radius));
+            self.from.extend_from_slice(row);
+            self.from.extend(std::iter::repeat_n(last, radius + 1));
+            let mut sum: f32 = self.from[..=2 * radius].iter().sum();
+            let steps = self.from.iter().zip(&self.from[2 * radius + 1..]);
+            for (value, (left, entered)) in row.iter_mut().zip(steps) {
+                *value = sum / n;
+                sum += entered - left;
+            }
+        }
+    }
+
+    fn columns(&mut self, plane: &mut [f32]) {
+        let (side, radius, n) = (self.side, self.radius as isize, self.n());
+        self.from.clear();
+        self.from.extend_from_slice(plane);
+        let row = |y: isize| {
+            let y = y.clamp(0, side as isize - 1) as usize;
+            &self.from[y * side..(y + 1) * side]
+        };
+        self.sums.fill(0.0);
+        for y in -radius..=radius {
+            self.sums.iter_mut().zip(row(y)).for_each(|(sum, value)| *sum += value);
+        }
+        for (y, to) in plane.chunks_exact_mut(side).enumerate() {
+            let steps = row(y as isize - radius).iter().zip(row(y as isize + radius + 1));
+            for ((value, sum), (left, entered)) in to.iter_mut().zip(&mut self.sums).zip(steps) {
+                *value = *sum / n;
+                *sum += entered - left;
             }
         }
     }

@@ -126,27 +126,21 @@ impl Image {
             let (x, y) = at(*cx, *cy);
             x > 0.01 && y > 0.01 && x < self.width as f64 - 1.01 && y < self.height as f64 - 1.01
         });
-        let mut result = Array3::zeros([3, side_px, side_px]);
-        let (mut red, mut rest) = result.view_mut().split_at(Axis(0), 1);
-        let (mut green, mut blue) = rest.view_mut().split_at(Axis(0), 1);
-        let samples = red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut());
-        for (i, ((red, green), blue)) in samples.enumerate() {
-            let (cx, cy) = ((i % side_px) as f64, (i / side_px) as f64);
-            if is_inside && interpolation == Interpolation::Bilinear {
-                let (sx, sy) = at(cx, cy);
+        let is_plain = is_inside && interpolation == Interpolation::Bilinear;
+        let sample = |cx: f64, cy: f64| {
+            let (sx, sy) = at(cx, cy);
+            if is_plain {
                 let (left, top) = (sx as usize, sy as usize);
                 let (fx, fy) = ((sx - left as f64) as f32, (sy - top as f64) as f32);
-                [*red, *green, *blue, _] =
-                    bilinear(&self.pixels[top * self.width + left..], self.width, fx, fy);
-                continue;
+                return bilinear(&self.pixels[top * self.width + left..], self.width, fx, fy);
             }
             // Far outside, all is border: clamping keeps the whole numbers small.
-            let sx = (x0 + dx * cx - dy * cy).clamp(-3.0, self.width as f64 + 2.0);
-            let sy = (y0 + dy * cx + dx * cy).clamp(-3.0, self.height as f64 + 2.0);
+            let sx = sx.clamp(-3.0, self.width as f64 + 2.0);
+            let sy = sy.clamp(-3.0, self.height as f64 + 2.0);
             // Rounds down without a library call: `as` cuts towards zero, and the numbers are above -4.
             let (left, top) = ((sx + 4.0) as isize - 4, (sy + 4.0) as isize - 4);
             let (fx, fy) = ((sx - left as f64) as f32, (sy - top as f64) as f32);
-            let pixel = match interpolation {
+            match interpolation {
                 Interpolation::Bilinear => {
                     Taps::at(size, (left, top), [1.0 - fx, fx], [1.0 - fy, fy]).sum(&self.pixels)
                 }
@@ -154,8 +148,17 @@ impl Image {
                     let taps = Taps::at(size, (left - 1, top - 1), catmull_rom(fx), catmull_rom(fy));
                     taps.sum(&self.pixels).map(|value| value.clamp(0.0, 1.0))
                 }
-            };
-            [*red, *green, *blue, _] = pixel;
+            }
+        };
+        let mut result = Array3::zeros([3, side_px, side_px]);
+        let Some(planes) = result.as_slice_mut() else { return result };
+        let (red, rest) = planes.split_at_mut(side_px * side_px);
+        let (green, blue) = rest.split_at_mut(side_px * side_px);
+        let rows = red.chunks_exact_mut(side_px).zip(green.chunks_exact_mut(side_px));
+        for (cy, ((red, green), blue)) in rows.zip(blue.chunks_exact_mut(side_px)).enumerate() {
+            for (cx, ((red, green), blue)) in red.iter_mut().zip(green).zip(blue).enumerate() {
+                [*red, *green, *blue, _] = sample(cx as f64, cy as f64);
+            }
         }
         result
     }

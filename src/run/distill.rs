@@ -20,9 +20,13 @@ pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outco
     let usual = DistillSettings::new(args.teacher, args.output);
     let convolution = match args.student_conv {
         Some(cli::ConvolutionChoice::Full) => Convolution::Full,
+        Some(cli::ConvolutionChoice::Dws) => Convolution::Dws,
         None if args.student_width < 1.0 => Convolution::Full,
-        Some(cli::ConvolutionChoice::Dws) | None => Convolution::Dws,
+        Some(cli::ConvolutionChoice::Mixed) | None => Convolution::Mixed,
     };
+    // Who names a shape gets that shape and nothing else.
+    let is_usual = args.student_conv.is_none() && args.student_width >= 1.0;
+    let patches = args.student_finest.map_or(is_usual, |finest| finest == cli::FinestChoice::Patches);
     let settings = DistillSettings {
         faces: args.faces,
         own: args.own,
@@ -32,6 +36,7 @@ pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outco
             width: args.student_width,
             encoder_width: if args.specialist { SPECIALIST } else { 1.0 },
             convolution,
+            patches,
             projection: Projection::by_name(&args.projection)?,
             from_teacher: args.student_start == cli::StartChoice::Teacher,
         },

@@ -64,13 +64,7 @@ impl Base {
     pub fn of(found: &[Bundle]) -> Result<Self> {
         let first = &found[0];
         let mut base = Self {
-            config: CombConfig {
-                latent: 0,
-                encoder: Vec::new(),
-                decoder: Vec::new(),
-                coarse: false,
-                separable: false,
-            },
+            config: CombConfig::default(),
             alignment: alignment_of(first),
             encoder: filters(first, "encoder", &first.encoder)?,
             decoders: Vec::new(),
@@ -180,7 +174,7 @@ impl Base {
         of_encoder.reverse();
         let of_decoder = widths(decoder, (2 + usize::from(coarse)).min(decoder.len()));
         let latent = encoder[encoder.len() - 1].dims[0];
-        Ok(CombConfig { latent, encoder: of_encoder, decoder: of_decoder, coarse, separable: false })
+        Ok(CombConfig { latent, encoder: of_encoder, decoder: of_decoder, coarse, ..CombConfig::default() })
     }
 
     /// That the bundle's networks are exactly what the export writes for these weights.

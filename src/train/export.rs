@@ -284,9 +284,11 @@ pub fn encoder_onnx<B: Backend>(
     let side = side_of_level(level);
     let mut h = graph.input("face", &[3, side, side]);
     h = leaky(&mut graph, h, &encoder.from_rgb[level], 0);
-    for levels in encoder.levels[..level].iter().rev() {
+    for (i, levels) in encoder.levels[..level].iter().enumerate().rev() {
         h = pair(&mut graph, h, levels);
-        h = graph.halved(h);
+        if !encoder.is_in_patches(i + 1) {
+            h = graph.halved(h);
+        }
     }
     if let Some(coarse) = &encoder.coarse {
         h = leaky(&mut graph, h, coarse, 1);
@@ -311,11 +313,21 @@ pub fn decoder_onnx<B: Backend>(
     if let Some(coarse) = &decoder.coarse {
         h = leaky(&mut graph, h, coarse, 1);
     }
-    for levels in &decoder.levels[..level] {
-        h = graph.doubled(h);
+    for (i, levels) in decoder.levels[..level].iter().enumerate() {
+        if !decoder.is_in_patches(i + 1) {
+            h = graph.doubled(h);
+        }
         h = pair(&mut graph, h, levels);
     }
-    h = conv(&mut graph, h, &decoder.to_rgb[level], 0);
+    h = match &decoder.to_patches {
+        Some(c) if decoder.is_in_patches(level) => {
+            let (weight, bias) = (c.weight.val(), c.bias.as_ref().map(|bias| values(bias.val())));
+            let dims = weight.dims();
+            let bias = bias.unwrap_or_else(|| vec![0.0; dims[1]]);
+            graph.channels_to_patches(h, dims, &values(weight), &bias)
+        }
+        _ => conv(&mut graph, h, &decoder.to_rgb[level], 0),
+    };
     h = graph.sigmoid(h);
     let face = graph.channels(h.clone(), 0, 3);
     let mask = graph.channels(h, 3, 4);
@@ -357,6 +369,7 @@ pub(super) fn conv<B: Backend>(graph: &mut GraphWriter, x: Value, c: &Conv2d<B>,
     let dims = weight.dims();
     let bias = c.bias.as_ref().map_or_else(|| vec![0.0; dims[0]], |bias| values(bias.val()));
     match c.groups {
+        1 if c.stride != [1, 1] => graph.patches_to_channels(x, dims, &values(weight), &bias),
         1 => graph.conv(x, dims, &values(weight), &bias, pad),
         groups => graph.grouped_conv(x, dims, &values(weight), &bias, pad, groups),
     }

@@ -15,7 +15,7 @@ fn config() -> CombConfig {
         encoder: vec![16, 12, 8, 6],
         decoder: vec![20, 16, 12, 8],
         coarse: true,
-        separable: false,
+        ..CombConfig::default()
     }
 }
 
@@ -44,8 +44,10 @@ fn onnx_runtime_gives_what_the_framework_gives() {
         return;
     };
     Flex::seed(&FlexDevice, 3);
-    let comb = Comb::<Flex>::new(&config(), 2, &FlexDevice);
-    for level in [2, 3] {
+    let plain = config();
+    let mixed = CombConfig { separable: true, whole_px: [0, 8], patches: true, ..config() };
+    for (config, level) in [(&plain, 2), (&plain, 3), (&mixed, 3)] {
+        let comb = Comb::<Flex>::new(config, 2, &FlexDevice);
         let stage = Stage { level, alpha: 1.0 };
         for (weights, limit) in [(Weights::Full, 1e-4), (Weights::Half, 1e-2)] {
             let encoder = encoder_onnx(&comb.encoder, level, 24, weights);

@@ -10,6 +10,7 @@ mod balance;
 mod base;
 mod begin;
 mod checkpoint;
+mod comb;
 mod compress;
 mod config;
 mod critic;

@@ -7,7 +7,7 @@ use burn::{
     module::Module,
     nn::{
         Initializer, PaddingConfig2d,
-        conv::{Conv2d, Conv2dConfig},
+        conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig},
         pool::{AvgPool2d, AvgPool2dConfig},
     },
     tensor::{
@@ -20,153 +20,14 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::quick::{convolved, rectified};
-use crate::{Error, Result};
+pub use super::comb::{CombConfig, Part, side_of_level};
+use super::{
+    comb::N_OUT,
+    quick::{convolved, rectified},
+};
 
 /// Slope of the leaky rectifier below zero.
 pub const SLOPE: f64 = 0.2;
-
-/// Channels of a decoder's output: red, green, blue, mask.
-const N_OUT: usize = 4;
-
-/// The size of a comb.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CombConfig {
-    /// Numbers between encoder and decoder.
-    pub latent: usize,
-    /// Channels of the encoder at 4, 8, 16, .. pixels.
-    pub encoder: Vec<usize>,
-    /// Channels of the decoders at 4, 8, 16, .. pixels.
-    pub decoder: Vec<usize>,
-    /// Whether its 3x3 convolutions are depthwise-separable.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub separable: bool,
-    /// Whether both parts have a 3x3 convolution at 4 pixels as well, as the published network does.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub coarse: bool,
-}
-
-/// Channels of the published network at 4, 8, 16, .. 1024 pixels, and of its latent.
-const PUBLISHED: [usize; 9] = [512, 512, 512, 512, 256, 128, 64, 32, 16];
-/// See [`PUBLISHED`].
-const PUBLISHED_LATENT: usize = 512;
-
-impl CombConfig {
-    /// A light comb whose finished side is `side_px`: a fraction of the published widths that two cores can train.
-    ///
-    /// # Errors
-    /// [`Error::BadSetting`] unless the side is 16, 32, .. 1024.
-    pub fn light(side_px: usize) -> Result<Self> {
-        let n_levels = n_levels_of(side_px)?;
-        //             4    8   16  32  64 128 256 512 1024
-        let encoder = [128, 128, 64, 32, 16, 8, 8, 8, 8];
-        let decoder = [160, 128, 96, 48, 24, 16, 12, 8, 8];
-        let (encoder, decoder) = (encoder[..n_levels].to_vec(), decoder[..n_levels].to_vec());
-        Ok(Self { latent: 256, encoder, decoder, coarse: false, separable: false })
-    }
-
-    /// The published comb at `width` times its channels, whose finished side is `side_px`.
-    ///
-    /// # Errors
-    /// [`Error::BadSetting`] unless the side is 16, 32, .. 1024.
-    pub fn published(side_px: usize, width: f64) -> Result<Self> {
-        let of = |n: usize| ((n as f64 * width).round() as usize).max(4);
-        let widths: Vec<usize> = PUBLISHED[..n_levels_of(side_px)?].iter().map(|n| of(*n)).collect();
-        Ok(Self {
-            latent: of(PUBLISHED_LATENT),
-            encoder: widths.clone(),
-            decoder: widths,
-            coarse: true,
-            separable: false,
-        })
-    }
-
-    /// The same network up to a lower side.
-    ///
-    /// # Errors
-    /// [`Error::BadSetting`] for a side that isn't one of its levels.
-    pub fn cut(&self, side_px: usize) -> Result<Self> {
-        let n_levels = n_levels_of(side_px)?;
-        if n_levels > self.n_levels() {
-            let reason = format!("is above the configured network, which ends at {} px", self.side_px());
-            return Err(Error::setting("--side", side_px, reason));
-        }
-        let cut = |widths: &[usize]| widths[..n_levels].to_vec();
-        Ok(Self { encoder: cut(&self.encoder), decoder: cut(&self.decoder), ..self.clone() })
-    }
-
-    /// What is wrong with a size that somebody wrote down, if anything is.
-    pub fn objection(&self) -> Option<String> {
-        let (n, all) = (self.n_levels(), [&self.encoder[..], &self.decoder, &[self.latent]].concat());
-        if n != self.decoder.len() || !(3..=9).contains(&n) {
-            let (encoder, decoder) = (self.encoder.len(), self.decoder.len());
-            return Some(format!(
-                "encoder and decoder must list the channels at 4, 8, 16, .. px alike, 3 to 9 of them; they list {encoder} and {decoder}"
-            ));
-        }
-        let bad = all.iter().find(|n| !(1..=4096).contains(*n));
-        bad.map(|n| format!("{n} channels; must be 1 to 4096"))
-    }
-
-    /// Weights and biases of the encoder and of one decoder, those of all levels' steps from and to RGB included.
-    pub fn n_parameters(&self) -> [u64; 2] {
-        let conv = |n_in: usize, n_out: usize, kernel: usize| ((n_in * kernel * kernel + 1) * n_out) as u64;
-        let [e, d] = [&self.encoder, &self.decoder];
-        let coarse = |n: usize| if self.coarse { conv(n, n, 3) } else { 0 };
-        let encoder = e.windows(2).map(|w| conv(w[1], w[1], 3) + conv(w[1], w[0], 3)).sum::<u64>()
-            + e.iter().map(|n| conv(3, *n, 1)).sum::<u64>()
-            + conv(e[0], self.latent, 4);
-        let decoder = d.windows(2).map(|w| conv(w[0], w[1], 3) + conv(w[1], w[1], 3)).sum::<u64>()
-            + d.iter().map(|n| conv(*n, N_OUT, 1)).sum::<u64>()
-            + conv(self.latent, d[0], 4);
-        [encoder + coarse(e[0]), decoder + coarse(d[0])]
-    }
-
-    /// Multiplications of one face through the finished encoder and through a decoder, zeros at the border counted.
-    pub fn n_multiplications(&self) -> [u64; 2] {
-        let conv = |n_in: usize, n_out: usize, kernel: usize, side_px: usize| {
-            (n_in * n_out * kernel * kernel * side_px * side_px) as u64
-        };
-        let pairs = |widths: &[usize], pair: &dyn Fn(usize, usize, usize) -> u64| -> u64 {
-            widths.windows(2).enumerate().map(|(i, w)| pair(w[0], w[1], side_of_level(i + 1))).sum()
-        };
-        let [e, d] = [&self.encoder, &self.decoder];
-        let (top, px) = (self.n_levels() - 1, self.side_px());
-        let coarse = |n: usize| if self.coarse { conv(n, n, 3, 4) } else { 0 };
-        let encoder = pairs(e, &|below, own, px| conv(own, own, 3, px) + conv(own, below, 3, px))
-            + conv(3, e[top], 1, px);
-        let decoder = pairs(d, &|below, own, px| conv(below, own, 3, px) + conv(own, own, 3, px))
-            + conv(d[top], N_OUT, 1, px);
-        [
-            encoder + conv(e[0], self.latent, 4, 1) + coarse(e[0]),
-            decoder + conv(self.latent, d[0], 4, 4) + coarse(d[0]),
-        ]
-    }
-
-    /// Levels of the finished network.
-    pub fn n_levels(&self) -> usize {
-        self.encoder.len()
-    }
-
-    /// Side of the finished network, pixels.
-    pub fn side_px(&self) -> usize {
-        side_of_level(self.n_levels() - 1)
-    }
-}
-
-/// Levels of a network with this finished side.
-fn n_levels_of(side_px: usize) -> Result<usize> {
-    if !(16..=1024).contains(&side_px) || !side_px.is_power_of_two() {
-        return Err(Error::setting("--side", side_px, "must be 16, 32, 64, 128, 256, 512 or 1024"));
-    }
-    Ok(side_px.ilog2() as usize - 1)
-}
-
-/// Pixels per side at a level.
-pub fn side_of_level(level: usize) -> usize {
-    4 << level
-}
 
 /// How much of the network is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -189,7 +50,7 @@ pub struct Comb<B: Backend> {
 /// Picture to latent.
 #[derive(Module, Debug)]
 pub struct Encoder<B: Backend> {
-    /// 1x1 convolutions from RGB, one for each level.
+    /// 1x1 convolutions from RGB, one for each level; 2x2 with stride 2 for a level that works on patches.
     pub from_rgb: Vec<Conv2d<B>>,
     /// Two 3x3 convolutions for each level above the first, and the step down in channels.
     pub levels: Vec<Pair<B>>,
@@ -209,8 +70,10 @@ pub struct Decoder<B: Backend> {
     pub coarse: Option<Conv2d<B>>,
     /// Two 3x3 convolutions for each level above the first.
     pub levels: Vec<Pair<B>>,
-    /// 1x1 convolutions to RGB and mask, one for each level.
+    /// 1x1 convolutions to RGB and mask, one for each level that works on pixels.
     pub to_rgb: Vec<Conv2d<B>>,
+    /// The same for a finest level that works on patches: a transposed convolution of 2x2 with stride 2.
+    pub to_patches: Option<ConvTranspose2d<B>>,
 }
 
 /// Two 3x3 convolutions, each with a leaky rectifier. A depthwise-separable one is two: each channel by itself, 3x3
@@ -240,6 +103,14 @@ pub(super) fn conv<B: Backend>(
     Conv2dConfig::new([n_in, n_out], [kernel, kernel])
         .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
         .with_initializer(Initializer::KaimingNormal { gain, fan_out_only: false })
+        .init(device)
+}
+
+/// A convolution from the colours of patches of 2x2 pixels, with He's initial weights.
+fn from_patches<B: Backend>(n_out: usize, device: &B::Device) -> Conv2d<B> {
+    Conv2dConfig::new([3, n_out], [2, 2])
+        .with_stride([2, 2])
+        .with_initializer(Initializer::KaimingNormal { gain: rectifier_gain(), fan_out_only: false })
         .init(device)
 }
 
@@ -300,9 +171,19 @@ impl<B: Backend> Encoder<B> {
     fn new(config: &CombConfig, device: &B::Device) -> Self {
         let c = &config.encoder;
         let gain = rectifier_gain();
+        let from_rgb = |(level, n): (usize, &usize)| {
+            if config.is_in_patches(level) {
+                from_patches(*n, device)
+            } else {
+                conv(3, *n, 1, 0, gain, device)
+            }
+        };
+        let pair = |(i, w): (usize, &[usize])| {
+            Pair::new([w[1], w[1], w[0]], config.is_separable(Part::Encoder, i + 1), device)
+        };
         Self {
-            from_rgb: c.iter().map(|n| conv(3, *n, 1, 0, gain, device)).collect(),
-            levels: c.windows(2).map(|w| Pair::new([w[1], w[1], w[0]], config.separable, device)).collect(),
+            from_rgb: c.iter().enumerate().map(from_rgb).collect(),
+            levels: c.windows(2).enumerate().map(pair).collect(),
             coarse: config.coarse.then(|| conv(c[0], c[0], 3, 1, gain, device)),
             last: conv(c[0], config.latent, 4, 0, gain, device),
             down: AvgPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
@@ -318,7 +199,7 @@ impl<B: Backend> Encoder<B> {
         let mut level = stage.level;
         let mut h = rectify(convolved(&self.from_rgb[level], x.clone()));
         if level > 0 {
-            h = self.down.forward(self.levels[level - 1].forward(h));
+            h = self.stepped_down(level, self.levels[level - 1].forward(h));
             level -= 1;
             if stage.alpha < 1.0 {
                 let old = rectify(convolved(&self.from_rgb[level], self.down.forward(x)));
@@ -333,16 +214,37 @@ impl<B: Backend> Encoder<B> {
         }
         rectify(convolved(&self.last, h))
     }
+
+    /// What the level below sees of a level's activation: half the side, unless patches have it already.
+    pub(super) fn stepped_down(&self, level: usize, h: Tensor<B, 4>) -> Tensor<B, 4> {
+        if self.is_in_patches(level) { h } else { self.down.forward(h) }
+    }
+
+    /// Whether a level works on patches.
+    pub(super) fn is_in_patches(&self, level: usize) -> bool {
+        self.from_rgb[level].stride == [2, 2]
+    }
 }
 
 impl<B: Backend> Decoder<B> {
     fn new(config: &CombConfig, device: &B::Device) -> Self {
         let c = &config.decoder;
+        let (finest, pixels) = if config.patches { (c.last(), &c[..c.len() - 1]) } else { (None, &c[..]) };
+        let to_patches = |n: &usize| {
+            ConvTranspose2dConfig::new([*n, N_OUT], [2, 2])
+                .with_stride([2, 2])
+                .with_initializer(Initializer::KaimingNormal { gain: 1.0, fan_out_only: false })
+                .init(device)
+        };
+        let pair = |(i, w): (usize, &[usize])| {
+            Pair::new([w[0], w[1], w[1]], config.is_separable(Part::Decoder, i + 1), device)
+        };
         Self {
             first: conv(config.latent, c[0], 4, 3, rectifier_gain(), device),
             coarse: config.coarse.then(|| conv(c[0], c[0], 3, 1, rectifier_gain(), device)),
-            levels: c.windows(2).map(|w| Pair::new([w[0], w[1], w[1]], config.separable, device)).collect(),
-            to_rgb: c.iter().map(|n| conv(*n, N_OUT, 1, 0, 1.0, device)).collect(),
+            levels: c.windows(2).enumerate().map(pair).collect(),
+            to_rgb: pixels.iter().map(|n| conv(*n, N_OUT, 1, 0, 1.0, device)).collect(),
+            to_patches: finest.map(to_patches),
         }
     }
 
@@ -357,18 +259,36 @@ impl<B: Backend> Decoder<B> {
             h = rectify(convolved(coarse, h));
         }
         let Some(newest) = stage.level.checked_sub(1) else {
-            return sigmoid(convolved(&self.to_rgb[0], h));
+            return self.picture(0, h);
         };
         for pair in &self.levels[..newest] {
             h = pair.forward(doubled(h));
         }
-        let new =
-            sigmoid(convolved(&self.to_rgb[stage.level], self.levels[newest].forward(doubled(h.clone()))));
+        let new = self.levels[newest].forward(self.stepped_up(stage.level, h.clone()));
+        let new = self.picture(stage.level, new);
         if stage.alpha >= 1.0 {
             return new;
         }
-        let old = doubled(sigmoid(convolved(&self.to_rgb[newest], h)));
+        let old = doubled(self.picture(newest, h));
         new * stage.alpha + old * (1.0 - stage.alpha)
+    }
+
+    /// What a level sees of the activation below it: twice the side, unless it works on patches.
+    pub(super) fn stepped_up(&self, level: usize, h: Tensor<B, 4>) -> Tensor<B, 4> {
+        if self.is_in_patches(level) { h } else { doubled(h) }
+    }
+
+    /// Colours and mask of a level's activation.
+    pub(super) fn picture(&self, level: usize, h: Tensor<B, 4>) -> Tensor<B, 4> {
+        sigmoid(match &self.to_patches {
+            Some(to_patches) if self.is_in_patches(level) => to_patches.forward(h),
+            _ => convolved(&self.to_rgb[level], h),
+        })
+    }
+
+    /// Whether a level works on patches.
+    pub(super) fn is_in_patches(&self, level: usize) -> bool {
+        self.to_patches.is_some() && level == self.levels.len()
     }
 }
 

@@ -149,17 +149,26 @@ impl GraphWriter {
         pad: usize,
         groups: usize,
     ) -> Value {
-        let weight = self.weight(&dims, weight);
-        let bias = self.weight(&dims[..1], bias);
-        let mut attributes = vec![
-            ints("kernel_shape", &[dims[2], dims[3]]),
-            ints("pads", &[pad; 4]),
-            ints("strides", &[1; 2]),
-        ];
+        let operands = [self.weight(&dims, weight), self.weight(&dims[..1], bias)];
+        let mut attributes = window([dims[2], dims[3]], pad, 1);
         if groups > 1 {
             attributes.push(int("group", groups as i64));
         }
-        self.node("Conv", vec![x, weight, bias], attributes)
+        self.node("Conv", [vec![x], operands.into()].concat(), attributes)
+    }
+
+    /// Convolution of patches side by side: stride and kernel are one. `weight` is `[out, in, k, k]`.
+    pub fn patches_to_channels(&mut self, x: Value, dims: [usize; 4], weight: &[f32], bias: &[f32]) -> Value {
+        let operands = [self.weight(&dims, weight), self.weight(&dims[..1], bias)];
+        let attributes = window([dims[2], dims[3]], 0, dims[2]);
+        self.node("Conv", [vec![x], operands.into()].concat(), attributes)
+    }
+
+    /// Transposed convolution whose patches lie side by side: stride and kernel are one. `weight` is `[in, out, k, k]`.
+    pub fn channels_to_patches(&mut self, x: Value, dims: [usize; 4], weight: &[f32], bias: &[f32]) -> Value {
+        let operands = [self.weight(&dims, weight), self.weight(&dims[1..2], bias)];
+        let attributes = window([dims[2], dims[3]], 0, dims[2]);
+        self.node("ConvTranspose", [vec![x], operands.into()].concat(), attributes)
     }
 
     /// LeakyReLU.
@@ -275,6 +284,11 @@ pub(super) fn int(name: &str, i: i64) -> Attribute {
 fn ints(name: &str, values: &[usize]) -> Attribute {
     let ints = values.iter().map(|n| *n as i64).collect();
     Attribute { name: name.into(), ints, kind: ATTR_INTS, ..Attribute::default() }
+}
+
+/// How a kernel moves over a picture.
+fn window(kernel: [usize; 2], pad: usize, stride: usize) -> Vec<Attribute> {
+    vec![ints("kernel_shape", &kernel), ints("pads", &[pad; 4]), ints("strides", &[stride; 2])]
 }
 
 fn text(name: &str, value: &str) -> Attribute {

@@ -235,6 +235,7 @@ fn without_channels(
         student: StudentConfig {
             width: 1.0 - settings.prune,
             convolution: Convolution::Full,
+            patches: false,
             ..StudentConfig::default()
         },
         max_steps: settings.tune_steps,

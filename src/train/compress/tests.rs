@@ -39,8 +39,7 @@ fn room() -> Room {
         latent: 32,
         encoder: vec![48, 32, 24],
         decoder: vec![48, 32, 24],
-        coarse: false,
-        separable: false,
+        ..CombConfig::default()
     };
     Flex::seed(&FlexDevice, 5);
     let comb = Comb::<Flex>::new(&config, 1, &FlexDevice);

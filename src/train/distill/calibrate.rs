@@ -8,15 +8,15 @@
 
 use burn::{
     nn::conv::Conv2d,
-    tensor::{Tensor, backend::Backend},
+    tensor::{Tensor, activation::leaky_relu, backend::Backend},
 };
 use ndarray::{Array1, Array2, Axis};
 
-use super::taps::encode;
+use super::{init::put_patches, patches::folded, taps::encode};
 use crate::train::{
     base::put,
     filters::Filter,
-    model::{Comb, Pair, apart, doubled, halved, rectify},
+    model::{Comb, Pair, SLOPE, apart, doubled, halved, rectify},
     preview::array_from_tensor,
 };
 
@@ -56,10 +56,15 @@ pub fn calibrated<B: Backend>(
         own: rectify(encoder.from_rgb[finest].forward(faces.clone())),
         device: device.clone(),
     };
-    let levels = encoder.levels.iter_mut().zip(&teacher.encoder.levels).rev();
-    for ((own, wanted), kept) in levels.zip(kept.encoder[1..].chunks_exact(2)) {
-        walk.fit_pair(own, wanted, kept);
-        walk.own = halved(walk.own);
+    let patches = encoder.is_in_patches(finest);
+    let levels = encoder.levels.iter_mut().zip(&teacher.encoder.levels).enumerate().rev();
+    for ((i, (own, wanted)), kept) in levels.zip(kept.encoder[1..].chunks_exact(2)) {
+        if patches && i + 1 == finest {
+            walk.fit_pair(own, wanted, kept, [folded, halved_before_rectifier]);
+        } else {
+            walk.fit_pair(own, wanted, kept, [same, same]);
+            walk.own = halved(walk.own);
+        }
         walk.wanted = halved(walk.wanted);
     }
     let code = encode(&teacher.encoder, faces).output;
@@ -70,15 +75,41 @@ pub fn calibrated<B: Backend>(
         walk.step(own, None, wanted);
     }
     let first = 1 + usize::from(wanted.coarse.is_some());
-    let levels = own.levels.iter_mut().zip(&wanted.levels);
-    for ((own, wanted), kept) in levels.zip(kept.decoder[first..].chunks_exact(2)) {
-        walk.own = doubled(walk.own);
+    let levels = own.levels.iter_mut().zip(&wanted.levels).enumerate();
+    for ((i, (own, wanted)), kept) in levels.zip(kept.decoder[first..].chunks_exact(2)) {
         walk.wanted = doubled(walk.wanted);
-        walk.fit_pair(own, wanted, kept);
+        if patches && i + 1 == finest {
+            walk.fit_pair(own, wanted, kept, [folded; 2]);
+        } else {
+            walk.own = doubled(walk.own);
+            walk.fit_pair(own, wanted, kept, [same; 2]);
+        }
     }
-    let all: Vec<usize> = (0..wanted.to_rgb[finest].weight.dims()[0]).collect();
-    walk.fit(&mut own.to_rgb[finest], None, &wanted.to_rgb[finest], &all);
+    let wanted = &wanted.to_rgb[finest];
+    if let Some(to_patches) = &mut own.to_patches {
+        let target = folded(wanted.forward(walk.wanted.clone()));
+        let [n_out, n_in] = [target.dims()[1], walk.own.dims()[1]];
+        let mut filter =
+            Filter { dims: [n_out, n_in, 1, 1], weight: vec![0.0; n_out * n_in], bias: vec![0.0; n_out] };
+        Moments::of(&patches_of(&walk.own, 1), &patches_of(&target, 1)).fit(&mut filter);
+        put_patches(to_patches, &filter, device);
+    } else {
+        let all: Vec<usize> = (0..wanted.weight.dims()[0]).collect();
+        walk.fit(&mut own.to_rgb[finest], None, wanted, &all, same);
+    }
     Comb { encoder, decoders }
+}
+
+/// How the student ought to see what the teacher's convolution gives.
+type View<B> = fn(Tensor<B, 4>) -> Tensor<B, 4>;
+
+fn same<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+    x
+}
+
+/// What gives, behind the leaky rectifier, the half of what `x` gives.
+fn halved_before_rectifier<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+    leaky_relu(halved(rectify(x)), 1.0 / SLOPE)
 }
 
 /// Teacher and student side by side on their way through the layers.
@@ -91,10 +122,10 @@ struct Walk<B: Backend> {
 }
 
 impl<B: Backend> Walk<B> {
-    fn fit_pair(&mut self, own: &mut Pair<B>, wanted: &Pair<B>, kept: &[Vec<usize>]) {
-        self.fit(&mut own.a, own.a_depthwise.as_mut(), &wanted.a, &kept[0]);
+    fn fit_pair(&mut self, own: &mut Pair<B>, wanted: &Pair<B>, kept: &[Vec<usize>], views: [View<B>; 2]) {
+        self.fit(&mut own.a, own.a_depthwise.as_mut(), &wanted.a, &kept[0], views[0]);
         self.step(&own.a, own.a_depthwise.as_ref(), &wanted.a);
-        self.fit(&mut own.b, own.b_depthwise.as_mut(), &wanted.b, &kept[1]);
+        self.fit(&mut own.b, own.b_depthwise.as_mut(), &wanted.b, &kept[1], views[1]);
         self.step(&own.b, own.b_depthwise.as_ref(), &wanted.b);
     }
 
@@ -110,10 +141,12 @@ impl<B: Backend> Walk<B> {
         depthwise: Option<&mut Conv2d<B>>,
         wanted: &Conv2d<B>,
         kept: &[usize],
+        view: View<B>,
     ) {
         let kernel = depthwise.as_ref().map_or(own.kernel_size[0], |depthwise| depthwise.kernel_size[0]);
-        let target = wanted.forward(self.wanted.clone());
-        let moments = Moments::of(&patches(&self.own, kernel), &patches(&target, 1).select(Axis(1), kept));
+        let target = view(wanted.forward(self.wanted.clone()));
+        let moments =
+            Moments::of(&patches_of(&self.own, kernel), &patches_of(&target, 1).select(Axis(1), kept));
         let mut filter = filter_of(own);
         if let Some(depthwise) = depthwise {
             let mut kernels = filter_of(depthwise);
@@ -139,7 +172,7 @@ fn filter_of<B: Backend>(conv: &Conv2d<B>) -> Filter {
 }
 
 /// What a kernel sees at places spread over all pictures, zeros beyond the border: `[places, channels * k * k]`.
-fn patches<B: Backend>(x: &Tensor<B, 4>, kernel: usize) -> Array2<f64> {
+fn patches_of<B: Backend>(x: &Tensor<B, 4>, kernel: usize) -> Array2<f64> {
     let x = array_from_tensor(x.clone());
     let (n, channels, h, w) = x.dim();
     let n_places = (n * h * w).min(MAX_PLACES);

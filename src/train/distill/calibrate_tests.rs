@@ -61,13 +61,8 @@ fn what_is_separable_is_found_from_another_start() {
 
 #[test]
 fn a_student_with_all_channels_stays_its_teacher_and_a_spoilt_one_comes_back() {
-    let config = CombConfig {
-        latent: 6,
-        encoder: vec![6, 5, 4],
-        decoder: vec![7, 6, 5],
-        coarse: false,
-        separable: false,
-    };
+    let config =
+        CombConfig { latent: 6, encoder: vec![6, 5, 4], decoder: vec![7, 6, 5], ..CombConfig::default() };
     Flex::seed(&FlexDevice, 5);
     let teacher = Comb::<Flex>::new(&config, 1, &FlexDevice);
     let faces = Tensor::random([24, 3, 16, 16], Distribution::Uniform(0.0, 1.0), &FlexDevice);

@@ -48,13 +48,24 @@ pub fn cost(bytes: &[u8]) -> Result<Cost, String> {
             "Conv" => {
                 let weight =
                     shape(1).filter(|dims| dims.len() == 4).ok_or("a convolution without weights")?;
-                let pad = ints(&node.attribute, "pads").first().copied().unwrap_or(0);
-                let side =
-                    (side + 2 * pad + 1).checked_sub(weight[2]).ok_or("a kernel larger than its input")?;
+                let first =
+                    |name: &str, usual: u64| ints(&node.attribute, name).first().copied().unwrap_or(usual);
+                let (pad, stride) = (first("pads", 0), first("strides", 1).max(1));
+                let steps =
+                    (side + 2 * pad).checked_sub(weight[2]).ok_or("a kernel larger than its input")?;
+                let side = steps / stride + 1;
                 let n_weights: u64 = weight.iter().product();
                 cost.n_parameters += n_weights + shape(2).map_or(0, |bias| bias.iter().product());
                 cost.n_macs += n_weights * side * side;
                 side
+            }
+            // Patches side by side: every place of the input is multiplied by all weights.
+            "ConvTranspose" => {
+                let weight = shape(1).ok_or("a convolution without weights")?;
+                let n_weights: u64 = weight.iter().product();
+                cost.n_parameters += n_weights + shape(2).map_or(0, |bias| bias.iter().product());
+                cost.n_macs += n_weights * side * side;
+                side * weight.get(2).copied().unwrap_or(1)
             }
             "AveragePool" => side / 2,
             "Resize" => side * 2,
@@ -98,8 +109,8 @@ mod tests {
                     latent: 6,
                     encoder: vec![4, 2],
                     decoder: vec![5, 3],
-                    coarse: false,
                     separable,
+                    ..CombConfig::default()
                 };
                 let comb = Comb::<Flex>::new(&config, 1, &FlexDevice);
                 let encoder = cost(&encoder_onnx(&comb.encoder, 1, 6, weights)).expect("ours");
@@ -118,5 +129,15 @@ mod tests {
             assert_eq!(separable.n_macs, 16 * weights[0] + 64 * (weights[1] + weights[2] + weights[3]));
         }
         assert!(cost(b"no network").is_err());
+        // What a size says about itself, without the unused steps from and to RGB.
+        let light = CombConfig::light(32).expect("a side");
+        for config in
+            [CombConfig { patches: true, separable: true, whole_px: [0, 8], ..light.clone() }, light]
+        {
+            let comb = Comb::<Flex>::new(&config, 1, &FlexDevice);
+            let encoder = cost(&encoder_onnx(&comb.encoder, 3, 256, Weights::Half)).expect("ours");
+            let decoder = cost(&decoder_onnx(&comb.decoders[0], 3, 256, Weights::Half)).expect("ours");
+            assert_eq!([encoder.n_macs, decoder.n_macs], config.n_multiplications());
+        }
     }
 }

@@ -6,17 +6,18 @@
 
 use burn::{
     module::Param,
-    nn::conv::Conv2d,
+    nn::conv::{Conv2d, ConvTranspose2d},
     tensor::{Tensor, TensorData, backend::Backend},
 };
 
 use super::{
     calibrate::{Kept, calibrated},
+    patches::{decoder_in_patches, encoder_in_patches},
     student::Student,
     teacher::Teacher,
 };
 use crate::train::{
-    base::{planted_decoder, planted_encoder, put},
+    base::put,
     filters::Filter,
     model::{CombConfig, Decoder, Encoder, Pair},
 };
@@ -34,17 +35,17 @@ pub fn begun<B: Backend>(
     device: &B::Device,
 ) -> Student<B> {
     let [encoder, decoder] = teacher.filters();
-    let encoder = narrowed(encoder, &encoder_widths(config));
-    let decoder = narrowed(decoder, &decoder_widths(config));
+    let [encoder, decoder] = if config.patches {
+        [encoder_in_patches(encoder), decoder_in_patches(decoder)]
+    } else {
+        [encoder.to_vec(), decoder.to_vec()]
+    };
+    let encoder = narrowed(&encoder, &encoder_widths(config));
+    let decoder = narrowed(&decoder, &decoder_widths(config));
     let Student { mut comb, encoder_projections, decoder_projections } = student;
     let own = comb.decoders.remove(0);
-    (comb.encoder, comb.decoders) = if config.separable {
-        let encoder_net = separated_encoder(comb.encoder, &encoder.filters, device);
-        (encoder_net, vec![separated_decoder(own, &decoder.filters, device)])
-    } else {
-        let encoder_net = planted_encoder(comb.encoder, &encoder.filters, device);
-        (encoder_net, vec![planted_decoder(own, &decoder.filters, device)])
-    };
+    comb.encoder = filled_encoder(comb.encoder, &encoder.filters, device);
+    comb.decoders = vec![filled_decoder(own, &decoder.filters, device)];
     let kept = Kept { encoder: encoder.kept.clone(), decoder: decoder.kept.clone() };
     let comb = calibrated(comb, &teacher.comb(device), &kept, faces, device);
     let projections = |projections: Vec<Conv2d<B>>, kept: &[Vec<usize>]| -> Vec<Conv2d<B>> {
@@ -180,11 +181,8 @@ fn first_singular(rows: &[f32], n: usize) -> Vec<f32> {
     direction
 }
 
-fn separated_encoder<B: Backend>(
-    mut encoder: Encoder<B>,
-    filters: &[Filter],
-    device: &B::Device,
-) -> Encoder<B> {
+/// An encoder with these filters, taken apart where it is separable.
+fn filled_encoder<B: Backend>(mut encoder: Encoder<B>, filters: &[Filter], device: &B::Device) -> Encoder<B> {
     let (first, last) = (&filters[0], &filters[filters.len() - 1]);
     put(&mut encoder.from_rgb[filters.len() / 2 - 1], first, device);
     for (pair, two) in encoder.levels.iter_mut().rev().zip(filters[1..].chunks_exact(2)) {
@@ -197,11 +195,8 @@ fn separated_encoder<B: Backend>(
     encoder
 }
 
-fn separated_decoder<B: Backend>(
-    mut decoder: Decoder<B>,
-    filters: &[Filter],
-    device: &B::Device,
-) -> Decoder<B> {
+/// As [`filled_encoder`].
+fn filled_decoder<B: Backend>(mut decoder: Decoder<B>, filters: &[Filter], device: &B::Device) -> Decoder<B> {
     let (first, last) = (&filters[0], &filters[filters.len() - 1]);
     put(&mut decoder.first, first, device);
     let mut rest = &filters[1..];
@@ -212,20 +207,37 @@ fn separated_decoder<B: Backend>(
     for (pair, two) in decoder.levels.iter_mut().zip(rest.chunks_exact(2)) {
         put_pair(pair, two, device);
     }
-    put(&mut decoder.to_rgb[filters.len() / 2 - 1], last, device);
+    match &mut decoder.to_patches {
+        Some(to_patches) => put_patches(to_patches, last, device),
+        None => put(&mut decoder.to_rgb[filters.len() / 2 - 1], last, device),
+    }
     decoder
 }
 
 fn put_pair<B: Backend>(pair: &mut Pair<B>, two: &[Filter], device: &B::Device) {
     let Pair { a, b, a_depthwise, b_depthwise } = pair;
     for ((conv, depthwise), filter) in [(a, a_depthwise), (b, b_depthwise)].into_iter().zip(two) {
+        let Some(depthwise) = depthwise else {
+            put(conv, filter, device);
+            continue;
+        };
         let (kernels, mixing) = separated(filter);
         put(conv, &mixing, device);
-        if let Some(depthwise) = depthwise {
-            let weight = TensorData::new(kernels.weight, kernels.dims);
-            depthwise.weight = Param::from_tensor(Tensor::from_data(weight, device));
-        }
+        let weight = TensorData::new(kernels.weight, kernels.dims);
+        depthwise.weight = Param::from_tensor(Tensor::from_data(weight, device));
     }
+}
+
+/// Gives a transposed convolution the weights of a 1x1 filter, `[4 colours, in, 1, 1]`, that gives patches. It has one
+/// bias for all four pixels of a patch: their mean.
+pub(super) fn put_patches<B: Backend>(conv: &mut ConvTranspose2d<B>, filter: &Filter, device: &B::Device) {
+    let [_, n_in, ..] = filter.dims;
+    let dims @ [_, n_out, ..] = conv.weight.dims();
+    let turned = (0..n_in).flat_map(|i| (0..n_out * 4).map(move |o| filter.weight[o * n_in + i]));
+    let weight = TensorData::new(turned.collect::<Vec<f32>>(), dims);
+    conv.weight = Param::from_tensor(Tensor::from_data(weight, device));
+    let bias: Vec<f32> = filter.bias.chunks_exact(4).map(|four| four.iter().sum::<f32>() / 4.0).collect();
+    conv.bias = Some(Param::from_tensor(Tensor::from_data(TensorData::new(bias, [n_out]), device)));
 }
 
 /// A projection that puts channel `i` at the place `kept[i]`, and nothing anywhere else.

@@ -17,6 +17,7 @@ mod html;
 mod init;
 mod losses;
 mod measure;
+mod patches;
 mod phases;
 mod plan;
 mod report;

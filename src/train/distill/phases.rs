@@ -12,6 +12,7 @@ use burn::{
 
 use super::{
     losses::{self, Parts},
+    patches::folded,
     student::{Projection, Student},
     taps::{decode, encode},
 };
@@ -19,7 +20,7 @@ use crate::train::{
     critic::{Critic, Duel},
     data::Batch,
     losses::{LossWeights, loss},
-    model::{Comb, colours},
+    model::{Comb, colours, halved},
     preview::tensor_from_array,
 };
 
@@ -75,15 +76,24 @@ impl<B: AutodiffBackend> Lesson<'_, B> {
         let code = lifted::<B, 4>(taught.output);
         let encoded = encode(&self.model.comb.encoder, lifted::<B, 4>(x));
         let decoded = decode(&self.model.comb.decoders[0], code.clone());
-        let levels = |own: Vec<Tensor<B, 4>>, wanted: Vec<Tensor<B::InnerBackend, 4>>, by: &[Conv2d<B>]| {
-            let projected: Vec<_> =
-                own.into_iter().zip(by).map(|(own, conv)| self.projection.project(conv, own)).collect();
-            losses::missed_at_levels(projected.into_iter().zip(wanted.into_iter().map(lifted::<B, 4>)))
+        // A finest level on patches has half its teacher's side.
+        let levels = |own: Vec<Tensor<B, 4>>, wanted: Vec<Taught<B>>, by: &[Conv2d<B>], view: fn(_) -> _| {
+            let pairs = own.into_iter().zip(wanted).zip(by).map(|((own, wanted), conv)| {
+                let wanted = if own.dims()[2..] == wanted.dims()[2..] { wanted } else { view(wanted) };
+                (self.projection.project(conv, own), lifted::<B, 4>(wanted))
+            });
+            losses::missed_at_levels(pairs)
         };
         let mut parts = losses::picture(&decoded.output, &lifted::<B, 4>(shown.output), &weight);
         parts.push(("code", losses::missed(encoded.output, code)));
-        parts.push(("encoder", levels(encoded.levels, taught.levels, &self.model.encoder_projections[..])));
-        parts.push(("decoder", levels(decoded.levels, shown.levels, &self.model.decoder_projections[..])));
+        parts.push((
+            "encoder",
+            levels(encoded.levels, taught.levels, &self.model.encoder_projections[..], halved),
+        ));
+        parts.push((
+            "decoder",
+            levels(decoded.levels, shown.levels, &self.model.decoder_projections[..], folded),
+        ));
         Told { total: losses::total(&parts), parts, pictures: None }
     }
 
@@ -150,6 +160,9 @@ impl<B: AutodiffBackend> Lesson<'_, B> {
         decode(&teacher.decoders[0], encode(&teacher.encoder, x).output).output
     }
 }
+
+/// What the teacher gives, without a graph.
+type Taught<B> = Tensor<<B as AutodiffBackend>::InnerBackend, 4>;
 
 /// A constant in a graph of gradients.
 fn lifted<B: AutodiffBackend, const D: usize>(x: Tensor<B::InnerBackend, D>) -> Tensor<B, D> {

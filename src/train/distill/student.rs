@@ -21,6 +21,9 @@ use crate::{
 /// anything in between costs as much as the next multiple.
 const BLOCK: usize = 8;
 
+/// The same with AVX-512.
+const WIDE_BLOCK: usize = 16;
+
 /// The kind of the student's 3x3 convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,7 +33,13 @@ pub enum Convolution {
     Full,
     /// Depthwise-separable: channel by channel, then pixel by pixel.
     Dws,
+    /// Depthwise-separable but for the coarsest levels, which say whose face it is and cost little: up to 8 px in the
+    /// encoder and 16 px in the decoder they are as the teacher's.
+    Mixed,
 }
+
+/// Up to which sides [`Convolution::Mixed`] leaves the convolutions of encoder and decoder whole, pixels.
+const MIXED_WHOLE_PX: [usize; 2] = [8, 16];
 
 /// What is put between the student's activations and the teacher's, and thrown away in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -99,6 +108,9 @@ pub struct StudentConfig {
     pub encoder_width: f64,
     /// Its convolutions.
     pub convolution: Convolution,
+    /// Whether its finest level works on patches of 2x2 pixels.
+    #[serde(default)]
+    pub patches: bool,
     /// What its activations are compared through.
     pub projection: Projection,
     /// Whether it begins with what fits of the teacher's weights instead of chance.
@@ -114,7 +126,8 @@ impl Default for StudentConfig {
         Self {
             width: 1.0,
             encoder_width: 1.0,
-            convolution: Convolution::Dws,
+            convolution: Convolution::Mixed,
+            patches: true,
             projection: Projection::default(),
             from_teacher: true,
         }
@@ -127,8 +140,13 @@ impl fmt::Display for StudentConfig {
         if self.encoder_width < 1.0 {
             write!(f, ", {}x in the encoder", self.width * self.encoder_width)?;
         }
-        if self.convolution == Convolution::Dws {
-            f.write_str(", depthwise-separable")?;
+        f.write_str(match self.convolution {
+            Convolution::Full => "",
+            Convolution::Dws => ", depthwise-separable",
+            Convolution::Mixed => ", depthwise-separable but for the coarsest levels",
+        })?;
+        if self.patches {
+            f.write_str(", finest level on patches")?;
         }
         write!(f, ", {} projection", self.projection)?;
         if self.from_teacher { f.write_str(", begun with the teacher's weights") } else { Ok(()) }
@@ -149,15 +167,26 @@ impl StudentConfig {
             let of = |n: &usize| ((*n as f64 * share).ceil() as usize).next_multiple_of(BLOCK).min(*n);
             widths.iter().map(of).collect()
         };
+        // A patch has four times a pixel's channels to hold; half of them do.
+        let folded = |widths: &[usize]| -> Vec<usize> {
+            let mut widths = widths.to_vec();
+            if let (true, Some(finest)) = (self.patches, widths.last_mut()) {
+                *finest = (*finest * 2).next_multiple_of(WIDE_BLOCK).min(*finest * 4);
+            }
+            widths
+        };
         let comb = CombConfig {
             latent: teacher.latent,
-            encoder: narrow(&teacher.encoder, self.width * self.encoder_width),
-            decoder: narrow(&teacher.decoder, self.width),
+            encoder: narrow(&folded(&teacher.encoder), self.width * self.encoder_width),
+            decoder: narrow(&folded(&teacher.decoder), self.width),
+            separable: self.convolution != Convolution::Full,
+            whole_px: if self.convolution == Convolution::Mixed { MIXED_WHOLE_PX } else { [0; 2] },
+            patches: self.patches,
             coarse: teacher.coarse,
-            separable: self.convolution == Convolution::Dws,
         };
         if comb == *teacher {
-            let reason = "makes a student as large as its teacher; take fewer channels or --student-conv dws";
+            let reason = "makes a student as large as its teacher; take fewer channels, --student-conv mixed or \
+                          --student-finest patches";
             return Err(Error::setting("--student-width", self.width, reason));
         }
         Ok(comb)
@@ -188,11 +217,15 @@ impl<B: Backend> Student<B> {
             conv(*from, *to, kernel, kernel / 2, rectifier_gain(), device)
         };
         let below = student.n_levels() - 1;
+        let mut wanted = teacher.decoder.clone();
+        if student.patches {
+            wanted[below] *= 4;
+        }
         let encoder = student.encoder[..below].iter().zip(&teacher.encoder).rev().map(project);
         Self {
             comb: Comb::new(student, 1, device),
             encoder_projections: encoder.collect(),
-            decoder_projections: student.decoder.iter().zip(&teacher.decoder).map(project).collect(),
+            decoder_projections: student.decoder.iter().zip(&wanted).map(project).collect(),
         }
     }
 }
@@ -206,30 +239,43 @@ mod tests {
             latent: 256,
             encoder: vec![128, 64, 32, 16, 8],
             decoder: vec![160, 96, 48, 24, 12],
-            coarse: false,
-            separable: false,
+            ..CombConfig::default()
         }
     }
 
     #[test]
     fn widths_come_in_whole_blocks_and_never_above_the_teachers() {
-        let half = StudentConfig { width: 0.5, convolution: Convolution::Full, ..StudentConfig::default() };
+        let pixels = StudentConfig { patches: false, ..StudentConfig::default() };
+        let half = StudentConfig { width: 0.5, convolution: Convolution::Full, ..pixels };
         let comb = half.comb(&teacher()).expect("smaller");
         assert_eq!(comb.encoder, [64, 32, 16, 8, 8]);
         assert_eq!(comb.decoder, [80, 48, 24, 16, 8]);
         assert_eq!((comb.latent, comb.separable), (256, false));
-        let dws = StudentConfig::default().comb(&teacher()).expect("smaller");
+        let dws = StudentConfig { convolution: Convolution::Dws, ..pixels };
+        let dws = dws.comb(&teacher()).expect("smaller");
         assert_eq!((&dws.encoder, &dws.decoder), (&teacher().encoder, &teacher().decoder));
         assert!(dws.separable);
-        let specialist = StudentConfig { encoder_width: 0.5, ..StudentConfig::default() };
+        let specialist = StudentConfig { encoder_width: 0.5, ..pixels };
         let comb = specialist.comb(&teacher()).expect("smaller");
         assert_eq!((&comb.encoder[..], &comb.decoder), (&[64, 32, 16, 8, 8][..], &teacher().decoder));
+        assert_eq!((comb.separable, comb.whole_px), (true, [8, 16]));
+        let patches = StudentConfig::default().comb(&teacher()).expect("smaller");
+        assert_eq!((patches.encoder[4], patches.decoder[4]), (16, 32));
+        assert_eq!(
+            (&patches.encoder[..4], &patches.decoder[..4]),
+            (&teacher().encoder[..4], &teacher().decoder[..4])
+        );
     }
 
     #[test]
     fn what_is_no_student_is_said() {
         for width in [0.0, -1.0, 1.01, f64::NAN, 1.0] {
-            let config = StudentConfig { width, convolution: Convolution::Full, ..StudentConfig::default() };
+            let config = StudentConfig {
+                width,
+                convolution: Convolution::Full,
+                patches: false,
+                ..StudentConfig::default()
+            };
             let refusal = config.comb(&teacher()).expect_err("no student").to_string();
             assert!(refusal.starts_with("--student-width"), "{refusal}");
         }

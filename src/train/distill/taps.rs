@@ -1,9 +1,9 @@
 //! Forward passes of a finished comb that also give what the levels say.
 
-use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
 use crate::train::{
-    model::{Decoder, Encoder, doubled, halved, rectify},
+    model::{Decoder, Encoder, rectify},
     quick::convolved,
 };
 
@@ -24,10 +24,10 @@ pub fn encode<B: Backend>(encoder: &Encoder<B>, x: Tensor<B, 4>) -> Tapped<B> {
     let finest = encoder.levels.len();
     let mut h = rectify(convolved(&encoder.from_rgb[finest], x));
     let mut levels = Vec::with_capacity(finest);
-    for pair in encoder.levels.iter().rev() {
+    for (i, pair) in encoder.levels.iter().enumerate().rev() {
         h = pair.forward(h);
         levels.push(h.clone());
-        h = halved(h);
+        h = encoder.stepped_down(i + 1, h);
     }
     if let Some(coarse) = &encoder.coarse {
         h = rectify(convolved(coarse, h));
@@ -46,11 +46,11 @@ pub fn decode<B: Backend>(decoder: &Decoder<B>, latent: Tensor<B, 4>) -> Tapped<
         h = rectify(convolved(coarse, h));
     }
     let mut levels = vec![h.clone()];
-    for pair in &decoder.levels {
-        h = pair.forward(doubled(h));
+    for (i, pair) in decoder.levels.iter().enumerate() {
+        h = pair.forward(decoder.stepped_up(i + 1, h));
         levels.push(h.clone());
     }
-    Tapped { output: sigmoid(convolved(&decoder.to_rgb[decoder.levels.len()], h)), levels }
+    Tapped { output: decoder.picture(decoder.levels.len(), h), levels }
 }
 
 #[cfg(test)]
@@ -65,9 +65,18 @@ mod tests {
 
     #[test]
     fn tapping_changes_nothing_and_gives_every_level() {
-        for (coarse, separable) in [(false, false), (false, true), (true, true)] {
-            let config =
-                CombConfig { latent: 12, encoder: vec![9, 8, 6], decoder: vec![10, 7, 5], coarse, separable };
+        for (coarse, separable, patches) in
+            [(false, false, false), (false, true, false), (true, true, false), (false, true, true)]
+        {
+            let config = CombConfig {
+                latent: 12,
+                encoder: vec![9, 8, 6],
+                decoder: vec![10, 7, 5],
+                whole_px: [0, 8],
+                coarse,
+                separable,
+                patches,
+            };
             let comb = Comb::<Flex>::new(&config, 1, &FlexDevice);
             let x = Tensor::random([2, 3, 16, 16], Distribution::Uniform(0.0, 1.0), &FlexDevice);
             let stage = Stage { level: 2, alpha: 1.0 };
@@ -78,8 +87,9 @@ mod tests {
             assert_eq!(difference(encoded.output, plain.clone()), 0.0);
             assert_eq!(difference(decoded.output, comb.decoders[0].forward(plain, stage)), 0.0);
             let shapes = |levels: &[Tensor<Flex, 4>]| levels.iter().map(Tensor::dims).collect::<Vec<_>>();
-            assert_eq!(shapes(&encoded.levels), [[2, 8, 16, 16], [2, 9, 8, 8]]);
-            assert_eq!(shapes(&decoded.levels), [[2, 10, 4, 4], [2, 7, 8, 8], [2, 5, 16, 16]]);
+            let finest = if patches { 8 } else { 16 };
+            assert_eq!(shapes(&encoded.levels), [[2, 8, finest, finest], [2, 9, 8, 8]]);
+            assert_eq!(shapes(&decoded.levels), [[2, 10, 4, 4], [2, 7, 8, 8], [2, 5, finest, finest]]);
         }
     }
 }

@@ -44,7 +44,7 @@ impl Teacher {
                     format!("is in int8, which has lost bits; take the identity that it was made from, {}", compressed.from)
                 }
                 (Some(distilled), _) => format!(
-                    "is itself a student with separable convolutions; take its teacher, {}",
+                    "is itself a student, with other layers than a comb of `faceswap train`; take its teacher, {}",
                     distilled.teacher
                 ),
                 _ => "is no comb that `faceswap export` of this version wrote: a teacher's layers must be known \

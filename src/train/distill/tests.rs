@@ -70,6 +70,8 @@ fn settings(room: &Room, out: &str) -> DistillSettings {
     DistillSettings {
         faces: vec![room.faces.clone()],
         own: vec![room.own.clone()],
+        // At 16 px a mixed one is whole.
+        student: StudentConfig { convolution: Convolution::Dws, ..StudentConfig::default() },
         batch: 2,
         max_steps: 5,
         save_every_minutes: 0.0,
@@ -140,6 +142,7 @@ fn every_projection_and_width_learns() {
         let student = StudentConfig {
             width: 0.5,
             convolution: if i == 0 { Convolution::Full } else { Convolution::Dws },
+            patches: i == 3,
             projection: Projection::by_name(projection).unwrap(),
             from_teacher: false,
             ..StudentConfig::default()
