@@ -3,6 +3,7 @@
 use ndarray::{Array3, Axis};
 
 use crate::{
+    dispatch::dispatched,
     frame::{CropPx, FramePx, Rect, Similarity},
     video::Picture,
 };
@@ -79,8 +80,13 @@ impl Image {
     /// From planes `[3, height, width]`.
     fn interleaved(planes: &Array3<f32>) -> Self {
         let (_, height, width) = planes.dim();
-        let [red, green, blue] = [0, 1, 2].map(|channel| planes.index_axis(Axis(0), channel));
-        let pixels = red.iter().zip(green).zip(blue).map(|((r, g), b)| [*r, *g, *b, 0.0]).collect();
+        let mut pixels = vec![[0.0; 4]; width * height];
+        for (channel, plane) in planes.axis_iter(Axis(0)).enumerate() {
+            match plane.as_slice() {
+                Some(values) => pixels.iter_mut().zip(values).for_each(|(pixel, v)| pixel[channel] = *v),
+                None => pixels.iter_mut().zip(plane).for_each(|(pixel, v)| pixel[channel] = *v),
+            }
+        }
         Self { pixels, width, height }
     }
 
@@ -126,14 +132,14 @@ impl Image {
             let (x, y) = at(*cx, *cy);
             x > 0.01 && y > 0.01 && x < self.width as f64 - 1.01 && y < self.height as f64 - 1.01
         });
-        let is_plain = is_inside && interpolation == Interpolation::Bilinear;
+        let mut result = Array3::zeros([3, side_px, side_px]);
+        let Some(planes) = result.as_slice_mut() else { return result };
+        if is_inside && interpolation == Interpolation::Bilinear {
+            bilinear_inside(&self.pixels, self.width, ((x0, y0), (dx, dy)), side_px, planes);
+            return result;
+        }
         let sample = |cx: f64, cy: f64| {
             let (sx, sy) = at(cx, cy);
-            if is_plain {
-                let (left, top) = (sx as usize, sy as usize);
-                let (fx, fy) = ((sx - left as f64) as f32, (sy - top as f64) as f32);
-                return bilinear(&self.pixels[top * self.width + left..], self.width, fx, fy);
-            }
             // Far outside, all is border: clamping keeps the whole numbers small.
             let sx = sx.clamp(-3.0, self.width as f64 + 2.0);
             let sy = sy.clamp(-3.0, self.height as f64 + 2.0);
@@ -150,8 +156,6 @@ impl Image {
                 }
             }
         };
-        let mut result = Array3::zeros([3, side_px, side_px]);
-        let Some(planes) = result.as_slice_mut() else { return result };
         let (red, rest) = planes.split_at_mut(side_px * side_px);
         let (green, blue) = rest.split_at_mut(side_px * side_px);
         let rows = red.chunks_exact_mut(side_px).zip(green.chunks_exact_mut(side_px));
@@ -164,15 +168,39 @@ impl Image {
     }
 }
 
-/// Between the first pixel, its right neighbour and the two below them, a row of `width` pixels later: what [`Taps`]
-/// gives where no border is near.
-#[inline]
-fn bilinear(pixels: &[Pixel], width: usize, fx: f32, fy: f32) -> Pixel {
-    let ([a, b], [c, d]) = ([&pixels[0], &pixels[1]], [&pixels[width], &pixels[width + 1]]);
-    std::array::from_fn(|k| {
-        let (upper, lower) = (a[k] + fx * (b[k] - a[k]), c[k] + fx * (d[k] - c[k]));
-        upper + fy * (lower - upper)
-    })
+dispatched! {
+    /// Samples of a turned square that lies inside of the picture, its borders out of reach: what [`Taps`] gives there. The
+    /// square's first sample and its step to the right are `place`, in pixels; `planes` is `[3, side_px, side_px]`.
+    fn bilinear_inside as bilinear_inside_plain(
+        pixels: &[Pixel],
+        width: usize,
+        place: ((f64, f64), (f64, f64)),
+        side_px: usize,
+        planes: &mut [f32],
+    ) {
+        let ((x0, y0), (dx, dy)) = place;
+        let (red, rest) = planes.split_at_mut(side_px * side_px);
+        let (green, blue) = rest.split_at_mut(side_px * side_px);
+        let rows = red.chunks_exact_mut(side_px).zip(green.chunks_exact_mut(side_px));
+        for (cy, ((red, green), blue)) in rows.zip(blue.chunks_exact_mut(side_px)).enumerate() {
+            let (row_x, row_y) = (x0 - dy * cy as f64, y0 + dx * cy as f64);
+            for (cx, ((red, green), blue)) in red.iter_mut().zip(green).zip(blue).enumerate() {
+                let cx = f64::from(cx as u32);
+                let (sx, sy) = (row_x + dx * cx, row_y + dy * cx);
+                // Pictures have less than 2^31 pixels a side, and a cast to 32 bits is one instruction.
+                let (left, top) = (sx as i32, sy as i32);
+                let (fx, fy) = ((sx - f64::from(left)) as f32, (sy - f64::from(top)) as f32);
+                let start = top as usize * width + left as usize;
+                let (upper, lower) = (&pixels[start..start + 2], &pixels[start + width..start + width + 2]);
+                let [r, g, b, _]: Pixel = std::array::from_fn(|k| {
+                    let above = upper[0][k] + fx * (upper[1][k] - upper[0][k]);
+                    let below = lower[0][k] + fx * (lower[1][k] - lower[0][k]);
+                    above + fy * (below - above)
+                });
+                (*red, *green, *blue) = (r, g, b);
+            }
+        }
+    }
 }
 
 /// `sums += factor * values`, element by element.
