@@ -13,12 +13,15 @@
 //! Bands that the network has, but more weakly than the target, are its own edges, blurred: they are amplified, which
 //! sharpens them. In bands in which the new face has more than the target it is softened.
 //!
+//! Where both faces are mixed, detail that is another in each cancels: halfway between two grains only 0.71 of either is left,
+//! which the eye sees as a soft ring around a sharp face. So what is mixed gets back what mixing takes from it.
+//!
 //! Only lightness is looked at: eyes don't see finest detail in colours, and video doesn't store it.
 
 use std::mem;
 
 use super::{
-    pyramid::Floors,
+    pyramid::{Floors, inner},
     resample::{Filter, Taps},
     sample::subtract,
 };
@@ -41,6 +44,8 @@ const QUIET: f32 = 0.3;
 const FADES: f32 = 1.25;
 /// What stands further out than this many times the mean is cut off.
 const CUT: f32 = 3.0;
+/// Bands that differ by less than this share of theirs are one.
+const LEAST_UNLIKE: f32 = 1e-3;
 /// A face isn't softened to less than this..
 const LEAST: f32 = 0.25;
 /// ..nor sharpened to more than this.
@@ -75,14 +80,20 @@ pub fn matched(
             let (wanted, had) = (of_target.mean(mask, width), of_new.mean(mask, width));
             if had > 0.0 { (wanted / had).clamp(LEAST, MOST) - 1.0 } else { 0.0 }
         };
-        scale(&mut new, strength);
+        let mut change = new.clone();
+        scale(&mut change, strength);
         let had = had * (1.0 + strength);
         if cell_px < GRAIN_PX && had < wanted {
             let gain = (1.0 - (had / wanted).powi(2)).sqrt();
-            of_target.keep_grain(&mut old, width, wanted, gain);
-            add(&mut new, &old);
+            let mut grain = old.clone();
+            of_target.keep_grain(&mut grain, width, wanted, gain);
+            add(&mut change, &grain);
         }
-        details.push(new);
+        // The finest band fades as the mask does, the others to its inside.
+        let faded = |m: f32| if k == 0 { m } else { inner(m) };
+        add(&mut new, &change);
+        refresh(&mut change, (&old, &new), mask, faded);
+        details.push(change);
     }
     details
 }
@@ -137,6 +148,36 @@ dispatched! {
             for (sum, block) in sums.iter_mut().zip(row.chunks(width)) {
                 *sum += part * block.iter().map(|v| v.abs()).sum::<f32>();
             }
+        }
+    }
+}
+
+/// Adds to the `change` of a band what mixing the target's band and the new face's, `old` and `new`, takes from it: where
+/// both have a share, their sum is weaker than either by as much as they differ (the weights' root of squares, as in
+/// Heitz and Neyret, "High-Performance By-Example Noise using a Histogram-Preserving Blending Operator", 2018; two
+/// bands that are alike cancel nothing).
+fn refresh(change: &mut [f32], (old, new): (&[f32], &[f32]), mask: &[f32], faded: impl Fn(f32) -> f32) {
+    let mixed = |m: &f32| Some(faded(*m)).filter(|m| *m > 0.0 && *m < 1.0);
+    let (mut both, mut of_old, mut of_new) = (0.0, 0.0, 0.0);
+    for ((m, o), n) in mask.iter().zip(old).zip(new) {
+        if let Some(m) = mixed(m) {
+            let weight = f64::from(m * (1.0 - m));
+            let (o, n) = (f64::from(*o), f64::from(*n));
+            (both, of_old, of_new) =
+                (both + weight * o * n, of_old + weight * o * o, of_new + weight * n * n);
+        }
+    }
+    let alike = both / (of_old * of_new).sqrt().max(f64::MIN_POSITIVE);
+    let unlike = (1.0 - alike.max(0.0)) as f32;
+    if unlike < LEAST_UNLIKE {
+        return;
+    }
+    for (((v, m), o), n) in change.iter_mut().zip(mask).zip(old).zip(new) {
+        if let Some(m) = mixed(m) {
+            // (1 / sqrt(left) - 1) / m, which the mask is multiplied with, without a division by a small mask.
+            let left = 1.0 - 2.0 * m * (1.0 - m) * unlike;
+            let gain = 2.0 * (1.0 - m) * unlike / (left.sqrt() + left);
+            *v += gain * ((1.0 - m) * o + m * n);
         }
     }
 }

@@ -112,3 +112,28 @@ fn equal_faces_get_nothing() {
         assert!(band.iter().all(|v| *v == 0.0));
     }
 }
+
+#[test]
+fn halfway_between_two_grains_there_is_as_much_of_it() {
+    let target = skin(0.03, 0.0);
+    let other = |i: usize| 0.03 * noise(i.wrapping_mul(i) >> 3);
+    let new: Vec<f32> =
+        skin(0.0, 0.0).iter().enumerate().map(|(i, v)| v + other(i % (SIDE * SIDE))).collect();
+    let difference: Vec<f32> = new.iter().zip(&target).map(|(y, x)| y - x).collect();
+    let ramp: Vec<f32> = (0..SIDE * SIDE).map(|i| ((i % SIDE) as f32 / 250.0).min(1.0)).collect();
+    let detail = &matched(&difference, &target, &ramp, &floors(), 1.0)[0];
+    let (old, new) = (finest(&target), finest(&new));
+    let strength_where = |range: std::ops::Range<f32>, value: &dyn Fn(usize) -> f32| {
+        let inside = (0..SIDE * SIDE).filter(|i| range.contains(&ramp[*i]));
+        strength(&inside.map(value).collect::<Vec<f32>>())
+    };
+    let mixed = |i: usize| old[i] + ramp[i] * (new[i] - old[i] + detail[i]);
+    let plain = |i: usize| old[i] + ramp[i] * (new[i] - old[i]);
+    let whole = strength_where(0.0..0.01, &mixed);
+    for range in [0.1..0.3, 0.4..0.6, 0.7..0.9] {
+        let ratio = strength_where(range.clone(), &mixed) / whole;
+        assert!((ratio - 1.0).abs() < 0.06, "{range:?}: {ratio}");
+    }
+    let faded = strength_where(0.4..0.6, &plain) / whole;
+    assert!((faded - 0.71).abs() < 0.03, "{faded}");
+}

@@ -235,7 +235,7 @@ impl Blending<'_> {
 
 /// A blurred mask drawn in, so that it ends where the mask itself does: in every band the new face fades to its inside,
 /// the coarser the wider.
-fn inner(m: f32) -> f32 {
+pub(super) fn inner(m: f32) -> f32 {
     (2.0 * m - 1.0).max(0.0)
 }
 
