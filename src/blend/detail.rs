@@ -92,7 +92,7 @@ pub fn matched(
         // The finest band fades as the mask does, the others to its inside.
         let faded = |m: f32| if k == 0 { m } else { inner(m) };
         add(&mut new, &change);
-        refresh(&mut change, (&old, &new), mask, faded);
+        refresh(&mut change, (&old, &new), mask, (CUT * wanted, faded));
         details.push(change);
     }
     details
@@ -156,7 +156,14 @@ dispatched! {
 /// both have a share, their sum is weaker than either by as much as they differ (the weights' root of squares, as in
 /// Heitz and Neyret, "High-Performance By-Example Noise using a Histogram-Preserving Blending Operator", 2018; two
 /// bands that are alike cancel nothing).
-fn refresh(change: &mut [f32], (old, new): (&[f32], &[f32]), mask: &[f32], faded: impl Fn(f32) -> f32) {
+///
+/// No value is changed by more than `limit`: edges in the rim, of hair or a jaw, need no more contrast than they have.
+fn refresh(
+    change: &mut [f32],
+    (old, new): (&[f32], &[f32]),
+    mask: &[f32],
+    (limit, faded): (f32, impl Fn(f32) -> f32),
+) {
     let mixed = |m: &f32| Some(faded(*m)).filter(|m| *m > 0.0 && *m < 1.0);
     let (mut both, mut of_old, mut of_new) = (0.0, 0.0, 0.0);
     for ((m, o), n) in mask.iter().zip(old).zip(new) {
@@ -177,7 +184,7 @@ fn refresh(change: &mut [f32], (old, new): (&[f32], &[f32]), mask: &[f32], faded
             // (1 / sqrt(left) - 1) / m, which the mask is multiplied with, without a division by a small mask.
             let left = 1.0 - 2.0 * m * (1.0 - m) * unlike;
             let gain = 2.0 * (1.0 - m) * unlike / (left.sqrt() + left);
-            *v += gain * ((1.0 - m) * o + m * n);
+            *v += (gain * ((1.0 - m) * o + m * n)).clamp(-limit, limit);
         }
     }
 }

@@ -215,7 +215,8 @@ fn filters(bundle: &Bundle, what: &str, bytes: &[u8]) -> Result<Vec<Filter>> {
 }
 
 fn foreign(bundle: &Bundle) -> Error {
-    let reason = "wasn't written by `faceswap export`, or by another version; training can't start from it";
+    let reason = "wasn't written by `faceswap export`, or by another version, or is no comb of whole convolutions on pixels; \
+                  training can't start from it";
     Error::model(&bundle.dir, reason)
 }
 
