@@ -13,7 +13,7 @@ pub enum ConvolutionChoice {
     Full,
     /// Depthwise-separable: channel by channel, then pixel by pixel.
     Dws,
-    /// Depthwise-separable but for the coarsest levels.
+    /// Depthwise-separable but for the coarser levels.
     Mixed,
 }
 

@@ -33,13 +33,13 @@ pub enum Convolution {
     Full,
     /// Depthwise-separable: channel by channel, then pixel by pixel.
     Dws,
-    /// Depthwise-separable but for the coarsest levels, which say whose face it is and cost little: up to 8 px in the
-    /// encoder and 16 px in the decoder they are as the teacher's.
+    /// Depthwise-separable but for the coarser levels, which say whose face it is and cost little: up to 8 px in the
+    /// encoder and 64 px in the decoder they are as the teacher's.
     Mixed,
 }
 
 /// Up to which sides [`Convolution::Mixed`] leaves the convolutions of encoder and decoder whole, pixels.
-const MIXED_WHOLE_PX: [usize; 2] = [8, 16];
+const MIXED_WHOLE_PX: [usize; 2] = [8, 64];
 
 /// What is put between the student's activations and the teacher's, and thrown away in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ impl fmt::Display for StudentConfig {
         f.write_str(match self.convolution {
             Convolution::Full => "",
             Convolution::Dws => ", depthwise-separable",
-            Convolution::Mixed => ", depthwise-separable but for the coarsest levels",
+            Convolution::Mixed => ", depthwise-separable but for the coarser levels",
         })?;
         if self.patches {
             f.write_str(", finest level on patches")?;
@@ -258,7 +258,7 @@ mod tests {
         let specialist = StudentConfig { encoder_width: 0.5, ..pixels };
         let comb = specialist.comb(&teacher()).expect("smaller");
         assert_eq!((&comb.encoder[..], &comb.decoder), (&[64, 32, 16, 8, 8][..], &teacher().decoder));
-        assert_eq!((comb.separable, comb.whole_px), (true, [8, 16]));
+        assert_eq!((comb.separable, comb.whole_px), (true, [8, 64]));
         let patches = StudentConfig::default().comb(&teacher()).expect("smaller");
         assert_eq!((patches.encoder[4], patches.decoder[4]), (16, 32));
         assert_eq!(
