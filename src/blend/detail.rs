@@ -176,7 +176,8 @@ fn refresh(
     }
     let alike = both / (of_old * of_new).sqrt().max(f64::MIN_POSITIVE);
     let unlike = (1.0 - alike.max(0.0)) as f32;
-    if unlike < LEAST_UNLIKE {
+    // A frame that holds no numbers has no bands to compare.
+    if unlike.is_nan() || unlike < LEAST_UNLIKE {
         return;
     }
     for (((v, m), o), n) in change.iter_mut().zip(mask).zip(old).zip(new) {
@@ -184,7 +185,7 @@ fn refresh(
             // (1 / sqrt(left) - 1) / m, which the mask is multiplied with, without a division by a small mask.
             let left = 1.0 - 2.0 * m * (1.0 - m) * unlike;
             let gain = 2.0 * (1.0 - m) * unlike / (left.sqrt() + left);
-            *v += (gain * ((1.0 - m) * o + m * n)).clamp(-limit, limit);
+            *v += (gain * ((1.0 - m) * o + m * n)).max(-limit).min(limit);
         }
     }
 }

@@ -137,3 +137,14 @@ fn halfway_between_two_grains_there_is_as_much_of_it() {
     let faded = strength_where(0.4..0.6, &plain) / whole;
     assert!((faded - 0.71).abs() < 0.03, "{faded}");
 }
+
+#[test]
+fn what_is_no_number_stays_where_it_is() {
+    let (mut target, new) = (skin(0.03, 0.0), skin(0.01, 0.1));
+    target[SIDE * 100 + 150] = f32::NAN;
+    let difference: Vec<f32> = new.iter().zip(&target).map(|(y, x)| y - x).collect();
+    let ramp: Vec<f32> = (0..SIDE * SIDE).map(|i| ((i % SIDE) as f32 / 250.0).min(1.0)).collect();
+    let detail = matched(&difference, &target, &ramp, &floors(), 1.0);
+    let n_lost = detail[0].iter().filter(|v| v.is_nan()).count();
+    assert!(n_lost < 200, "{n_lost} of {}", SIDE * SIDE);
+}
