@@ -51,6 +51,9 @@ pub fn paint(crop: &mut Array3<f32>, points: &[CropPx]) {
     let sharp = crop.clone();
     let radius = ((side as f64 * BLUR).round() as usize).max(1);
     let mut blur = Blur::new(side, radius);
+    if !crop.is_standard_layout() {
+        *crop = crop.as_standard_layout().into_owned();
+    }
     if let Some(values) = crop.as_slice_mut() {
         for plane in values.chunks_exact_mut(side * side) {
             for _ in 0..3 {
@@ -252,6 +255,19 @@ mod tests {
             let (mean, reach) = (0.2 * c as f32 + 0.3, 0.01);
             assert!((60..120).all(|x| (crop[[c, 90, x]] - mean).abs() < reach));
         }
+    }
+
+    #[test]
+    fn a_crop_is_painted_however_it_lies_in_memory() {
+        let straight =
+            Array3::from_shape_fn((3, SIDE, SIDE), |(c, y, x)| ((7 * x + 3 * y + c) % 11) as f32 / 11.0);
+        let mut turned = straight.clone().permuted_axes([0, 2, 1]).as_standard_layout().into_owned();
+        turned = turned.permuted_axes([0, 2, 1]);
+        assert!(turned == straight && !turned.is_standard_layout());
+        let mut wanted = straight;
+        paint(&mut wanted, &mesh(0.0));
+        paint(&mut turned, &mesh(0.0));
+        assert_eq!(turned, wanted);
     }
 
     #[test]

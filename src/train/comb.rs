@@ -16,10 +16,6 @@ pub enum Part {
     Decoder,
 }
 
-impl Part {
-    const ALL: [Self; 2] = [Self::Encoder, Self::Decoder];
-}
-
 /// The size of a comb.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,24 +114,23 @@ impl CombConfig {
         let coarse = |n: usize| if self.coarse { conv(n, n, 3) } else { 0 };
         let [e, d] = [&self.encoder, &self.decoder];
         let pixels = self.n_levels() - usize::from(self.patches);
-        let mut encoder = e[..pixels].iter().map(|n| conv(3, *n, 1)).sum::<u64>()
+        // The part channel by channel of a separable one has no bias.
+        let of_pairs = |part: Part| -> u64 {
+            let of = |(level, [n_in, n_out]): (usize, [usize; 2])| {
+                self.n_weights(part, level, n_in, n_out) + n_out as u64
+            };
+            self.three_by_threes(part).map(of).sum()
+        };
+        let encoder = of_pairs(Part::Encoder)
+            + e[..pixels].iter().map(|n| conv(3, *n, 1)).sum::<u64>()
+            + e[pixels..].iter().map(|n| conv(3, *n, 2)).sum::<u64>()
             + conv(e[0], self.latent, 4)
             + coarse(e[0]);
-        let mut decoder = d[..pixels].iter().map(|n| conv(*n, N_OUT, 1)).sum::<u64>()
+        let decoder = of_pairs(Part::Decoder)
+            + d[..pixels].iter().map(|n| conv(*n, N_OUT, 1)).sum::<u64>()
+            + d[pixels..].iter().map(|n| ((n * 4 + 1) * N_OUT) as u64).sum::<u64>()
             + conv(self.latent, d[0], 4)
             + coarse(d[0]);
-        encoder += e[pixels..].iter().map(|n| conv(3, *n, 2)).sum::<u64>();
-        decoder += d[pixels..].iter().map(|n| (n * 4 + 1) as u64 * N_OUT as u64).sum::<u64>();
-        for part in Part::ALL {
-            let sum = match part {
-                Part::Encoder => &mut encoder,
-                Part::Decoder => &mut decoder,
-            };
-            for (level, [n_in, n_out]) in self.three_by_threes(part) {
-                // The part channel by channel has no bias.
-                *sum += self.n_weights(part, level, n_in, n_out) + n_out as u64;
-            }
-        }
         [encoder, decoder]
     }
 

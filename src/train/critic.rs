@@ -27,7 +27,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use super::{
     checkpoint,
     data::mixed,
-    model::{conv, halved, rectifier_gain, rectify},
+    model::{conv, halved, rectifier_gain, rectify, unshuffled},
     optimizer::adam,
     quick::convolved,
     seeded::seeded,
@@ -92,6 +92,7 @@ impl<B: Backend> Critic<B> {
     /// # Shapes
     /// - rgb: `[batch, 3, side, side]`, RGB 0..=1; side divisible by 8
     fn judge(&self, rgb: Tensor<B, 4>) -> Opinion<B> {
+        // What a convolution of stride 2 would look at, for the kernels that keep the side.
         let mut h = unshuffled(rgb * 2.0 - 1.0);
         let mut layers = Vec::new();
         for (i, layer) in self.layers.iter().enumerate() {
@@ -191,14 +192,6 @@ impl<B: AutodiffBackend> Critics<B> {
         let optimizer = checkpoint::read_record::<B, _>(&checkpoint.join(OPTIMIZER_NAME), device)?;
         Ok(Self { all, optimizer: self.optimizer.load_record(optimizer) })
     }
-}
-
-/// Half the side and four times the channels: what a convolution of stride 2 would look at, for the kernels that keep
-/// the side.
-fn unshuffled<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
-    let [n, c, h, w] = x.dims();
-    let apart = x.reshape([n, c, h / 2, 2, w / 2, 2]).permute([0, 1, 3, 5, 2, 4]);
-    apart.reshape([n, 4 * c, h / 2, w / 2])
 }
 
 /// Mean weighted by place.

@@ -323,3 +323,14 @@ pub(super) fn colours<B: Backend>(output: &Tensor<B, 4>) -> Tensor<B, 4> {
 pub(super) fn halved<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
     avg_pool2d(x, [2, 2], [2, 2], [0, 0], false, false)
 }
+
+/// Half the side and four times the channels: channel `c` of the pixel in row `y` and column `x` of a patch of 2x2 is channel
+/// `4 c + 2 y + x`.
+///
+/// # Shapes
+/// `[batch, channels, h, w]` to `[batch, 4 channels, h / 2, w / 2]`
+pub(super) fn unshuffled<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+    let [n, c, h, w] = x.dims();
+    let apart = x.reshape([n, c, h / 2, 2, w / 2, 2]).permute([0, 1, 3, 5, 2, 4]);
+    apart.reshape([n, 4 * c, h / 2, w / 2])
+}

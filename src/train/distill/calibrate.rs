@@ -12,11 +12,11 @@ use burn::{
 };
 use ndarray::{Array1, Array2, Axis};
 
-use super::{init::put_patches, patches::folded, taps::encode};
+use super::{init::put_patches, taps::encode};
 use crate::train::{
     base::put,
     filters::Filter,
-    model::{Comb, Pair, SLOPE, apart, doubled, halved, rectify},
+    model::{Comb, Pair, SLOPE, apart, doubled, halved, rectify, unshuffled},
     preview::array_from_tensor,
 };
 
@@ -60,7 +60,7 @@ pub fn calibrated<B: Backend>(
     let levels = encoder.levels.iter_mut().zip(&teacher.encoder.levels).enumerate().rev();
     for ((i, (own, wanted)), kept) in levels.zip(kept.encoder[1..].chunks_exact(2)) {
         if patches && i + 1 == finest {
-            walk.fit_pair(own, wanted, kept, [folded, halved_before_rectifier]);
+            walk.fit_pair(own, wanted, kept, [unshuffled, halved_before_rectifier]);
         } else {
             walk.fit_pair(own, wanted, kept, [same, same]);
             walk.own = halved(walk.own);
@@ -79,7 +79,7 @@ pub fn calibrated<B: Backend>(
     for ((i, (own, wanted)), kept) in levels.zip(kept.decoder[first..].chunks_exact(2)) {
         walk.wanted = doubled(walk.wanted);
         if patches && i + 1 == finest {
-            walk.fit_pair(own, wanted, kept, [folded; 2]);
+            walk.fit_pair(own, wanted, kept, [unshuffled; 2]);
         } else {
             walk.own = doubled(walk.own);
             walk.fit_pair(own, wanted, kept, [same; 2]);
@@ -87,7 +87,7 @@ pub fn calibrated<B: Backend>(
     }
     let wanted = &wanted.to_rgb[finest];
     if let Some(to_patches) = &mut own.to_patches {
-        let target = folded(wanted.forward(walk.wanted.clone()));
+        let target = unshuffled(wanted.forward(walk.wanted.clone()));
         let [n_out, n_in] = [target.dims()[1], walk.own.dims()[1]];
         let mut filter =
             Filter { dims: [n_out, n_in, 1, 1], weight: vec![0.0; n_out * n_in], bias: vec![0.0; n_out] };

@@ -4,21 +4,10 @@
 //! patches gives, whose filter is put together here. So a student whose finest level works on patches can begin with
 //! its teacher's weights.
 
-use burn::tensor::{Tensor, backend::Backend};
-
 use crate::train::filters::Filter;
 
 /// Pixels of a patch.
 const N_PIXELS: usize = 4;
-
-/// Pixels as patches: channel `c` of the pixel in row `y` and column `x` of a patch is channel `4 c + 2 y + x`.
-///
-/// # Shapes
-/// `[batch, channels, h, w]` to `[batch, 4 channels, h / 2, w / 2]`
-pub fn folded<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
-    let [n, c, h, w] = x.dims();
-    x.reshape([n, c, h / 2, 2, w / 2, 2]).permute([0, 1, 3, 5, 2, 4]).reshape([n, c * N_PIXELS, h / 2, w / 2])
-}
 
 /// An encoder's convolutions in the order in which they run, the finest level on patches. What its second one of 3x3
 /// gives is halved afterwards; here it gives the mean over each patch at once, which is the same but for the rectifier
@@ -42,7 +31,7 @@ pub fn encoder_in_patches(chain: &[Filter]) -> Vec<Filter> {
 }
 
 /// A decoder's convolutions in the order in which they run, the finest level on patches; the doubling before it is part
-/// of its first filter. The last one, 1x1, gives the colours of each patch as [`folded`] orders them.
+/// of its first filter. The last one, 1x1, gives the colours of each patch as `unshuffled` orders them.
 pub fn decoder_in_patches(chain: &[Filter]) -> Vec<Filter> {
     let (rest, finest) = chain.split_at(chain.len() - 3);
     let [a, b, to_rgb] = [&finest[0], &finest[1], &finest[2]];

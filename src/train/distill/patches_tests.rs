@@ -1,13 +1,13 @@
 use burn::{
     backend::{Flex, flex::FlexDevice},
     nn::conv::{Conv2dConfig, ConvTranspose2dConfig},
-    tensor::{Distribution, TensorData},
+    tensor::{Distribution, Tensor, TensorData},
 };
 
 use super::{super::init::put_patches, *};
 use crate::train::{
     base::put,
-    model::{doubled as doubled_picture, halved},
+    model::{doubled as doubled_picture, halved, unshuffled},
 };
 
 fn random(dims: [usize; 4]) -> Tensor<Flex, 4> {
@@ -43,7 +43,7 @@ fn difference(a: Tensor<Flex, 4>, b: Tensor<Flex, 4>, margin: usize) -> f32 {
 #[test]
 fn the_pixels_of_a_patch_are_channels_of_one_place() {
     let numbers = TensorData::new((0..16_u8).map(f32::from).collect::<Vec<_>>(), [1, 1, 4, 4]);
-    let places = folded(Tensor::<Flex, 4>::from_data(numbers, &FlexDevice));
+    let places = unshuffled(Tensor::<Flex, 4>::from_data(numbers, &FlexDevice));
     assert_eq!(places.dims(), [1, 4, 2, 2]);
     let found: Vec<f32> = places.into_data().iter::<f32>().collect();
     assert_eq!(found[..4], [0.0, 2.0, 8.0, 10.0]);
@@ -59,9 +59,9 @@ fn an_encoder_on_patches_gives_what_it_gives_on_pixels() {
     assert_eq!(patches[3], chain[3]);
     let x = random([2, 3, 12, 12]);
     let (pixels, places) = (convolved(&chain[0], x.clone()), convolved(&patches[0], x));
-    assert!(difference(folded(pixels.clone()), places.clone(), 0) < 1e-5);
+    assert!(difference(unshuffled(pixels.clone()), places.clone(), 0) < 1e-5);
     let (pixels, places) = (convolved(&chain[1], pixels), convolved(&patches[1], places));
-    assert!(difference(folded(pixels.clone()), places.clone(), 0) < 1e-4);
+    assert!(difference(unshuffled(pixels.clone()), places.clone(), 0) < 1e-4);
     let (pixels, places) = (convolved(&chain[2], pixels), convolved(&patches[2], places));
     assert!(difference(halved(pixels), places, 0) < 1e-3);
 }
@@ -76,11 +76,11 @@ fn a_decoder_on_patches_gives_what_it_gives_on_pixels() {
     let x = random([2, 5, 8, 8]);
     let (pixels, places) = (convolved(&chain[1], doubled_picture(x.clone())), convolved(&patches[1], x));
     // Beyond its border a doubled picture repeats, and a filter sees zeros.
-    assert!(difference(folded(pixels.clone()), places.clone(), 1) < 1e-4);
+    assert!(difference(unshuffled(pixels.clone()), places.clone(), 1) < 1e-4);
     let (pixels, places) = (convolved(&chain[2], pixels), convolved(&patches[2], places));
-    assert!(difference(folded(pixels.clone()), places.clone(), 2) < 1e-3);
+    assert!(difference(unshuffled(pixels.clone()), places.clone(), 2) < 1e-3);
     let (pixels, of_patches) = (convolved(&chain[3], pixels), convolved(&patches[3], places.clone()));
-    assert!(difference(folded(pixels.clone()), of_patches, 2) < 1e-2);
+    assert!(difference(unshuffled(pixels.clone()), of_patches, 2) < 1e-2);
     // As the layer of a decoder, which gives pixels again.
     let mut layer = ConvTranspose2dConfig::new([24, 4], [2, 2]).with_stride([2, 2]).init(&FlexDevice);
     put_patches(&mut layer, &patches[3], &FlexDevice);

@@ -12,7 +12,6 @@ use burn::{
 
 use super::{
     losses::{self, Parts},
-    patches::folded,
     student::{Projection, Student},
     taps::{decode, encode},
 };
@@ -20,7 +19,7 @@ use crate::train::{
     critic::{Critic, Duel},
     data::Batch,
     losses::{LossWeights, loss},
-    model::{Comb, colours, halved},
+    model::{Comb, colours, halved, unshuffled},
     preview::tensor_from_array,
 };
 
@@ -92,7 +91,7 @@ impl<B: AutodiffBackend> Lesson<'_, B> {
         ));
         parts.push((
             "decoder",
-            levels(decoded.levels, shown.levels, &self.model.decoder_projections[..], folded),
+            levels(decoded.levels, shown.levels, &self.model.decoder_projections[..], unshuffled),
         ));
         Told { total: losses::total(&parts), parts, pictures: None }
     }
