@@ -28,9 +28,10 @@ use crate::{
 };
 
 /// Endings of the files that a folder is searched for, beside what is a picture by its content.
-const ENDINGS: [&str; 24] = [
-    "mp4", "mov", "m4v", "mkv", "webm", "avi", "ts", "m2ts", "mts", "mxf", "mpg", "mpeg", "wmv", "flv",
-    "ogv", "3gp", "gif", "png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff",
+const ENDINGS: [&str; 34] = [
+    "mp4", "mov", "m4v", "mkv", "webm", "avi", "ts", "m2ts", "mts", "mxf", "mpg", "mpeg", "m2v", "vob",
+    "m2p", "tod", "wmv", "asf", "flv", "f4v", "ogv", "3gp", "3g2", "dv", "rm", "rmvb", "gif", "png", "jpg",
+    "jpeg", "webp", "bmp", "tif", "tiff",
 ];
 
 /// What is to be done, the files aside.

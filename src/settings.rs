@@ -1,7 +1,7 @@
 //! What was meant: settings that are checked and resolved. Every error names the value and the way out.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
@@ -109,21 +109,19 @@ pub fn model_dirs(given: Option<&Path>) -> Vec<PathBuf> {
     dirs
 }
 
-/// Where the swap of `input` goes: `output` if given (a folder keeps the name), else `NAME_IDENTITY.EXT` beside it.
+/// Where the swap of `input` goes: `output` if given (a folder keeps the name), else `NAME_IDENTITY.EXT` beside it. A
+/// container that isn't written becomes Matroska: `clip.mpg` gives `clip_B.mkv`, and `clip.mpg.mkv` in a folder.
 ///
 /// # Errors
 /// [`Error::BadSetting`] when the output is the input; [`Error::Io`] through [`free_output`].
 pub fn output_path(input: &Path, output: Option<&Path>, identity: &str, overwrite: bool) -> Result<PathBuf> {
     let path = match output {
-        Some(dir) if dir.is_dir() => {
-            let name = input.file_name().ok_or_else(|| Error::input(input, "has no file name"))?;
-            dir.join(name)
-        }
+        Some(dir) if dir.is_dir() => output_in(dir, input),
         Some(path) => path.to_path_buf(),
         None => {
             let mut name = input.file_stem().map(OsString::from).unwrap_or_default();
             name.push(format!("_{identity}"));
-            if let Some(extension) = input.extension() {
+            if let Some(extension) = other_ending(input).map(OsStr::new).or(input.extension()) {
                 name.push(".");
                 name.push(extension);
             }
@@ -135,6 +133,21 @@ pub fn output_path(input: &Path, output: Option<&Path>, identity: &str, overwrit
     }
     free_output(&path, overwrite)?;
     Ok(path)
+}
+
+/// Where the swap of `input` goes in the folder `dir`: to its own name, with `.mkv` behind it where its container isn't
+/// written, so that no two files get the same.
+pub fn output_in(dir: &Path, input: &Path) -> PathBuf {
+    let mut name = input.file_name().unwrap_or(input.as_os_str()).to_os_string();
+    if let Some(ending) = other_ending(input) {
+        name.push(".");
+        name.push(ending);
+    }
+    dir.join(name)
+}
+
+fn other_ending(input: &Path) -> Option<&'static str> {
+    if video::is_picture(input) { None } else { video::ending_in_place_of_its_own(input) }
 }
 
 /// Checks that a file may be written at `path`.
@@ -176,6 +189,24 @@ mod tests {
         let path =
             output_path(Path::new("/tmp/a clip.mp4"), None, "B", false).expect("nothing is in the way");
         assert_eq!(path, Path::new("/tmp/a clip_B.mp4"));
+    }
+
+    #[test]
+    fn what_no_muxer_writes_becomes_matroska() {
+        let beside =
+            |name: &str| output_path(Path::new(name), None, "B", false).expect("nothing is in the way");
+        for name in
+            ["/tmp/x.mpg", "/tmp/x.MPEG", "/tmp/x.vob", "/tmp/x.MOD", "/tmp/x.dv", "/tmp/x.m2v", "/tmp/x.rm"]
+        {
+            assert_eq!(beside(name), Path::new("/tmp/x_B.mkv"), "{name}");
+        }
+        for ending in
+            ["mp4", "MOV", "mkv", "webm", "avi", "ts", "mxf", "wmv", "flv", "gif", "png", "exr", "webp", "qq"]
+        {
+            assert_eq!(beside(&format!("/tmp/x.{ending}")), PathBuf::from(format!("/tmp/x_B.{ending}")));
+        }
+        assert_eq!(output_in(Path::new("/tmp/out"), Path::new("a/x.mpg")), Path::new("/tmp/out/x.mpg.mkv"));
+        assert_eq!(output_in(Path::new("/tmp/out"), Path::new("a/x.mp4")), Path::new("/tmp/out/x.mp4"));
     }
 
     #[test]

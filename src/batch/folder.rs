@@ -11,7 +11,7 @@ use crate::{
     progress::Watch,
     report::{Record, Report},
     resume::Task,
-    settings::free_output,
+    settings::{free_output, output_in},
     video,
 };
 
@@ -52,7 +52,7 @@ impl Job<'_> {
         let ledger = Mutex::new(Ledger::open(&out_dir, self.settings.resume)?);
         let (mut fates, masks) = (Vec::new(), &self.settings.masks);
         let mut take = |file: PathBuf, fate: Result<Fate>| {
-            let output = output_of(&file, &out_dir);
+            let output = output_in(&out_dir, &file);
             match &fate {
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(e) => record.add(&file, &output, self.cast(), masks, Err(e))?,
@@ -114,7 +114,7 @@ impl Job<'_> {
         if watch.is_stopped() {
             return Err(Error::Cancelled);
         }
-        let output = output_of(file, out_dir);
+        let output = output_in(out_dir, file);
         // A worker that panicked has left the ledger whole: it is changed in one go.
         let ledger = || ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let mut make = || {
@@ -137,10 +137,6 @@ impl Job<'_> {
         }
         fate
     }
-}
-
-fn output_of(file: &Path, out_dir: &Path) -> PathBuf {
-    out_dir.join(file.file_name().unwrap_or(file.as_os_str()))
 }
 
 /// `clips` and `B` give `clips_B`.

@@ -22,38 +22,53 @@ use crate::{Error, Result};
 
 type Optim<B> = OptimizerAdaptor<Adam, Comb<B>, B>;
 
-/// All that is trained.
+/// The comb in training.
 pub type Trained<B> = checkpoint::Trained<Comb<B>, Comb<<B as AutodiffBackend>::InnerBackend>, Optim<B>>;
 
-/// A training before its first step, from the plan's seed.
-pub fn begun<B: AutodiffBackend>(plan: &Plan, material: &Material<'_>, device: &B::Device) -> Trained<B> {
-    let state = State {
-        schema: State::schema(),
-        identities: material.identities.iter().map(|i| i.name.clone()).collect(),
-        n_faces: material.identities.iter().map(Identity::n_faces).collect(),
-        alignment: material.alignment.clone(),
-        step: 0,
-        n_samples: 0,
-        minutes: 0.0,
-        stage: plan.schedule.stage(0),
-        seed: plan.config.seed,
-        comb: plan.config.network.clone(),
-        score: None,
-    };
-    fresh::<B>(plan, state, device)
+/// All that learns, and is written to a checkpoint.
+pub struct Learners<B: AutodiffBackend> {
+    /// The encoder and the decoders.
+    pub trained: Trained<B>,
+    /// A critic of each identity, where the plan asks for them.
+    pub critics: Option<Critics<B>>,
 }
 
-/// Critics that have seen nothing, where the plan asks for any.
-pub fn begun_critics<B: AutodiffBackend>(
-    plan: &Plan,
-    material: &Material<'_>,
-    device: &B::Device,
-) -> Option<Critics<B>> {
-    let is_wanted = plan.schedule.levels().iter().any(|level| level.loss.adversarial > 0.0);
-    is_wanted.then(|| Critics::new(material.identities.len(), plan.config.seed, device))
+impl<B: AutodiffBackend> Learners<B> {
+    /// Before the first step, from the plan's seed.
+    pub fn begun(plan: &Plan, material: &Material<'_>, device: &B::Device) -> Self {
+        let state = State {
+            schema: State::schema(),
+            identities: material.identities.iter().map(|i| i.name.clone()).collect(),
+            n_faces: material.identities.iter().map(Identity::n_faces).collect(),
+            alignment: material.alignment.clone(),
+            step: 0,
+            n_samples: 0,
+            minutes: 0.0,
+            stage: plan.schedule.stage(0),
+            seed: plan.config.seed,
+            comb: plan.config.network.clone(),
+            score: None,
+        };
+        let has_critics = plan.schedule.levels().iter().any(|level| level.loss.adversarial > 0.0);
+        Self {
+            critics: has_critics.then(|| Critics::new(state.identities.len(), state.seed, device)),
+            trained: fresh(plan, state, device),
+        }
+    }
+
+    /// The same with what a checkpoint holds, if it is one of the same training.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] when it isn't, [`Error::BadModel`] when a file is missing or broken.
+    pub fn resumed(self, path: &Path, device: &B::Device) -> Result<Self> {
+        Ok(Self {
+            trained: resumed(path, self.trained, device)?,
+            critics: self.critics.map(|critics| critics.read(path, device)).transpose()?,
+        })
+    }
 }
 
-/// A training that hasn't begun.
+/// A comb that hasn't learnt anything yet.
 pub fn fresh<B: AutodiffBackend>(plan: &Plan, state: State, device: &B::Device) -> Trained<B> {
     let model = seeded(device, plan.config.seed, || plan.first_comb::<B>(&state.identities, device));
     Trained { average: model.valid(), model, optimizer: adam().init(), state }

@@ -15,7 +15,7 @@ use burn::{
 
 use super::{
     LossParts, TrainEvent, TrainProgress, TrainSettings, average,
-    begin::{Trained, begun, begun_critics, fresh, resumed},
+    begin::{Learners, Trained},
     checkpoint::{self, State},
     config,
     critic::{Critic, Critics},
@@ -69,7 +69,6 @@ pub struct Trainer<'a, B: AutodiffBackend> {
     plan: Plan,
     device: B::Device,
     trained: Trained<B>,
-    /// Where a level asks for them.
     critics: Option<Critics<B>>,
     /// In how many parts each batch goes through at least, for the sake of the device's memory.
     n_parts: usize,
@@ -95,23 +94,20 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         tell: Tell<'_>,
     ) -> Result<Self> {
         let plan = Plan::of(settings, &material.alignment)?;
-        let trained = begun(&plan, material, &device);
-        let critics = begun_critics(&plan, material, &device);
+        let begun = Learners::begun(&plan, material, &device);
+        let newest = checkpoint::newest(&settings.out)?;
+        let is_new = newest.is_none();
+        let Learners { trained, critics } = match newest {
+            Some(path) => begun.resumed(&path, &device)?,
+            None => begun,
+        };
         let mut trainer = Self { settings, material, plan, device, trained, critics, n_parts: 1 };
-        match checkpoint::newest(&settings.out)? {
-            Some(path) => {
-                trainer.trained = resumed(&path, trainer.trained, &trainer.device)?;
-                trainer.critics = trainer.critics.map(|c| c.read(&path, &trainer.device)).transpose()?;
-            }
-            None => {
-                if let Some(minutes) = settings.plan_minutes {
-                    let step_s = trainer.measured(tell)?;
-                    trainer.plan.fit_into(minutes * 60.0 * PLANNED, &step_s)?;
-                    // Measuring has moved the weights.
-                    trainer.trained = begun(&trainer.plan, material, &trainer.device);
-                    trainer.critics = begun_critics(&trainer.plan, material, &trainer.device);
-                }
-            }
+        if let Some(minutes) = settings.plan_minutes.filter(|_| is_new) {
+            let step_s = trainer.measured(tell)?;
+            trainer.plan.fit_into(minutes * 60.0 * PLANNED, &step_s)?;
+            // Measuring has moved the weights.
+            Learners { trained: trainer.trained, critics: trainer.critics } =
+                Learners::begun(&trainer.plan, material, &trainer.device);
         }
         let path = settings.out.join(config::FILE_NAME);
         fs::write(&path, trainer.plan.config.to_toml()?).map_err(Error::io(&path))?;
@@ -181,17 +177,15 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                 rate / 2.0
             )));
         }
-        let mut again = fresh::<B>(&self.plan, self.trained.state.clone(), &self.device);
-        again.state.step = 0;
-        self.critics = begun_critics(&self.plan, self.material, &self.device);
-        self.trained = match checkpoint::newest(&self.settings.out)? {
-            Some(path) => {
-                self.critics = self.critics.take().map(|c| c.read(&path, &self.device)).transpose()?;
-                checkpoint::load::<B, _, _, _>(&path, again, &self.device)?
-            }
-            None => again,
-        };
-        self.trained.state.seed = self.trained.state.seed.wrapping_add(1);
+        // Not the checkpoint's seed and one more, which would draw the same again after every roll-back to it.
+        let seed = self.trained.state.seed.wrapping_add(1);
+        let begun = Learners::begun(&self.plan, self.material, &self.device);
+        Learners { trained: self.trained, critics: self.critics } =
+            match checkpoint::newest(&self.settings.out)? {
+                Some(path) => begun.resumed(&path, &self.device)?,
+                None => begun,
+            };
+        self.trained.state.seed = seed;
         let back_to = self.trained.state.step;
         let text =
             format!("the loss is not a number at step {step}; going on from step {back_to} with other draws");

@@ -56,6 +56,7 @@ pub use damage::DamagedFrames;
 pub use decode::{DecodeSettings, Decoder};
 pub use encode::{EncodeSettings, encoders};
 pub use mend::OnDamage;
+pub use mux::ending_in_place_of_its_own;
 pub use output::{check_output, same_file};
 pub use pattern::Pattern;
 pub use picture::Picture;
