@@ -57,6 +57,7 @@ fn new_face(frame: &Frame, side: f64, network_px: usize) -> NewFace {
         target,
         mask: Some(Array2::ones((network_px, network_px))),
         visible: None,
+        rims: None,
         grade: None,
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     blend::{Grader, blend},
     cast::Cast,
     crash,
-    face::{Analysis, Masker},
+    face::{Analysis, Masker, Steadier},
     frame::Swapped,
     line::single,
     pipeline::{self, Swap},
@@ -103,6 +103,7 @@ impl Job<'_> {
                 let mut swapper = Swapper::for_cast(runtime, cast, self.settings.batch)?;
                 let mut swapped: Swapped = single(&mut swapper, tracked)?;
                 Masker::new(runtime, &self.settings.masks)?.look(&mut swapped)?;
+                let swapped = single(&mut Steadier::default(), swapped)?;
                 let swapped = single(&mut Grader::new(&self.settings.grade), swapped)?;
                 let replaced = swapped.faces.iter().map(|new| new.face.replaced()).collect();
                 (blend(swapped, &self.settings.blend)?, replaced)

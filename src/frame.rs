@@ -15,7 +15,11 @@
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
 
-use crate::{blend::Grade, face::Memory, video::Picture};
+use crate::{
+    blend::Grade,
+    face::{Memory, Rims},
+    video::Picture,
+};
 
 /// A point in the pixels of the stored frame.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -202,6 +206,8 @@ pub struct NewFace {
     /// What of the old face is in view, 0 where a hand or a cup lies in front of it: a square of any side over the
     /// same crop, or `None` when nobody looked.
     pub visible: Option<Array2<f32>>,
+    /// What may be the rims of glasses in front of the old face; `None` where nothing may.
+    pub rims: Option<Rims>,
     /// How its colours and contrast are to be corrected; `None` as long as nobody has looked at the frames around.
     pub grade: Option<Grade>,
 }

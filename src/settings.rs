@@ -195,14 +195,22 @@ mod tests {
     fn what_no_muxer_writes_becomes_matroska() {
         let beside =
             |name: &str| output_path(Path::new(name), None, "B", false).expect("nothing is in the way");
-        for name in
-            ["/tmp/x.mpg", "/tmp/x.MPEG", "/tmp/x.vob", "/tmp/x.MOD", "/tmp/x.dv", "/tmp/x.m2v", "/tmp/x.rm"]
-        {
+        for name in [
+            "/tmp/x.mpg",
+            "/tmp/x.MPEG",
+            "/tmp/x.vob",
+            "/tmp/x.MOD",
+            "/tmp/x.dv",
+            "/tmp/x.m2v",
+            "/tmp/x.rm",
+            "/tmp/x",
+        ] {
             assert_eq!(beside(name), Path::new("/tmp/x_B.mkv"), "{name}");
         }
-        for ending in
-            ["mp4", "MOV", "mkv", "webm", "avi", "ts", "mxf", "wmv", "flv", "gif", "png", "exr", "webp", "qq"]
-        {
+        for ending in [
+            "mp4", "MOV", "mkv", "webm", "avi", "ts", "mxf", "wmv", "flv", "gif", "png", "exr", "webp",
+            "heic",
+        ] {
             assert_eq!(beside(&format!("/tmp/x.{ending}")), PathBuf::from(format!("/tmp/x_B.{ending}")));
         }
         assert_eq!(output_in(Path::new("/tmp/out"), Path::new("a/x.mpg")), Path::new("/tmp/out/x.mpg.mkv"));

@@ -32,6 +32,7 @@ fn face(track: u32, new: impl Fn(f32, f32) -> [f32; 3], target: impl Fn(f32, f32
         target: picture(&target),
         mask: None,
         visible: None,
+        rims: None,
         grade: None,
     }
 }

@@ -35,12 +35,24 @@ pub struct Padding {
     pub left: f64,
 }
 
+/// Half of the width of what is thin in front of a face, share of the crop's side: wires, strands, the edges of things.
+const THIN: f64 = 1.0 / 64.0;
+
+/// Where a new face goes, squares of the same side, 0..=1.
+pub(super) struct Placed {
+    /// Its place without what is in front of it, thin things aside.
+    pub mask: Vec<f32>,
+    /// What thin things in front of it leave of that; `None` where there are none. They lie over the finished picture: bands
+    /// that are wider than they are would fade around them.
+    pub beside_thin: Option<Vec<f32>>,
+}
+
 /// Where a new face goes: its contour without the `padding`, softened over `feather` as by [`feathered`] around the
 /// face's features, without what is in front of it.
 ///
 /// Unlike the face's own edge, that of a hand is where it is seen: softened inwards, it would leave a rim of the old
 /// face around the hand.
-pub(super) fn placed(face: &NewFace, side: usize, feather: f64, padding: &Padding) -> Vec<f32> {
+pub(super) fn placed(face: &NewFace, side: usize, feather: f64, padding: &Padding) -> Placed {
     let mut contour = contour(face, side);
     padding.cut(&mut contour, side);
     let alignment = face.alignment_at(side);
@@ -49,8 +61,59 @@ pub(super) fn placed(face: &NewFace, side: usize, feather: f64, padding: &Paddin
         .map(|point| alignment.to_crop(*point))
         .collect();
     let mut mask = feathered(&contour, side, feather, &features);
-    multiply(&mut mask, side, face.visible.as_ref());
-    mask
+    let Some(visible) = &face.visible else { return Placed { mask, beside_thin: None } };
+    let (visible, beside) = apart(visible);
+    multiply(&mut mask, side, Some(&visible));
+    let beside_thin = beside.map(|beside| {
+        let mut all = vec![1.0; mask.len()];
+        multiply(&mut all, side, Some(&beside));
+        all
+    });
+    Placed { mask, beside_thin }
+}
+
+/// What is in view without thin things, and what these leave of it, if there are any.
+fn apart(visible: &Array2<f32>) -> (Cow<'_, Array2<f32>>, Option<Array2<f32>>) {
+    let (height, width) = visible.dim();
+    let Some(flat) = visible.as_slice().filter(|flat| height == width && flat.iter().any(|v| *v < 1.0))
+    else {
+        return (Cow::Borrowed(visible), None);
+    };
+    let reach = (THIN * width as f64).round().max(1.0) as usize;
+    // A closing: what is narrower than twice the reach goes, and the edges of what is wider stay.
+    let wide = extreme(&extreme(flat, width, reach, f32::max), width, reach, f32::min);
+    let left = |(v, wide): (&f32, &f32)| if *wide > 0.0 { (v / wide).min(1.0) } else { 1.0 };
+    let beside: Vec<f32> = flat.iter().zip(&wide).map(left).collect();
+    if beside.iter().all(|v| *v > 0.99) {
+        return (Cow::Borrowed(visible), None);
+    }
+    let square = |values| Array2::from_shape_vec((height, width), values).ok();
+    match (square(wide), square(beside)) {
+        (Some(wide), Some(beside)) => (Cow::Owned(wide), Some(beside)),
+        _ => (Cow::Borrowed(visible), None),
+    }
+}
+
+/// The greatest or the least of the values within a square around each one, up to `reach` away.
+fn extreme(plane: &[f32], width: usize, reach: usize, pick: fn(f32, f32) -> f32) -> Vec<f32> {
+    let height = plane.len() / width;
+    let mut tall = Vec::with_capacity(plane.len());
+    for y in 0..height {
+        let mut row = plane[y * width..(y + 1) * width].to_vec();
+        for near in y.saturating_sub(reach)..(y + reach + 1).min(height) {
+            let other = &plane[near * width..(near + 1) * width];
+            row.iter_mut().zip(other).for_each(|(v, other)| *v = pick(*v, *other));
+        }
+        tall.extend(row);
+    }
+    let mut out = tall.clone();
+    for (out, row) in out.chunks_exact_mut(width).zip(tall.chunks_exact(width)) {
+        for off in 1..=reach.min(width - 1) {
+            out[off..].iter_mut().zip(row).for_each(|(v, other)| *v = pick(*v, *other));
+            out.iter_mut().zip(&row[off..]).for_each(|(v, other)| *v = pick(*v, *other));
+        }
+    }
+    out
 }
 
 impl Padding {

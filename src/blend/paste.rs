@@ -6,7 +6,7 @@ use ndarray::{Array2, Array3};
 
 use super::{
     detail,
-    mask::{Padding, placed},
+    mask::{Padding, Placed, placed},
     poisson,
     pyramid::{Blending, Floors},
     warp::{Quads, mask_to_frame, reach, shown},
@@ -94,7 +94,7 @@ pub fn alpha(swapped: &Swapped, settings: &BlendSettings) -> Array2<f32> {
     let (width, height) = swapped.frame.picture.size_px();
     let mut alpha = Array2::zeros((height, width));
     for place in swapped.faces.iter().filter_map(|face| Place::of(face, settings, (width, height))) {
-        for (i, m) in place.mask.iter().enumerate() {
+        for (i, m) in place.alpha().iter().enumerate() {
             let (x, y) = (place.rect.x0 + i % place.rect.width(), place.rect.y0 + i / place.rect.width());
             if let Some(a) = alpha.get_mut((y, x)) {
                 *a = m.max(*a);
@@ -122,8 +122,10 @@ struct Place {
     rect: Rect,
     /// The part of it that the mask reaches, within the frame.
     reached: Rect,
-    /// How much of each of the rectangle's pixels is the new face's.
+    /// How much of each of the rectangle's pixels is the new face's, thin things in front of it aside.
     mask: Vec<f32>,
+    /// What these leave of it, if there are any.
+    beside_thin: Option<Vec<f32>>,
     /// The middle of the crop, and its side, pixels of the frame.
     centre: FramePx,
     crop_px: f64,
@@ -141,19 +143,29 @@ impl Place {
         let max_side = if feather > 0.0 { MAX_SOFT_SIDE } else { MAX_HARD_SIDE };
         let side = ((crop_px / SIDE_STEP as f64).ceil() as usize * SIDE_STEP).clamp(MIN_SIDE, max_side);
         let alignment = face.alignment.scaled(side as f64 / from);
-        let mask = placed(face, side, feather, &settings.padding);
+        let Placed { mask, beside_thin } = placed(face, side, feather, &settings.padding);
         let reached = reach(&mask, side, &alignment, size_px)?;
         let rect = match settings.mode {
             BlendMode::MultiBand => widened(reached, (ROOM * crop_px) as usize, Floors::step(crop_px)),
             _ => reached,
         };
+        let to_frame = |mask: &[f32]| mask_to_frame(mask, side, &alignment, rect, reached);
         Some(Self {
-            mask: mask_to_frame(&mask, side, &alignment, rect, reached),
+            mask: to_frame(&mask),
+            beside_thin: beside_thin.map(|beside| to_frame(&beside)),
             reached,
             rect,
             centre: face.alignment.to_frame(CropPx { x: 0.5 * from, y: 0.5 * from }),
             crop_px,
         })
+    }
+
+    /// How much of each of the rectangle's pixels is the new face's in the end.
+    fn alpha(&self) -> Cow<'_, [f32]> {
+        match &self.beside_thin {
+            None => Cow::Borrowed(&self.mask),
+            Some(beside) => self.mask.iter().zip(beside).map(|(m, beside)| m * beside).collect(),
+        }
     }
 }
 
@@ -167,7 +179,9 @@ fn widened(rect: Rect, room: usize, step: usize) -> Rect {
 /// Puts one face into the picture.
 fn paste(picture: &mut Picture, face: &NewFace, settings: &BlendSettings) -> Result<()> {
     let Some(place) = Place::of(face, settings, picture.size_px()) else { return Ok(()) };
-    let Place { rect, reached, mut mask, centre, crop_px } = place;
+    let mut alpha = place.alpha();
+    let Place { rect, reached, mask, beside_thin, centre, crop_px } = &place;
+    let (rect, reached, centre, crop_px) = (*rect, *reached, *centre, *crop_px);
     let (n, width) = (mask.len(), rect.width());
     let (rows, columns) =
         (reached.y0 - rect.y0..reached.y1 - rect.y0, reached.x0 - rect.x0..reached.x1 - rect.x0);
@@ -178,29 +192,33 @@ fn paste(picture: &mut Picture, face: &NewFace, settings: &BlendSettings) -> Res
         BlendMode::Paste | BlendMode::Feather => {}
         BlendMode::Poisson => {
             let new: Vec<f32> = change.iter().zip(&*target).map(|(d, x)| d + x).collect();
-            change = poisson::cloned(&new, &target, &mask, rect.width())?;
+            change = poisson::cloned(&new, &target, &alpha, rect.width())?;
             // OpenCV knows 8 bits: what it left alone is what it was given.
             change
                 .iter_mut()
                 .zip(&*target)
                 .for_each(|(v, x)| *v -= (x * 255.0).round().clamp(0.0, 255.0) / 255.0);
-            mask.iter_mut().for_each(|m| *m = if *m > 0.0 { 1.0 } else { 0.0 });
+            alpha.to_mut().iter_mut().for_each(|m| *m = if *m > 0.0 { 1.0 } else { 0.0 });
         }
         BlendMode::MultiBand => {
             let floors = Floors::new(rect, centre, crop_px);
             let detail = if settings.match_detail {
                 let network_px = crop_px / face.pixels.dim().1 as f64;
-                detail::matched(&change, &target, &mask, &floors, network_px)
+                detail::matched(&change, &target, mask, &floors, network_px)
             } else {
                 Vec::new()
             };
             let n_small = settings.small_bands_from_target;
-            let blending = Blending { mask: &mask, floors: &floors, n_small, detail: &detail };
+            let blending = Blending { mask, floors: &floors, n_small, detail: &detail };
             let mut weights = vec![0.0; columns.len()];
             blending.carry_out(&mut change, rows, |first, row| {
                 let at = first + columns.start..first + columns.end;
                 // The bands are wider than the mask, the coarser the wider; this ends them before the mask's edge.
-                end_with(&mask[at.start % n..][..columns.len()], &mut weights);
+                let of_row = at.start % n..at.start % n + columns.len();
+                end_with(&mask[of_row.clone()], &mut weights);
+                if let Some(beside) = beside_thin {
+                    weights.iter_mut().zip(&beside[of_row]).for_each(|(weight, beside)| *weight *= beside);
+                }
                 settle(&mut row[columns.clone()], &target[at], &weights);
             });
             picture.add_rgb_part(reached, &change, rect);
@@ -210,7 +228,7 @@ fn paste(picture: &mut Picture, face: &NewFace, settings: &BlendSettings) -> Res
     for (change, target) in change.chunks_exact_mut(n).zip(target.chunks_exact(n)) {
         for y in rows.clone() {
             let at = y * width + columns.start..y * width + columns.end;
-            settle(&mut change[at.clone()], &target[at.clone()], &mask[at]);
+            settle(&mut change[at.clone()], &target[at.clone()], &alpha[at]);
         }
     }
     picture.add_rgb_part(reached, &change, rect);

@@ -55,7 +55,7 @@ fn new_face(side: usize, pixels: impl FnOnce(&Similarity) -> Array3<f32>) -> New
     let face = Face::new(0, points, 1.0);
     let pixels = pixels(&alignment);
     let target = Array3::zeros(pixels.dim());
-    NewFace { pixels, target, alignment, face, mask: None, visible: None, grade: None }
+    NewFace { pixels, target, alignment, face, mask: None, visible: None, rims: None, grade: None }
 }
 
 fn blended(picture: &Picture, faces: Vec<NewFace>, settings: &BlendSettings) -> Array3<f32> {
@@ -161,6 +161,35 @@ fn a_face_lands_in_its_place_and_its_mask_is_obeyed() {
     };
     assert!(at(-10.0, -10.0) > 0.99 && at(10.0, -10.0) < 0.01);
     assert!((at(-10.0, 12.0) - 120.0 / 255.0).abs() < 1e-3 && (at(10.0, 12.0) - 120.0 / 255.0).abs() < 1e-3);
+}
+
+#[test]
+fn a_thin_thing_in_front_of_a_face_leaves_the_face_around_it_alone() {
+    let picture = smooth_picture(200, 160);
+    let skin = |_: &Similarity| Array3::from_elem((3, 128, 128), 0.3);
+    let bare = blended(&picture, vec![new_face(128, skin)], &BlendSettings::default());
+    // A wire across the face, through its middle.
+    let mut visible = Array2::ones((256, 256));
+    visible.slice_mut(ndarray::s![126..130, ..]).fill(0.0);
+    let covered = NewFace { visible: Some(visible), ..new_face(128, skin) };
+    let along = covered.alignment;
+    let wired = blended(&picture, vec![covered], &BlendSettings::default());
+    let old = whole(&picture);
+    let (mut n_on, mut n_beside) = (0, 0);
+    for ((c, y, x), value) in wired.indexed_iter() {
+        let place = along.to_crop(FramePx { x: x as f64 + 0.5, y: y as f64 + 0.5 });
+        // Pixels of a crop of 128, in which the wire is two wide.
+        let off = (place.y - 64.0).abs();
+        if (40.0..88.0).contains(&place.x) && off < 0.3 {
+            assert_eq!(*value, old[[c, y, x]], "on the wire at {x}, {y}");
+            n_on += 1;
+        } else if off > 2.6 {
+            let change = (value - bare[[c, y, x]]).abs();
+            assert!(change < 1.6 / 255.0, "{change} beside the wire at {x}, {y}");
+            n_beside += usize::from((value - old[[c, y, x]]).abs() > 0.02);
+        }
+    }
+    assert!(n_on > 20 && n_beside > 5000, "{n_on} {n_beside}");
 }
 
 #[test]

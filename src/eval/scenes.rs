@@ -153,6 +153,7 @@ fn cut_out(tracked: Tracked, from: &Frame) -> Swapped {
             target: face::crop(&frame.picture, &alignment, side),
             mask: None,
             visible: None,
+            rims: None,
             grade: None,
             alignment,
             face,

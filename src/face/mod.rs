@@ -45,7 +45,7 @@ pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
 pub use landmark::{LandmarkSettings, Refine, Region};
-pub use masks::{MaskSettings, MaskType, Masker, Steadier};
+pub use masks::{MaskSettings, MaskType, Masker, Rims, Steadier};
 pub use memory::Memory;
 pub use pose::Look;
 pub use reference::Reference;

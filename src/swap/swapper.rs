@@ -119,6 +119,7 @@ impl Actor {
             grade: None,
             mask: masks.as_ref().map(|masks| masks.index_axis(Axis(0), i).index_axis(Axis(0), 0).to_owned()),
             visible: None,
+            rims: None,
         };
         Ok(cuts.iter().enumerate().map(new_face).collect())
     }

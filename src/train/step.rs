@@ -349,12 +349,18 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         }
     }
 
-    /// Writes a checkpoint; then what shows where the training stands, as far as that is possible.
+    /// Writes a checkpoint; then what shows where the training stands, as far as that is possible. Weights that give no
+    /// number aren't written: a training that is taken back to them would never get away.
     fn save(&mut self, tell: Tell<'_>) -> Result<()> {
-        self.trained.state.score = Some(self.score());
+        let score = self.score();
+        if !score.is_finite() {
+            let step = self.trained.state.step;
+            return Err(Error::Device(format!("the weights of step {step} give no number")));
+        }
+        self.trained.state.score = Some(score);
         let also = |dir: &Path| self.critics.as_ref().map_or(Ok(()), |critics| critics.write(dir));
         checkpoint::save::<B, _, _, _>(&self.settings.out, &self.trained, self.settings.n_kept, &also)?;
-        let State { stage, step, score, .. } = self.trained.state;
+        let State { stage, step, .. } = self.trained.state;
         let (out, comb, material) = (&self.settings.out, &self.trained.average, self.material);
         let shown = preview::sheet(comb, stage, material.identities, material.strangers, &self.device)
             .write(out, &self.plan.config)
@@ -362,7 +368,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         if let Err(e) = shown {
             tell(&TrainEvent::Note { text: format!("no preview was written: {e}") });
         }
-        tell(&TrainEvent::Saved { step, score: score.unwrap_or(f32::NAN) });
+        tell(&TrainEvent::Saved { step, score });
         Ok(())
     }
 

@@ -9,8 +9,8 @@ use std::{
 use ffmpeg_next::{
     self as ff, Dictionary, Packet, Rational, codec,
     ffi::{
-        AVCodecID, AVCodecParameters, AVFMT_GLOBALHEADER, AVFMT_NOFILE, AVIO_FLAG_WRITE, AVOutputFormat,
-        AVRational, FF_COMPLIANCE_EXPERIMENTAL, av_bsf_alloc, av_bsf_free, av_bsf_get_by_name, av_bsf_init,
+        AVCodecParameters, AVFMT_GLOBALHEADER, AVFMT_NOFILE, AVIO_FLAG_WRITE, AVOutputFormat, AVRational,
+        FF_COMPLIANCE_EXPERIMENTAL, av_bsf_alloc, av_bsf_free, av_bsf_get_by_name, av_bsf_init,
         av_guess_format, av_opt_set, avcodec_parameters_copy, avcodec_parameters_from_context,
         avformat_alloc_output_context2, avformat_query_codec, avio_closep, avio_flush, avio_open,
     },
@@ -52,24 +52,20 @@ const CONTAINERS: [&str; 20] = [
     "hevc",
 ];
 
-/// Endings of videos that no muxer is known for: camcorders' and discs' names of MPEG, RealMedia, recordings of
-/// television.
-const READ_ONLY: [&str; 8] = ["mod", "tod", "vro", "m2p", "dat", "evo", "rmvb", "wtv"];
-
 /// The ending that the output of a video must have in place of its own, where that is of a container that isn't
-/// written (MPEG's program stream, RealMedia, DV, ..): Matroska's, which holds the same streams. `None` where its own will do, or
-/// where it is no video's.
+/// written (MPEG's program stream, RealMedia, DV, ..) or of none that is known: Matroska's, which holds the same streams.
+/// `None` where its own will do, or where it is a picture's.
 pub fn ending_in_place_of_its_own(video: &Path) -> Option<&'static str> {
-    let ending = video.extension()?.to_str()?.to_ascii_lowercase();
-    if READ_ONLY.contains(&ending.as_str()) {
-        return Some("mkv");
-    }
+    let ending = video.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let name = CString::new(format!("a.{ending}")).ok()?;
     // SAFETY: the name outlives the call, and formats are constant.
-    let format = unsafe { av_guess_format(ptr::null(), name.as_ptr(), ptr::null()).as_ref() }?;
-    let is_video = format.video_codec != AVCodecID::AV_CODEC_ID_NONE && format.flags & AVFMT_NOFILE == 0;
-    let is_picture = matches!(self::name(format), "webp" | "avif" | "ico" | "fits" | "image2pipe");
-    (is_video && !is_picture && !CONTAINERS.contains(&self::name(format))).then_some("mkv")
+    let format = unsafe { av_guess_format(ptr::null(), name.as_ptr(), ptr::null()).as_ref() };
+    let is_known = match (format, ending.as_str()) {
+        (_, "heic" | "heif" | "webp" | "avif" | "ico" | "fits") => true,
+        (Some(format), _) => CONTAINERS.contains(&self::name(format)) || format.flags & AVFMT_NOFILE != 0,
+        (None, _) => false,
+    };
+    (!is_known).then_some("mkv")
 }
 
 /// A container that is being written under a temporary name.

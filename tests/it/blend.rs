@@ -70,6 +70,7 @@ fn new_face() -> NewFace {
         pixels,
         mask: Some(mask),
         visible: None,
+        rims: None,
         grade: None,
     }
 }

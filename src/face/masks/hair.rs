@@ -4,9 +4,9 @@
 //! a rim of the outline above the mouth is looked at, without brows and eyes. What is wrongly taken for hair there, such as
 //! a deep shadow, costs nothing but a little of the rim. Fair hair isn't told from skin.
 
-use ndarray::{Array2, Array3, s};
+use ndarray::{Array2, Array3};
 
-use super::{Map, decided};
+use super::{Map, decided, luma};
 use crate::{
     face::{
         DEFAULT_MARGIN, Template, align, crop,
@@ -87,27 +87,6 @@ pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[Frame
         }
     }
     Some(Map { values: softened(&rim).mapv(|hair| 1.0 - hair), alignment })
-}
-
-/// Luma in means of `factor` x `factor` pixels.
-fn luma(pixels: &Array3<f32>, factor: usize) -> Array2<f32> {
-    let (pixels, side) = (pixels.as_standard_layout(), pixels.dim().2 / factor);
-    let mut luma = Array2::zeros([side, side]);
-    let mut sums = vec![[0.0_f32; 3]; side];
-    for (y, mut luma) in luma.outer_iter_mut().enumerate() {
-        sums.fill([0.0; 3]);
-        for (c, y) in (0..3).flat_map(|c| (0..factor).map(move |dy| (c, y * factor + dy))) {
-            let row = pixels.slice(s![c, y, ..]);
-            let row = row.as_slice().expect("a row of the standard layout");
-            for (sum, block) in sums.iter_mut().zip(row.chunks_exact(factor)) {
-                block.iter().for_each(|v| sum[c] += v);
-            }
-        }
-        for (luma, [r, g, b]) in luma.iter_mut().zip(&sums) {
-            *luma = (0.2126 * r + 0.7152 * g + 0.0722 * b) / (factor * factor) as f32;
-        }
-    }
-    luma
 }
 
 /// Median luma of a few pixels around a place.

@@ -65,7 +65,7 @@ fn mask_types_are_known_by_name() {
 }
 
 /// A face of light skin that fills most of a picture of 200 x 200, and the colour of each of its pixels.
-fn portrait(colour: impl Fn(f64, f64) -> u8) -> (Picture, Vec<FramePx>) {
+pub(super) fn portrait(colour: impl Fn(f64, f64) -> u8) -> (Picture, Vec<FramePx>) {
     use crate::face::mesh;
     let bytes: Vec<u8> =
         (0..200 * 200).flat_map(|i| [colour(f64::from(i % 200), f64::from(i / 200)); 3]).collect();

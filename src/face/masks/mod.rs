@@ -8,14 +8,18 @@ mod hands;
 mod occlusion;
 mod palm;
 mod person;
+mod rims;
 mod steady;
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, ArrayD};
+use ndarray::{Array2, Array3, ArrayD, s};
 
-pub use self::steady::{Steadier, steadied};
 use self::{hands::Hands, occlusion::Occlusion, person::Person};
+pub use self::{
+    rims::Rims,
+    steady::{Steadier, steadied},
+};
 use crate::{
     Error, Result,
     blend::{sample::linear, warp::way_through},
@@ -41,6 +45,8 @@ pub enum MaskType {
     Hands,
     /// Leaves out whatever lies in front of the face.
     Occlusion,
+    /// Leaves out the rims of glasses, however thin.
+    Glasses,
 }
 
 /// What limits the places of new faces, and with which networks.
@@ -54,7 +60,8 @@ pub struct MaskSettings {
 
 impl Default for MaskSettings {
     fn default() -> Self {
-        Self { types: vec![MaskType::Hull, MaskType::Hair, MaskType::Occlusion], occlusion_network: None }
+        let types = vec![MaskType::Hull, MaskType::Hair, MaskType::Occlusion, MaskType::Glasses];
+        Self { types, occlusion_network: None }
     }
 }
 
@@ -77,7 +84,7 @@ impl MaskSettings {
 }
 
 impl MaskType {
-    /// `hull`, `hair`, `person`, `hands`, `occlusion`.
+    /// `hull`, `hair`, `person`, `hands`, `occlusion`, `glasses`.
     ///
     /// # Errors
     /// [`Error::BadSetting`] with the choices.
@@ -88,8 +95,9 @@ impl MaskType {
             "person" => Ok(Self::Person),
             "hands" => Ok(Self::Hands),
             "occlusion" => Ok(Self::Occlusion),
+            "glasses" => Ok(Self::Glasses),
             _ => {
-                let reason = "the choices are hull, hair, person, hands and occlusion";
+                let reason = "the choices are hull, hair, person, hands, occlusion and glasses";
                 Err(Error::setting("--face-mask-types", text, reason))
             }
         }
@@ -101,7 +109,7 @@ impl MaskType {
             Self::Person => &[(person::NAME, person::NETWORK)],
             Self::Hands => &[(palm::NAME, palm::NETWORK), (hands::NAME, hands::NETWORK)],
             Self::Occlusion => &[(occlusion::NAME, occlusion::NETWORK)],
-            Self::Hull | Self::Hair => &[],
+            Self::Hull | Self::Hair | Self::Glasses => &[],
         }
     }
 }
@@ -110,6 +118,7 @@ impl MaskType {
 #[derive(Debug)]
 pub struct Masker {
     sees_hair: bool,
+    sees_glasses: bool,
     person: Option<Person>,
     hands: Option<Hands>,
     occlusion: Option<Occlusion>,
@@ -132,6 +141,7 @@ impl Masker {
         let has = |kind: MaskType| settings.types.contains(&kind);
         Ok(Self {
             sees_hair: has(MaskType::Hair),
+            sees_glasses: has(MaskType::Glasses),
             person: has(MaskType::Person).then(|| Person::new(runtime)).transpose()?,
             hands: has(MaskType::Hands).then(|| Hands::new(runtime)).transpose()?,
             occlusion: has(MaskType::Occlusion)
@@ -148,7 +158,8 @@ impl Masker {
         }
     }
 
-    /// Says of all new faces of a frame what of the old ones is in view.
+    /// Says of all new faces of a frame what of the old ones is in view, and what may be the rims of glasses: whether it
+    /// is one the [`Steadier`] decides.
     ///
     /// # Errors
     /// [`Error::Device`] when a network fails.
@@ -158,12 +169,16 @@ impl Masker {
             let alignment = face.alignment.scaled(SIDE as f64 / side);
             let points = &face.face.points;
             let hair = if self.sees_hair { hair::look(&face.target, &face.alignment, points) } else { None };
+            if self.sees_glasses {
+                face.rims = rims::look(&swapped.frame.picture, (&face.target, &face.alignment), points);
+            }
             face.visible = self.joined(&swapped.frame.picture, points, &alignment, hair)?;
         }
         Ok(())
     }
 
-    /// What of a face is in view, `[256, 256]`, 0..=1, over the crop of `alignment`; `None` when nobody looks.
+    /// What of a face is in view, `[256, 256]`, 0..=1, over the crop of `alignment`, for all that this frame alone says;
+    /// `None` when nobody looks.
     ///
     /// # Errors
     /// [`Error::Device`] when a network fails.
@@ -174,7 +189,9 @@ impl Masker {
         alignment: &Similarity,
     ) -> Result<Option<Array2<f32>>> {
         let hair = if self.sees_hair { hair::look_in(picture, points) } else { None };
-        self.joined(picture, points, alignment, hair)
+        let visible = self.joined(picture, points, alignment, hair)?;
+        let rims = if self.sees_glasses { rims::look_in(picture, points) } else { None };
+        Ok(without_rims(visible, rims.as_ref(), rims.iter().map(Rims::strength).collect(), alignment))
     }
 
     fn joined(
@@ -209,6 +226,20 @@ impl Masker {
     }
 }
 
+/// What is in view where lines may be rims, whose strengths in the frames around are `strengths`.
+fn without_rims(
+    visible: Option<Array2<f32>>,
+    rims: Option<&Rims>,
+    strengths: Vec<f32>,
+    alignment: &Similarity,
+) -> Option<Array2<f32>> {
+    let sureness = Rims::sureness(strengths);
+    let Some(rims) = rims.filter(|_| sureness > 0.0) else { return visible };
+    let mut visible = visible.unwrap_or_else(|| Array2::ones([SIDE, SIDE]));
+    rims.map(sureness).multiply(&mut visible, alignment);
+    Some(visible)
+}
+
 impl Map {
     /// Multiplies a map over the crop of `alignment` by this one; what lies outside this one is left alone.
     fn multiply(&self, grid: &mut Array2<f32>, alignment: &Similarity) {
@@ -230,6 +261,27 @@ impl Map {
 fn plane(outputs: &[ArrayD<f32>], side: usize) -> Option<Array2<f32>> {
     let values = outputs.first().filter(|output| output.shape().ends_with(&[side, side]))?;
     values.to_shape((side, side)).ok().map(|plane| plane.to_owned())
+}
+
+/// Luma in means of `factor` x `factor` pixels.
+fn luma(pixels: &Array3<f32>, factor: usize) -> Array2<f32> {
+    let (pixels, side) = (pixels.as_standard_layout(), pixels.dim().2 / factor);
+    let mut luma = Array2::zeros([side, side]);
+    let mut sums = vec![[0.0_f32; 3]; side];
+    for (y, mut luma) in luma.outer_iter_mut().enumerate() {
+        sums.fill([0.0; 3]);
+        for (c, y) in (0..3).flat_map(|c| (0..factor).map(move |dy| (c, y * factor + dy))) {
+            let row = pixels.slice(s![c, y, ..]);
+            let row = row.as_slice().expect("a row of the standard layout");
+            for (sum, block) in sums.iter_mut().zip(row.chunks_exact(factor)) {
+                block.iter().for_each(|v| sum[c] += v);
+            }
+        }
+        for (luma, [r, g, b]) in luma.iter_mut().zip(&sums) {
+            *luma = (0.2126 * r + 0.7152 * g + 0.0722 * b) / (factor * factor) as f32;
+        }
+    }
+    luma
 }
 
 /// A step from 0 to 1 around `middle`, `width` wide, so that a faint doubt leaves no ghost.

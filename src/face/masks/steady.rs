@@ -4,16 +4,23 @@
 //! Each pixel gets the median of three frames, on the grid that moves with the face. Unlike a mean, a median lets the
 //! edge of a thing that passes keep its place and its moment: where a pixel is covered and stays so, the middle of the
 //! three is its own value.
+//!
+//! Glasses don't come and go: whether lines are their rims is decided for a whole second or so, by the middle one of all
+//! frames. Where they are is said anew in each, since a thin line that moves by its own width has no median.
 
 use std::collections::VecDeque;
 
 use ndarray::{Array2, Zip};
 
+use super::{Rims, SIDE, without_rims};
 use crate::{
     Result,
     frame::{NewFace, Swapped},
     line::Stage,
 };
+
+/// Frames before each one whose lines count as well.
+const LOOK_BACK: usize = 14;
 
 /// Each value the median of itself and its two neighbours in time; `now` where there aren't two of its size.
 pub fn steadied(before: Option<&Array2<f32>>, now: &Array2<f32>, after: Option<&Array2<f32>>) -> Array2<f32> {
@@ -23,15 +30,24 @@ pub fn steadied(before: Option<&Array2<f32>>, now: &Array2<f32>, after: Option<&
     Zip::from(before).and(now).and(after).map_collect(|a, b, c| median(*a, *b, *c))
 }
 
-/// A face's mask, as its frame alone has it.
-type Seen = (u32, Option<Array2<f32>>);
+/// What a frame alone says of a face.
+#[derive(Debug)]
+struct Seen {
+    track: u32,
+    /// Its mask.
+    visible: Option<Array2<f32>>,
+    /// How strong the lines are that may be rims.
+    rims: f32,
+}
 
 /// Steadies what is in view of all new faces, track by track. It holds one frame back.
 #[derive(Debug, Default)]
 pub struct Steadier {
-    /// The masks of the frame before the first one that waits.
+    /// The frame before the first one that waits.
     before: Vec<Seen>,
-    /// Frames that wait, with their masks.
+    /// The lines in the frames before that, the newest first.
+    lines: VecDeque<Vec<(u32, f32)>>,
+    /// Frames that wait.
     waiting: VecDeque<(Swapped, Vec<Seen>)>,
 }
 
@@ -42,15 +58,20 @@ impl Steadier {
         }
         let (mut swapped, seen) = self.waiting.pop_front()?;
         let after = self.waiting.front().map(|(_, seen)| &seen[..]).unwrap_or_default();
-        for (face, (track, now)) in swapped.faces.iter_mut().zip(&seen) {
-            let of_track = |all: &'_ [Seen]| {
-                all.iter().position(|(other, _)| other == track).and_then(|i| all[i].1.clone())
-            };
-            face.visible = now
-                .as_ref()
-                .map(|now| steadied(of_track(&self.before).as_ref(), now, of_track(after).as_ref()));
+        for (face, now) in swapped.faces.iter_mut().zip(&seen) {
+            let of_track = |all: &'_ [Seen]| all.iter().position(|other| other.track == now.track);
+            let mask_of = |all: &'_ [Seen]| of_track(all).and_then(|i| all[i].visible.clone());
+            let steady = |mask| steadied(mask_of(&self.before).as_ref(), mask, mask_of(after).as_ref());
+            let around = self.before.iter().chain(after).chain([now]).map(|seen| (seen.track, seen.rims));
+            let all = around.chain(self.lines.iter().flatten().copied());
+            let strengths = all.filter(|(track, _)| *track == now.track).map(|(_, rims)| rims).collect();
+            let alignment = face.alignment_at(SIDE);
+            let visible = now.visible.as_ref().map(steady);
+            face.visible = without_rims(visible, face.rims.take().as_ref(), strengths, &alignment);
         }
-        self.before = seen;
+        let older = std::mem::replace(&mut self.before, seen);
+        self.lines.push_front(older.into_iter().map(|seen| (seen.track, seen.rims)).collect());
+        self.lines.truncate(LOOK_BACK - 1);
         Some(swapped)
     }
 }
@@ -60,7 +81,11 @@ impl Stage for Steadier {
     type Out = Swapped;
 
     fn push(&mut self, swapped: Swapped) -> Result<Option<Swapped>> {
-        let seen = |face: &NewFace| (face.face.track, face.visible.clone());
+        let seen = |face: &NewFace| Seen {
+            track: face.face.track,
+            visible: face.visible.clone(),
+            rims: face.rims.as_ref().map_or(0.0, Rims::strength),
+        };
         let seen = swapped.faces.iter().map(seen).collect();
         self.waiting.push_back((swapped, seen));
         Ok(self.ready(false))
