@@ -8,6 +8,7 @@ mod hands;
 mod occlusion;
 mod palm;
 mod person;
+mod ridge;
 mod rims;
 mod steady;
 

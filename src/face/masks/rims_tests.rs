@@ -133,18 +133,3 @@ fn glasses_do_not_come_and_go() {
     let people = [(clear, 1), (clear, 1), (clear, 1), (bare, 2), (bare, 2)];
     assert_eq!(kept(&people), [true, true, true, false, false]);
 }
-
-#[test]
-fn the_best_way_around_ends_where_it_begins() {
-    let mut gains = Array2::from_elem([12, 9], 0.0_f32);
-    let ring = [4, 4, 5, 6, 6, 6, 5, 4, 3, 3, 3, 4];
-    for (row, column) in ring.iter().enumerate() {
-        gains[[row, *column]] = 0.05;
-    }
-    assert_eq!(best_way(&gains, true), ring);
-    assert_eq!(best_way(&gains, false), ring);
-    // A bright spot aside isn't worth the detour.
-    gains[[6, 0]] = 0.07;
-    assert_eq!(best_way(&gains, true), ring);
-    assert!(best_way(&Array2::zeros([0, 4]), true).is_empty());
-}
