@@ -66,7 +66,7 @@ impl Band {
 
     /// The way through it with the most ridge.
     pub(super) fn best(&self, ground: impl Fn(CropPx) -> Ground) -> Line {
-        let of_width = HALF_WIDTHS.map(|half| self.ridges(half));
+        let of_width = self.ridges();
         let mut ridges =
             of_width.iter().fold(Array2::zeros(self.values.dim()), |mut all: Array2<f32>, one| {
                 all.zip_mut_with(one, |all, one| *all = all.max(*one));
@@ -100,14 +100,11 @@ impl Band {
         }
     }
 
-    /// By how much each value differs from those `half` before and behind it across the band, if it does so in one
-    /// direction from both; 0 elsewhere. Of means along the slopes in which that is most.
-    fn ridges(&self, half: usize) -> Array2<f32> {
+    /// For each half width by how much each value differs from those as far before and behind it across the band, if it
+    /// does so in one direction from both; 0 elsewhere. Of means along the slopes in which that is most.
+    fn ridges(&self) -> [Array2<f32>; HALF_WIDTHS.len()] {
         let (n_along, n_across) = self.values.dim();
-        let mut ridges = Array2::zeros([n_along, n_across]);
-        if n_across <= 2 * half {
-            return ridges;
-        }
+        let mut all = HALF_WIDTHS.map(|_| Array2::zeros([n_along, n_across]));
         let mut mean = vec![0.0_f32; n_across];
         for slope in SLOPES {
             for along in 0..n_along {
@@ -120,15 +117,17 @@ impl Band {
                     }
                 }
                 let n = (2 * ALONG + 1) as f32;
-                for across in half..n_across - half {
-                    let (low, here, high) = (mean[across - half], mean[across], mean[across + half]);
-                    let ridge = (low.min(high) - here).max(here - low.max(high)) / n;
-                    let best: &mut f32 = &mut ridges[[along, across]];
-                    *best = best.max(ridge);
+                for (ridges, half) in all.iter_mut().zip(HALF_WIDTHS) {
+                    for across in half..n_across.saturating_sub(half) {
+                        let (low, here, high) = (mean[across - half], mean[across], mean[across + half]);
+                        let ridge = (low.min(high) - here).max(here - low.max(high)) / n;
+                        let best: &mut f32 = &mut ridges[[along, across]];
+                        *best = best.max(ridge);
+                    }
                 }
             }
         }
-        ridges
+        all
     }
 
     /// The row for a place along the band that may lie beyond its ends.
