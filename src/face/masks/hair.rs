@@ -6,10 +6,9 @@
 
 use ndarray::{Array2, Array3};
 
-use super::{Map, decided, luma};
+use super::{Map, cut_out, decided, luma};
 use crate::{
     face::{
-        DEFAULT_MARGIN, Template, align, crop,
         hull::{convex_hull, coverage, scaled},
         hull_mask,
         mesh::{self, BROWS_BOTTOM, BROWS_TOP, EYE_CORNERS, LIDS, LOWER_LIP, UPPER_LIP},
@@ -40,12 +39,8 @@ const MOUTH: [usize; 2] = [61, 291];
 
 /// What is no hair: 1 where the face is in view, over the face of `points`; `None` for points that are no mesh.
 pub(super) fn look_in(picture: &Picture, points: &[FramePx]) -> Option<Map> {
-    if points.len() < mesh::N_POINTS {
-        return None;
-    }
-    let alignment = align(points, &Template::default(), DEFAULT_MARGIN, LEAST_SIDE);
-    let is_sound = alignment.scale() > 1e-4 && alignment.tx.is_finite() && alignment.ty.is_finite();
-    is_sound.then(|| look(&crop(picture, &alignment, LEAST_SIDE), &alignment, points)).flatten()
+    let (pixels, alignment) = cut_out(picture, points, LEAST_SIDE)?;
+    look(&pixels, &alignment, points)
 }
 
 /// The same where the face is cut out already: `[3, side, side]`, by `alignment`.

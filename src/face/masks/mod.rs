@@ -24,6 +24,7 @@ pub use self::{
 use crate::{
     Error, Result,
     blend::{sample::linear, warp::way_through},
+    face::{DEFAULT_MARGIN, Template, align, crop, mesh},
     frame::{FramePx, Rect, Similarity, Swapped},
     nn::Runtime,
     video::Picture,
@@ -262,6 +263,16 @@ impl Map {
 fn plane(outputs: &[ArrayD<f32>], side: usize) -> Option<Array2<f32>> {
     let values = outputs.first().filter(|output| output.shape().ends_with(&[side, side]))?;
     values.to_shape((side, side)).ok().map(|plane| plane.to_owned())
+}
+
+/// The crop of `side` around a face, and the way into it; `None` for points that are no mesh or have no extent.
+fn cut_out(picture: &Picture, points: &[FramePx], side: usize) -> Option<(Array3<f32>, Similarity)> {
+    if points.len() < mesh::N_POINTS {
+        return None;
+    }
+    let alignment = align(points, &Template::default(), DEFAULT_MARGIN, side);
+    let is_sound = alignment.scale() > 1e-4 && alignment.tx.is_finite() && alignment.ty.is_finite();
+    is_sound.then(|| (crop(picture, &alignment, side), alignment))
 }
 
 /// Luma in means of `factor` x `factor` pixels.

@@ -11,12 +11,11 @@
 use ndarray::{Array2, Array3};
 
 use super::{
-    Map, decided, luma,
+    Map, cut_out, decided, luma,
     ridge::{Band, Ground, Line, at, nth},
 };
 use crate::{
     face::{
-        DEFAULT_MARGIN, Template, align, crop,
         hull::{convex_hull, coverage},
         mesh::{self, BROWS_BOTTOM, BROWS_TOP, EYE_CORNERS, OVAL},
     },
@@ -72,12 +71,8 @@ impl Rims {
 
 /// The lines in front of the face with these points; `None` where they are far from being rims.
 pub(super) fn look_in(picture: &Picture, points: &[FramePx]) -> Option<Rims> {
-    if points.len() < mesh::N_POINTS {
-        return None;
-    }
-    let alignment = align(points, &Template::default(), DEFAULT_MARGIN, SIDE);
-    let is_sound = alignment.scale() > 1e-4 && alignment.tx.is_finite() && alignment.ty.is_finite();
-    is_sound.then(|| trace(&luma(&crop(picture, &alignment, SIDE), 1), &alignment, points)).flatten()
+    let (pixels, alignment) = cut_out(picture, points, SIDE)?;
+    trace(&luma(&pixels, 1), &alignment, points)
 }
 
 /// The same where the face is cut out already: `[3, side, side]`, by `alignment`.

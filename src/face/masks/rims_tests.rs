@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    face::{Steadier, masks::tests::portrait},
+    face::{DEFAULT_MARGIN, Steadier, Template, align, crop, masks::tests::portrait},
     frame::{Face, Frame, NewFace, Swapped},
     line::Stage,
 };

@@ -5,7 +5,7 @@
 //! edge of a thing that passes keep its place and its moment: where a pixel is covered and stays so, the middle of the
 //! three is its own value.
 //!
-//! Glasses don't come and go: whether lines are their rims is decided for a whole second or so, by the middle one of all
+//! Glasses don't come and go: whether lines are their rims is decided over half a second or so, by the middle one of all
 //! frames. Where they are is said anew in each, since a thin line that moves by its own width has no median.
 
 use std::collections::VecDeque;
