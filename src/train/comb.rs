@@ -16,6 +16,17 @@ pub enum Part {
     Decoder,
 }
 
+/// What a 3x3 convolution is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One of all channels.
+    Whole,
+    /// Each channel by itself, then all pixel by pixel.
+    Separable,
+    /// All channels pixel by pixel at half the side, then, doubled, each by itself.
+    MixedFirst,
+}
+
 /// The size of a comb.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +43,9 @@ pub struct CombConfig {
     /// Sides of the levels up to which the 3x3 convolutions of encoder and decoder are whole in a separable network.
     #[serde(default, skip_serializing_if = "is_none")]
     pub whole_px: [usize; 2],
+    /// Side of the level from which on the first convolution behind a doubling mixes channels before it, pixels. It doesn't ask for `separable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixed_first_px: Option<usize>,
     /// Whether the finest level works on patches: its channels stand for 2x2 pixels, at half the side. A convolution over
     /// few channels of many places costs far more than one over many channels of few.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -114,10 +128,12 @@ impl CombConfig {
         let coarse = |n: usize| if self.coarse { conv(n, n, 3) } else { 0 };
         let [e, d] = [&self.encoder, &self.decoder];
         let pixels = self.n_levels() - usize::from(self.patches);
-        // The part channel by channel of a separable one has no bias.
         let of_pairs = |part: Part| -> u64 {
-            let of = |(level, [n_in, n_out]): (usize, [usize; 2])| {
-                self.n_weights(part, level, n_in, n_out) + n_out as u64
+            let of = |(_, kind, [n_in, n_out]): (usize, Kind, [usize; 2])| {
+                let [below, at_side] = weights(kind, n_in, n_out);
+                // The part channel by channel has a bias where it comes last.
+                let n_biases = if kind == Kind::MixedFirst { 2 * n_out } else { n_out };
+                (below + at_side + n_biases) as u64
             };
             self.three_by_threes(part).map(of).sum()
         };
@@ -141,8 +157,9 @@ impl CombConfig {
         let top = self.n_levels() - 1;
         let coarse = |n: usize| if self.coarse { (n * n * 9) as u64 * places(4) } else { 0 };
         let of_pairs = |part: Part| -> u64 {
-            let of = |(level, [n_in, n_out]): (usize, [usize; 2])| {
-                self.n_weights(part, level, n_in, n_out) * places(self.computed_px(level))
+            let of = |(level, kind, [n_in, n_out]): (usize, Kind, [usize; 2])| {
+                let ([below, at_side], px) = (weights(kind, n_in, n_out), self.computed_px(level));
+                below as u64 * places(px / 2) + at_side as u64 * places(px)
             };
             self.three_by_threes(part).map(of).sum()
         };
@@ -157,9 +174,14 @@ impl CombConfig {
         ]
     }
 
-    /// Whether the 3x3 convolutions of a level, from 1, are depthwise-separable.
-    pub fn is_separable(&self, part: Part, level: usize) -> bool {
-        self.separable && side_of_level(level) > self.whole_px[part as usize]
+    /// What the two 3x3 convolutions of a level, from 1, are.
+    pub(super) fn kinds(&self, part: Part, level: usize) -> [Kind; 2] {
+        let px = side_of_level(level);
+        let is_separable = self.separable && px > self.whole_px[part as usize];
+        let kind = if is_separable { Kind::Separable } else { Kind::Whole };
+        let is_doubled = part == Part::Decoder && !self.is_in_patches(level);
+        let is_mixed_first = is_doubled && self.mixed_first_px.is_some_and(|from| px >= from);
+        [if is_mixed_first { Kind::MixedFirst } else { kind }, kind]
     }
 
     /// Whether a level, from 0, works on patches.
@@ -172,8 +194,8 @@ impl CombConfig {
         side_of_level(level) >> usize::from(self.is_in_patches(level))
     }
 
-    /// The 3x3 convolutions above 4 px: level, and channels in and out.
-    fn three_by_threes(&self, part: Part) -> impl Iterator<Item = (usize, [usize; 2])> {
+    /// The 3x3 convolutions above 4 px: level, kind, and channels in and out.
+    fn three_by_threes(&self, part: Part) -> impl Iterator<Item = (usize, Kind, [usize; 2])> {
         let widths = match part {
             Part::Encoder => &self.encoder,
             Part::Decoder => &self.decoder,
@@ -183,14 +205,9 @@ impl CombConfig {
                 Part::Encoder => [[w[1], w[1]], [w[1], w[0]]],
                 Part::Decoder => [[w[0], w[1]], [w[1], w[1]]],
             };
-            pair.map(|channels| (i + 1, channels))
+            let [a, b] = self.kinds(part, i + 1);
+            [(i + 1, a, pair[0]), (i + 1, b, pair[1])]
         })
-    }
-
-    /// Weights of one 3x3 convolution, or of the two that a separable one is.
-    fn n_weights(&self, part: Part, level: usize, n_in: usize, n_out: usize) -> u64 {
-        let n = if self.is_separable(part, level) { n_in * (9 + n_out) } else { n_in * 9 * n_out };
-        n as u64
     }
 
     /// Levels of the finished network.
@@ -201,6 +218,15 @@ impl CombConfig {
     /// Side of the finished network, pixels.
     pub fn side_px(&self) -> usize {
         side_of_level(self.n_levels() - 1)
+    }
+}
+
+/// Weights of a 3x3 convolution that are used at half the side, before a doubling, and at the side itself.
+fn weights(kind: Kind, n_in: usize, n_out: usize) -> [usize; 2] {
+    match kind {
+        Kind::Whole => [0, n_in * 9 * n_out],
+        Kind::Separable => [0, n_in * (9 + n_out)],
+        Kind::MixedFirst => [n_in * n_out, 9 * n_out],
     }
 }
 

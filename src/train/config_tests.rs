@@ -25,7 +25,8 @@ fn parameters_are_counted_as_they_are() {
 
     let light = CombConfig::light(64).unwrap();
     let mixed = CombConfig { separable: true, whole_px: [8, 16], patches: true, ..light.clone() };
-    for network in [Preset::Tiny.network(32).unwrap(), light, mixed] {
+    let mixed_first = CombConfig { mixed_first_px: Some(32), ..mixed.clone() };
+    for network in [Preset::Tiny.network(32).unwrap(), light, mixed, mixed_first] {
         let comb = Comb::<Flex>::new(&network, 1, &Default::default());
         let counted = [comb.encoder.num_params(), comb.decoders[0].num_params()].map(|n| n as u64);
         assert_eq!(network.n_parameters(), counted);

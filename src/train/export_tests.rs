@@ -46,7 +46,8 @@ fn onnx_runtime_gives_what_the_framework_gives() {
     Flex::seed(&FlexDevice, 3);
     let plain = config();
     let mixed = CombConfig { separable: true, whole_px: [0, 8], patches: true, ..config() };
-    for (config, level) in [(&plain, 2), (&plain, 3), (&mixed, 3)] {
+    let mixed_first = CombConfig { mixed_first_px: Some(8), ..mixed.clone() };
+    for (config, level) in [(&plain, 2), (&plain, 3), (&mixed, 3), (&mixed_first, 3)] {
         let comb = Comb::<Flex>::new(config, 2, &FlexDevice);
         let stage = Stage { level, alpha: 1.0 };
         for (weights, limit) in [(Weights::Full, 1e-4), (Weights::Half, 1e-2)] {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::comb::{CombConfig, Part, side_of_level};
 use super::{
-    comb::N_OUT,
+    comb::{Kind, N_OUT},
     quick::{convolved, rectified},
 };
 
@@ -78,14 +78,15 @@ pub struct Decoder<B: Backend> {
 
 /// Two 3x3 convolutions, each with a leaky rectifier. A depthwise-separable one is two: each channel by itself, 3x3
 /// and without bias, then all channels pixel by pixel, 1x1; there is no rectifier in between (Chollet, "Xception",
-/// 2017, found that one there hurts).
+/// 2017, found that one there hurts). Behind a doubling the first one may come the other way round: it mixes channels at
+/// half the side, of which there are fewer afterwards, and then each is doubled and convolved by itself.
 #[derive(Module, Debug)]
 pub struct Pair<B: Backend> {
     /// The first, or its 1x1 part.
     pub a: Conv2d<B>,
     /// The second, or its 1x1 part.
     pub b: Conv2d<B>,
-    /// The first one's part channel by channel. Checkpoints that know of none have none.
+    /// The first one's part channel by channel; with a bias where it comes last. Checkpoints that know of none have none.
     pub a_depthwise: Option<Conv2d<B>>,
     /// The second one's.
     pub b_depthwise: Option<Conv2d<B>>,
@@ -120,32 +121,59 @@ pub(super) fn rectifier_gain() -> f64 {
 }
 
 /// A 3x3 convolution of every channel by itself.
-fn depthwise<B: Backend>(n: usize, device: &B::Device) -> Conv2d<B> {
+fn depthwise<B: Backend>(n: usize, has_bias: bool, device: &B::Device) -> Conv2d<B> {
     Conv2dConfig::new([n, n], [3, 3])
         .with_groups(n)
-        .with_bias(false)
+        .with_bias(has_bias)
         .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
         .with_initializer(Initializer::KaimingNormal { gain: 1.0, fan_out_only: false })
         .init(device)
 }
 
 impl<B: Backend> Pair<B> {
-    fn new(widths: [usize; 3], is_separable: bool, device: &B::Device) -> Self {
-        let (gain, [n_in, n_mid, n_out]) = (rectifier_gain(), widths);
-        let (kernel, pad) = if is_separable { (1, 0) } else { (3, 1) };
+    fn new(widths: [usize; 3], kinds: [Kind; 2], device: &B::Device) -> Self {
+        let [n_in, n_mid, n_out] = widths;
+        let mixing = |kind: Kind, n_in: usize, n_out: usize| {
+            let (kernel, pad) = if kind == Kind::Whole { (3, 1) } else { (1, 0) };
+            conv(n_in, n_out, kernel, pad, rectifier_gain(), device)
+        };
+        let apart = |kind: Kind, n_in: usize, n_out: usize| match kind {
+            Kind::Whole => None,
+            Kind::Separable => Some(depthwise(n_in, false, device)),
+            Kind::MixedFirst => Some(depthwise(n_out, true, device)),
+        };
         Self {
-            a: conv(n_in, n_mid, kernel, pad, gain, device),
-            b: conv(n_mid, n_out, kernel, pad, gain, device),
-            a_depthwise: is_separable.then(|| depthwise(n_in, device)),
-            b_depthwise: is_separable.then(|| depthwise(n_mid, device)),
+            a: mixing(kinds[0], n_in, n_mid),
+            b: mixing(kinds[1], n_mid, n_out),
+            a_depthwise: apart(kinds[0], n_in, n_mid),
+            b_depthwise: apart(kinds[1], n_mid, n_out),
         }
     }
 
     /// # Shapes
     /// `[batch, in, h, w]` to `[batch, out, h, w]`
     pub(super) fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let h = rectify(convolved(&self.a, apart(self.a_depthwise.as_ref(), x)));
+        self.second(rectify(convolved(&self.a, apart(self.a_depthwise.as_ref(), x))))
+    }
+
+    /// The same of an activation that is doubled first.
+    ///
+    /// # Shapes
+    /// `[batch, in, h, w]` to `[batch, out, 2 h, 2 w]`
+    pub(super) fn forward_doubled(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        match self.mixed_first() {
+            Some(depthwise) => self.second(rectify(convolved(depthwise, doubled(convolved(&self.a, x))))),
+            None => self.forward(doubled(x)),
+        }
+    }
+
+    fn second(&self, h: Tensor<B, 4>) -> Tensor<B, 4> {
         rectify(convolved(&self.b, apart(self.b_depthwise.as_ref(), h)))
+    }
+
+    /// The first one's part channel by channel, where it comes behind the mixing.
+    pub(super) fn mixed_first(&self) -> Option<&Conv2d<B>> {
+        self.a_depthwise.as_ref().filter(|depthwise| depthwise.bias.is_some())
     }
 
     /// Both, in the order in which they run, without what is channel by channel.
@@ -179,7 +207,7 @@ impl<B: Backend> Encoder<B> {
             }
         };
         let pair = |(i, w): (usize, &[usize])| {
-            Pair::new([w[1], w[1], w[0]], config.is_separable(Part::Encoder, i + 1), device)
+            Pair::new([w[1], w[1], w[0]], config.kinds(Part::Encoder, i + 1), device)
         };
         Self {
             from_rgb: c.iter().enumerate().map(from_rgb).collect(),
@@ -237,7 +265,7 @@ impl<B: Backend> Decoder<B> {
                 .init(device)
         };
         let pair = |(i, w): (usize, &[usize])| {
-            Pair::new([w[0], w[1], w[1]], config.is_separable(Part::Decoder, i + 1), device)
+            Pair::new([w[0], w[1], w[1]], config.kinds(Part::Decoder, i + 1), device)
         };
         Self {
             first: conv(config.latent, c[0], 4, 3, rectifier_gain(), device),
@@ -262,10 +290,9 @@ impl<B: Backend> Decoder<B> {
             return self.picture(0, h);
         };
         for pair in &self.levels[..newest] {
-            h = pair.forward(doubled(h));
+            h = pair.forward_doubled(h);
         }
-        let new = self.levels[newest].forward(self.stepped_up(stage.level, h.clone()));
-        let new = self.picture(stage.level, new);
+        let new = self.picture(stage.level, self.stepped_up(stage.level, h.clone()));
         if stage.alpha >= 1.0 {
             return new;
         }
@@ -273,9 +300,10 @@ impl<B: Backend> Decoder<B> {
         new * stage.alpha + old * (1.0 - stage.alpha)
     }
 
-    /// What a level sees of the activation below it: twice the side, unless it works on patches.
+    /// What a level, from 1, makes of the activation below it: at twice the side, unless it works on patches.
     pub(super) fn stepped_up(&self, level: usize, h: Tensor<B, 4>) -> Tensor<B, 4> {
-        if self.is_in_patches(level) { h } else { doubled(h) }
+        let pair = &self.levels[level - 1];
+        if self.is_in_patches(level) { pair.forward(h) } else { pair.forward_doubled(h) }
     }
 
     /// Colours and mask of a level's activation.

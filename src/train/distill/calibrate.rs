@@ -12,7 +12,10 @@ use burn::{
 };
 use ndarray::{Array1, Array2, Axis};
 
-use super::{init::put_patches, taps::encode};
+use super::{
+    init::{put_kernels, put_patches},
+    taps::encode,
+};
 use crate::train::{
     base::put,
     filters::Filter,
@@ -80,6 +83,8 @@ pub fn calibrated<B: Backend>(
         walk.wanted = doubled(walk.wanted);
         if patches && i + 1 == finest {
             walk.fit_pair(own, wanted, kept, [unshuffled; 2]);
+        } else if own.mixed_first().is_some() {
+            walk.fit_pair_mixed_first(own, wanted, kept);
         } else {
             walk.own = doubled(walk.own);
             walk.fit_pair(own, wanted, kept, [same; 2]);
@@ -129,6 +134,22 @@ impl<B: Backend> Walk<B> {
         self.step(&own.b, own.b_depthwise.as_ref(), &wanted.b);
     }
 
+    /// As [`fit_pair`](Self::fit_pair) at twice the student's side, where its first convolution mixes before the doubling.
+    fn fit_pair_mixed_first(&mut self, own: &mut Pair<B>, wanted: &Pair<B>, kept: &[Vec<usize>]) {
+        let Pair { a, a_depthwise: Some(depthwise), .. } = own else { return };
+        let target = patches_of(&wanted.a.forward(self.wanted.clone()), 1).select(Axis(1), &kept[0]);
+        let kernel = depthwise.kernel_size[0];
+        let (mut mixing, mut kernels) = (filter_of(a), filter_of(depthwise));
+        let seen = patches_of(&doubled(self.own.clone()), kernel);
+        Moments::of(&seen, &target).fit_mixed_first(&mut mixing, &mut kernels);
+        put(a, &mixing, &self.device);
+        put(depthwise, &kernels, &self.device);
+        self.own = rectify(depthwise.forward(doubled(a.forward(self.own.clone()))));
+        self.wanted = rectify(wanted.a.forward(self.wanted.clone()));
+        self.fit(&mut own.b, own.b_depthwise.as_mut(), &wanted.b, &kept[1], same);
+        self.step(&own.b, own.b_depthwise.as_ref(), &wanted.b);
+    }
+
     fn step(&mut self, own: &Conv2d<B>, depthwise: Option<&Conv2d<B>>, wanted: &Conv2d<B>) {
         self.own = rectify(own.forward(apart(depthwise, self.own.clone())));
         self.wanted = rectify(wanted.forward(self.wanted.clone()));
@@ -151,8 +172,7 @@ impl<B: Backend> Walk<B> {
         if let Some(depthwise) = depthwise {
             let mut kernels = filter_of(depthwise);
             moments.fit_separable(&mut kernels, &mut filter);
-            let weight = burn::tensor::TensorData::new(kernels.weight, kernels.dims);
-            depthwise.weight = burn::module::Param::from_tensor(Tensor::from_data(weight, &self.device));
+            put_kernels(depthwise, &kernels, &self.device);
         } else {
             moments.fit(&mut filter);
         }
@@ -247,6 +267,45 @@ impl Moments {
         kernels.weight = kernel.iter().map(|v| *v as f32).collect();
         mixing.weight = mix.t().iter().map(|v| *v as f32).collect();
         mixing.bias = bias.iter().map(|v| *v as f32).collect();
+    }
+
+    /// Fits a mixing, `[out, in, 1, 1]`, and a kernel for each channel that it gives, `[out, 1, k, k]`, channel by channel.
+    fn fit_mixed_first(&self, mixing: &mut Filter, kernels: &mut Filter) {
+        let [n_out, n_in, ..] = mixing.dims;
+        let k = kernels.weight.len() / n_out;
+        let (mut all_mixes, mut all_kernels) =
+            (Vec::with_capacity(n_out * n_in), Vec::with_capacity(n_out * k));
+        for o in 0..n_out {
+            let of = |filter: &Filter, n: usize| -> Array1<f64> {
+                filter.weight[o * n..(o + 1) * n].iter().map(|v| f64::from(*v)).collect()
+            };
+            let (mut mix, mut kernel) = (of(mixing, n_in), of(kernels, k));
+            for _ in 0..N_TURNS {
+                mix = self.fitted_factor(o, mix, |f| (f / k, kernel[f % k]));
+                kernel = self.fitted_factor(o, kernel, |f| (f % k, mix[f / k]));
+            }
+            let seen: f64 = (0..n_in * k).map(|f| mix[f / k] * kernel[f % k] * self.feature_mean[f]).sum();
+            kernels.bias[o] = (self.target_mean[o] - seen) as f32;
+            all_mixes.extend(mix.iter().map(|v| *v as f32));
+            all_kernels.extend(kernel.iter().map(|v| *v as f32));
+        }
+        mixing.bias.fill(0.0);
+        (mixing.weight, kernels.weight) = (all_mixes, all_kernels);
+    }
+
+    /// The best numbers for target `o` where feature `f` counts for one of them, `of(f).0`, times `of(f).1`.
+    fn fitted_factor(&self, o: usize, start: Array1<f64>, of: impl Fn(usize) -> (usize, f64)) -> Array1<f64> {
+        let n = start.len();
+        let factors: Vec<(usize, f64)> = (0..self.feature_mean.len()).map(of).collect();
+        let mut covariance = Array2::zeros((n, n));
+        let mut both = Array2::zeros((n, 1));
+        for (row, (i, a)) in factors.iter().enumerate() {
+            both[[*i, 0]] += a * self.both[[row, o]];
+            for (covariance_of, (j, b)) in self.features.row(row).iter().zip(&factors) {
+                covariance[[*i, *j]] += a * b * covariance_of;
+            }
+        }
+        solved(&covariance, &both, start.insert_axis(Axis(1))).remove_axis(Axis(1))
     }
 
     /// The best mixing, `[in, out]`, of what the kernels of `k` numbers give.

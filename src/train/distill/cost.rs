@@ -131,9 +131,16 @@ mod tests {
         assert!(cost(b"no network").is_err());
         // What a size says about itself, without the unused steps from and to RGB.
         let light = CombConfig::light(32).expect("a side");
-        for config in
-            [CombConfig { patches: true, separable: true, whole_px: [0, 8], ..light.clone() }, light]
-        {
+        for config in [
+            CombConfig {
+                patches: true,
+                separable: true,
+                whole_px: [0, 8],
+                mixed_first_px: Some(8),
+                ..light.clone()
+            },
+            light,
+        ] {
             let comb = Comb::<Flex>::new(&config, 1, &FlexDevice);
             let encoder = cost(&encoder_onnx(&comb.encoder, 3, 256, Weights::Half)).expect("ours");
             let decoder = cost(&decoder_onnx(&comb.decoders[0], 3, 256, Weights::Half)).expect("ours");

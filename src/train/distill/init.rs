@@ -158,6 +158,25 @@ fn separated(filter: &Filter) -> (Filter, Filter) {
     )
 }
 
+/// A filter as the nearest pair of a mixing, `[out, in, 1, 1]`, and one kernel for each output channel, `[out, 1, h, w]`, which
+/// has the bias.
+fn separated_mixed_first(filter: &Filter) -> (Filter, Filter) {
+    let [n_out, n_in, h, w] = filter.dims;
+    let mut kernels = Vec::with_capacity(n_out * h * w);
+    let mut mixing = Vec::with_capacity(n_out * n_in);
+    for o in 0..n_out {
+        let rows: Vec<f32> = row(filter, o).collect();
+        let kernel = first_singular(&rows, h * w);
+        let along = |row: &[f32]| row.iter().zip(&kernel).map(|(a, b)| a * b).sum::<f32>();
+        mixing.extend(rows.chunks_exact(h * w).map(along));
+        kernels.extend(kernel);
+    }
+    (
+        Filter { dims: [n_out, n_in, 1, 1], weight: mixing, bias: vec![0.0; n_out] },
+        Filter { dims: [n_out, 1, h, w], weight: kernels, bias: filter.bias.clone() },
+    )
+}
+
 /// The direction, of length 1, along which `rows` of `n` numbers are longest.
 fn first_singular(rows: &[f32], n: usize) -> Vec<f32> {
     let longest =
@@ -215,17 +234,35 @@ fn filled_decoder<B: Backend>(mut decoder: Decoder<B>, filters: &[Filter], devic
 }
 
 fn put_pair<B: Backend>(pair: &mut Pair<B>, two: &[Filter], device: &B::Device) {
+    let is_mixed_first = pair.mixed_first().is_some();
     let Pair { a, b, a_depthwise, b_depthwise } = pair;
-    for ((conv, depthwise), filter) in [(a, a_depthwise), (b, b_depthwise)].into_iter().zip(two) {
-        let Some(depthwise) = depthwise else {
-            put(conv, filter, device);
-            continue;
-        };
-        let (kernels, mixing) = separated(filter);
-        put(conv, &mixing, device);
-        let weight = TensorData::new(kernels.weight, kernels.dims);
-        depthwise.weight = Param::from_tensor(Tensor::from_data(weight, device));
+    if let (Some(depthwise), true) = (a_depthwise.as_mut(), is_mixed_first) {
+        let (mixing, kernels) = separated_mixed_first(&two[0]);
+        put(a, &mixing, device);
+        put(depthwise, &kernels, device);
+    } else {
+        put_apart(a, a_depthwise.as_mut(), &two[0], device);
     }
+    put_apart(b, b_depthwise.as_mut(), &two[1], device);
+}
+
+/// Gives a convolution a filter; in two parts where it is separable.
+fn put_apart<B: Backend>(
+    conv: &mut Conv2d<B>,
+    depthwise: Option<&mut Conv2d<B>>,
+    filter: &Filter,
+    device: &B::Device,
+) {
+    let Some(depthwise) = depthwise else { return put(conv, filter, device) };
+    let (kernels, mixing) = separated(filter);
+    put(conv, &mixing, device);
+    put_kernels(depthwise, &kernels, device);
+}
+
+/// Gives a convolution without bias its weights.
+pub(super) fn put_kernels<B: Backend>(depthwise: &mut Conv2d<B>, kernels: &Filter, device: &B::Device) {
+    let weight = TensorData::new(kernels.weight.clone(), kernels.dims);
+    depthwise.weight = Param::from_tensor(Tensor::from_data(weight, device));
 }
 
 /// Gives a transposed convolution the weights of a 1x1 filter, `[4 colours, in, 1, 1]`, that gives patches. It has one

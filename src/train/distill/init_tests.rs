@@ -28,6 +28,20 @@ fn a_filter_that_is_a_product_is_taken_apart_without_loss() {
 }
 
 #[test]
+fn a_filter_with_one_kernel_for_each_output_is_taken_apart_without_loss() {
+    let product =
+        |o: usize, i: usize, k: usize| (1.0 + i as f32 - o as f32) * ((o + 1) as f32 * k as f32 * 0.3).cos();
+    let whole = filter([4, 3, 3, 3], product);
+    let (mixing, kernels) = separated_mixed_first(&whole);
+    assert_eq!((mixing.dims, kernels.dims), ([4, 3, 1, 1], [4, 1, 3, 3]));
+    for (o, i, k) in (0..4).flat_map(|o| (0..3).flat_map(move |i| (0..9).map(move |k| (o, i, k)))) {
+        let found = mixing.weight[o * 3 + i] * kernels.weight[o * 9 + k];
+        assert!((found - product(o, i, k)).abs() < 1e-5, "{o} {i} {k}: {found}");
+    }
+    assert_eq!((&kernels.bias, &mixing.bias[..]), (&whole.bias, &[0.0; 4][..]));
+}
+
+#[test]
 fn of_two_directions_the_longer_one_is_kept() {
     // Rows along two axes: 3 and 4 long on the first, 2 on the second.
     let direction = first_singular(&[3.0, 0.0, 0.0, 2.0, -4.0, 0.0], 2);

@@ -34,12 +34,16 @@ pub enum Convolution {
     /// Depthwise-separable: channel by channel, then pixel by pixel.
     Dws,
     /// Depthwise-separable but for the coarser levels, which say whose face it is and cost little: up to 8 px in the
-    /// encoder and 64 px in the decoder they are as the teacher's.
+    /// encoder and 64 px in the decoder they are as the teacher's. The decoder's level of 128 px and those above it that work
+    /// on pixels mix their channels before they are doubled, and then convolve each by itself.
     Mixed,
 }
 
 /// Up to which sides [`Convolution::Mixed`] leaves the convolutions of encoder and decoder whole, pixels.
 const MIXED_WHOLE_PX: [usize; 2] = [8, 64];
+
+/// From which side on its decoder mixes channels before a doubling, pixels.
+const MIXED_FIRST_PX: usize = 128;
 
 /// What is put between the student's activations and the teacher's, and thrown away in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -175,12 +179,14 @@ impl StudentConfig {
             }
             widths
         };
+        let is_mixed = self.convolution == Convolution::Mixed;
         let comb = CombConfig {
             latent: teacher.latent,
             encoder: narrow(&folded(&teacher.encoder), self.width * self.encoder_width),
             decoder: narrow(&folded(&teacher.decoder), self.width),
             separable: self.convolution != Convolution::Full,
-            whole_px: if self.convolution == Convolution::Mixed { MIXED_WHOLE_PX } else { [0; 2] },
+            whole_px: if is_mixed { MIXED_WHOLE_PX } else { [0; 2] },
+            mixed_first_px: is_mixed.then_some(MIXED_FIRST_PX),
             patches: self.patches,
             coarse: teacher.coarse,
         };
@@ -258,7 +264,7 @@ mod tests {
         let specialist = StudentConfig { encoder_width: 0.5, ..pixels };
         let comb = specialist.comb(&teacher()).expect("smaller");
         assert_eq!((&comb.encoder[..], &comb.decoder), (&[64, 32, 16, 8, 8][..], &teacher().decoder));
-        assert_eq!((comb.separable, comb.whole_px), (true, [8, 64]));
+        assert_eq!((comb.separable, comb.whole_px, comb.mixed_first_px), (true, [8, 64], Some(128)));
         let patches = StudentConfig::default().comb(&teacher()).expect("smaller");
         assert_eq!((patches.encoder[4], patches.decoder[4]), (16, 32));
         assert_eq!(

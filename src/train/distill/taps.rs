@@ -46,8 +46,8 @@ pub fn decode<B: Backend>(decoder: &Decoder<B>, latent: Tensor<B, 4>) -> Tapped<
         h = rectify(convolved(coarse, h));
     }
     let mut levels = vec![h.clone()];
-    for (i, pair) in decoder.levels.iter().enumerate() {
-        h = pair.forward(decoder.stepped_up(i + 1, h));
+    for level in 1..=decoder.levels.len() {
+        h = decoder.stepped_up(level, h);
         levels.push(h.clone());
     }
     Tapped { output: decoder.picture(decoder.levels.len(), h), levels }
@@ -65,9 +65,12 @@ mod tests {
 
     #[test]
     fn tapping_changes_nothing_and_gives_every_level() {
-        for (coarse, separable, patches) in
-            [(false, false, false), (false, true, false), (true, true, false), (false, true, true)]
-        {
+        for (coarse, separable, patches, mixed_first_px) in [
+            (false, false, false, None),
+            (false, true, false, None),
+            (true, true, false, Some(16)),
+            (false, true, true, Some(8)),
+        ] {
             let config = CombConfig {
                 latent: 12,
                 encoder: vec![9, 8, 6],
@@ -75,6 +78,7 @@ mod tests {
                 whole_px: [0, 8],
                 coarse,
                 separable,
+                mixed_first_px,
                 patches,
             };
             let comb = Comb::<Flex>::new(&config, 1, &FlexDevice);
