@@ -66,7 +66,7 @@ impl Job<'_> {
         }
         let output = output_path(input, output, &self.name(), self.overwrite)?;
         let result = self.run_file(input, &output, watch);
-        record.add(input, &output, self.cast(), &self.settings.masks, result.as_ref())?;
+        record.add(input, &output, self.cast(), self.settings, result.as_ref())?;
         Ok(if result?.is_damaged() { Outcome::Damaged } else { Outcome::Whole })
     }
 

@@ -18,7 +18,9 @@ pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use compare::CompareArgs;
 #[cfg(feature = "train")]
-pub use distill::{ConvolutionChoice, DistillArgs, DistillSeamArgs, FinestChoice, StartChoice};
+pub use distill::{
+    ConvolutionChoice, DistillArgs, DistillLandmarksArgs, DistillSeamArgs, FinestChoice, StartChoice,
+};
 pub use face_sets::{FaceSetCommand, ReportArgs, SortArgs};
 pub use measure::{BenchArgs, EvalArgs};
 pub use part::{DamageChoice, PartArgs, UnsupportedChoice};
@@ -60,6 +62,9 @@ pub enum Command {
     /// `train`).
     #[cfg(feature = "train")]
     DistillSeam(DistillSeamArgs),
+    /// Teach the landmark network to give at one look what it gives as the mean of many (needs the cargo feature `train`).
+    #[cfg(feature = "train")]
+    DistillLandmarks(DistillLandmarksArgs),
     /// List the people in a clip, with a contact sheet, to pick who is swapped.
     Faces(FacesArgs),
     /// Measure how a clip's faces are found and held still.
@@ -247,10 +252,14 @@ pub struct AnalysisArgs {
     /// where there is none much larger
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub small_faces: String,
+    /// The network that measures faces: full, or fast, which was taught to give in one measurement what full gives in
+    /// many
+    #[arg(long, value_name = "NETWORK", default_value = "full")]
+    pub landmarks: String,
     /// Measurements that each face's points are the mean of, every other one in a mirror, 1 to 16: 1 is fastest, 5
-    /// and more are calmest
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub landmark_samples: usize,
+    /// and more are calmest [default: 2, with --landmarks fast 1]
+    #[arg(long, value_name = "N")]
+    pub landmark_samples: Option<usize>,
 }
 
 /// `faceswap extract FOOTAGE -o faces/A`
@@ -265,6 +274,12 @@ pub struct ExtractArgs {
     /// Side of a face picture, pixels
     #[arg(long, value_name = "PX", default_value_t = 256)]
     pub side: usize,
+    /// Side of a face picture in extents of the face's inner points, 1 to 4
+    #[arg(long, value_name = "FACTOR", default_value_t = crate::face::DEFAULT_MARGIN)]
+    pub margin: f64,
+    /// Measurements that each face's points are the mean of, 1 to 16; as in a swap
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub landmark_samples: usize,
     /// Take every Nth frame
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub every: usize,

@@ -29,6 +29,10 @@ pub struct ExtractSettings {
     pub output: PathBuf,
     /// Side of a face picture, pixels.
     pub side_px: usize,
+    /// Side of a face picture in extents of the template, 1 or more.
+    pub margin: f64,
+    /// Measurements that each face's points are the mean of, 1 or more.
+    pub landmark_samples: usize,
     /// Every Nth frame is taken.
     pub every: usize,
     /// Threads that look for faces.
@@ -52,7 +56,7 @@ pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<
         return Err(Error::setting("--truth", settings.truth[0].display(), reason));
     }
     let template = Template::default();
-    let header = FaceSetHeader::new(template.name(), face::DEFAULT_MARGIN, settings.side_px);
+    let header = FaceSetHeader::new(template.name(), settings.margin, settings.side_px);
     let mut set = FaceSetWriter::create(&settings.output, &header)?;
     let mut n_faces = 0;
     for (i, file) in files.iter().enumerate() {
@@ -92,15 +96,22 @@ struct Cutter<'a> {
 impl Cutter<'_> {
     fn cut_picture(&self, runtime: &Runtime, set: &mut FaceSetWriter) -> Result<u64> {
         let frame = video::read_picture(self.file)?;
-        let tracked = Analysis::new(runtime, &AnalysisSettings::default(), 0, 1)?.single(frame)?;
+        let tracked = Analysis::new(runtime, &self.analysis(), 0, 1)?.single(frame)?;
         let truth = self.truth.map(video::read_picture).transpose()?;
         self.write(&tracked, truth.as_ref(), set)
+    }
+
+    /// As in a swap, but for what the settings say of it.
+    fn analysis(&self) -> AnalysisSettings {
+        let mut settings = AnalysisSettings::default();
+        settings.finder.landmarks.samples = self.settings.landmark_samples;
+        settings
     }
 
     fn cut_video(&self, runtime: &Runtime, set: &mut FaceSetWriter, watch: &mut Watch<'_>) -> Result<u64> {
         let open = |path| Decoder::open(path, &self.settings.decode);
         let (mut decoder, mut truth) = (open(self.file)?, self.truth.map(open).transpose()?);
-        let settings = AnalysisSettings::default();
+        let settings = self.analysis();
         let analysis =
             Analysis::new(runtime, &settings, decoder.probe().quarter_turns, self.settings.n_workers)?;
         let (mut n_frames, mut n_faces) = (0, 0);
@@ -132,7 +143,7 @@ impl Cutter<'_> {
     fn write(&self, tracked: &Tracked, truth: Option<&Frame>, set: &mut FaceSetWriter) -> Result<u64> {
         let Some(face) = tracked.faces.first() else { return Ok(0) };
         let side_px = self.settings.side_px;
-        let alignment = face::align(&face.points, self.template, face::DEFAULT_MARGIN, side_px);
+        let alignment = face::align(&face.points, self.template, self.settings.margin, side_px);
         let cut = |frame: &Frame| -> Array3<f32> { face::crop(&frame.picture, &alignment, side_px) };
         let points =
             face.points.iter().map(|p| alignment.to_crop(*p)).map(|p| [p.x as f32, p.y as f32]).collect();

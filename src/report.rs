@@ -14,7 +14,8 @@ use crate::{
     Error, Result,
     cast::Cast,
     digest::{sha256, sha256_file},
-    face::{self, MaskSettings},
+    face,
+    settings::SwapSettings,
     swap::manifest,
     video::{DamagedFrames, Tracks},
 };
@@ -159,11 +160,11 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Reads both files once. `masks` are those of the swap.
+    /// Reads both files once. `settings` are those of the swap.
     ///
     /// # Errors
     /// [`Error::Io`] when one can't be read.
-    pub fn of(input: &Path, output: &Path, cast: Option<&Cast>, masks: &MaskSettings) -> Result<Self> {
+    pub fn of(input: &Path, output: &Path, cast: Option<&Cast>, settings: &SwapSettings) -> Result<Self> {
         let file = |path: &Path| sha256_file(path).map_err(Error::io(path));
         let sum = |path: &Path| path.is_file().then(|| file(path)).transpose();
         let (mut bundles, mut networks) = (BTreeMap::new(), BTreeMap::new());
@@ -174,7 +175,9 @@ impl Sums {
             bundles.insert(name.clone(), file(&role.bundle.dir.join(manifest::FILE_NAME))?);
         }
         if cast.is_some() {
-            networks.extend(face::networks(masks).map(|(name, bytes)| (name.into(), sha256(bytes))));
+            let (landmarks, masks) = (settings.faces.finder.landmarks.network, &settings.masks);
+            let used = face::networks(landmarks, masks);
+            networks.extend(used.map(|(name, bytes)| (name.into(), sha256(bytes))));
             if let Some(path) = masks.own_network() {
                 networks.insert("occlusion".into(), file(path)?);
             }

@@ -22,7 +22,7 @@ use crate::{
     bench,
     cast::{Cast, Role},
     cli, doctor, eval, extract,
-    face::{AnalysisSettings, Angles, DetectEvery, Pick, Reference, SmallFaces},
+    face::{AnalysisSettings, Angles, DetectEvery, LandmarkNetwork, Pick, Reference, SmallFaces},
     nn::{Provider, Runtime, RuntimeSettings},
     pipeline::Swap,
     progress::{Style, Watch},
@@ -53,6 +53,8 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::Distill(args)) => distill::distill(args, stop),
         #[cfg(feature = "train")]
         Some(Command::DistillSeam(args)) => distill::distill_seam(args, stop),
+        #[cfg(feature = "train")]
+        Some(Command::DistillLandmarks(args)) => distill::distill_landmarks(args, stop),
         Some(Command::Faces(cli::FacesArgs { command: Some(command), .. })) => face_sets::run(command),
         Some(Command::Faces(args)) => faces(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),
@@ -183,7 +185,10 @@ fn cast(
 
 fn analysis_settings(args: &cli::AnalysisArgs) -> Result<AnalysisSettings> {
     let mut settings = AnalysisSettings::default();
-    settings.finder.landmarks.samples = checked("--landmark-samples", args.landmark_samples, 1..=16)?;
+    let network = LandmarkNetwork::by_name(&args.landmarks)?;
+    let samples = args.landmark_samples.unwrap_or(network.usual_samples());
+    settings.finder.landmarks.network = network;
+    settings.finder.landmarks.samples = checked("--landmark-samples", samples, 1..=16)?;
     settings.detect_every = DetectEvery::parse(&args.detect_every)?;
     settings.finder.angles = Angles::parse(&args.face_detector_angles)?;
     settings.finder.small_faces = SmallFaces::parse(&args.small_faces)?;
@@ -205,6 +210,8 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
         truth: args.truth.clone(),
         output: args.output.clone(),
         side_px: checked("--side", args.side, 32..=1024)?,
+        margin: checked_f64("--margin", args.margin, 1.0..=4.0)?,
+        landmark_samples: checked("--landmark-samples", args.landmark_samples, 1..=16)?,
         every: checked("--every", args.every, 1..=1_000_000)?,
         n_workers: n_hardware_threads().div_ceil(2).clamp(1, 8),
         decode: shelter::decode_settings(&args.runtime),

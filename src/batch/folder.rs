@@ -50,13 +50,13 @@ impl Job<'_> {
         }
         let out_dir = self.out_dir(input, output)?;
         let ledger = Mutex::new(Ledger::open(&out_dir, self.settings.resume)?);
-        let (mut fates, masks) = (Vec::new(), &self.settings.masks);
+        let (mut fates, settings) = (Vec::new(), self.settings);
         let mut take = |file: PathBuf, fate: Result<Fate>| {
             let output = output_in(&out_dir, &file);
             match &fate {
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
-                Err(e) => record.add(&file, &output, self.cast(), masks, Err(e))?,
-                Ok(Fate::Made(report)) => record.add(&file, &output, self.cast(), masks, Ok(report))?,
+                Err(e) => record.add(&file, &output, self.cast(), settings, Err(e))?,
+                Ok(Fate::Made(report)) => record.add(&file, &output, self.cast(), settings, Ok(report))?,
                 Ok(Fate::LeftAlone { .. }) => {}
             }
             fates.push((file, fate));

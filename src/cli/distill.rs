@@ -124,6 +124,44 @@ pub struct DistillArgs {
     pub progress: ProgressArgs,
 }
 
+/// `faceswap distill-landmarks --faces faces/wide -o face_mesh_fast_256.onnx`
+#[derive(Debug, Args)]
+pub struct DistillLandmarksArgs {
+    /// Face sets that `extract --margin 2 --side 384 --landmark-samples 9` cut
+    #[arg(long, required = true, value_name = "DIR", num_args = 1..)]
+    pub faces: Vec<PathBuf>,
+    /// Face sets of other people, for the figures
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub held_out: Vec<PathBuf>,
+    /// The ONNX file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// A network of an earlier training to go on from
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    /// Faces in a step
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub batch: usize,
+    /// Steps
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub steps: u64,
+    /// Adam's learning rate, as a share of each layer's size
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    pub learning_rate: f64,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Device to train on: cpu, libtorch, libtorch-cuda, cuda (as far as compiled in)
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Progress
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
 /// `faceswap distill-seam --faces faces/crowd --held-out faces/others`
 #[derive(Debug, Args)]
 pub struct DistillSeamArgs {

@@ -77,7 +77,7 @@ impl Finder {
         };
         Ok(Self {
             detector: Detector::new(runtime, detector)?,
-            landmarker: Landmarker::new(runtime)?,
+            landmarker: Landmarker::new(runtime, settings.landmarks.network)?,
             settings: settings.clone(),
         })
     }
@@ -85,7 +85,8 @@ impl Finder {
     /// The finder as a worker of the line that searches every frame whose number `every` divides. It measures each
     /// face once: the tracker behind it measures with care.
     pub fn into_worker(mut self, every: u64) -> impl FnMut(Frame) -> Result<Found> + Send {
-        self.settings.landmarks = LandmarkSettings { refine: Refine::WhenFar, samples: 1 };
+        let network = self.settings.landmarks.network;
+        self.settings.landmarks = LandmarkSettings { network, refine: Refine::WhenFar, samples: 1 };
         let thorough =
             if self.settings.small_faces == SmallFaces::Auto { Effort::Wide } else { Effort::Careful };
         move |frame| {

@@ -1,6 +1,6 @@
 //! The 478 points of a face: MediaPipe's face mesh, version 2.
 
-use ndarray::{Array4, Axis, Ix2, Ix3, s};
+use ndarray::{Array3, Array4, Axis, Ix2, Ix3, s};
 
 use super::{
     detect::Detection,
@@ -14,11 +14,14 @@ use crate::{
     video::Picture,
 };
 
-pub(super) const NAME: &str = "face_mesh_v2_256.onnx";
-pub(super) const NETWORK: &[u8] = include_bytes!("../../models/face_mesh_v2_256.onnx");
+pub(crate) const NAME: &str = "face_mesh_v2_256.onnx";
+pub(crate) const NETWORK: &[u8] = include_bytes!("../../models/face_mesh_v2_256.onnx");
+
+const FAST_NAME: &str = "face_mesh_fast_256.onnx";
+const FAST_NETWORK: &[u8] = include_bytes!("../../models/face_mesh_fast_256.onnx");
 
 /// Side of the network's picture.
-const SIDE: usize = 256;
+pub(crate) const SIDE: usize = 256;
 /// The region's side over the larger side of the face's box: what the network was trained with.
 const ENLARGE: f64 = 1.5;
 
@@ -137,9 +140,51 @@ pub enum Refine {
     Always,
 }
 
+/// The network that measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub enum LandmarkNetwork {
+    /// MediaPipe's own.
+    #[default]
+    Full,
+    /// The same layers, taught by its means over many samples: calmer and nearer to the truth at a single one.
+    Fast,
+}
+
+impl LandmarkNetwork {
+    /// The network called `name`.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] with the known names.
+    pub fn by_name(name: &str) -> Result<Self> {
+        match name {
+            "full" => Ok(Self::Full),
+            "fast" => Ok(Self::Fast),
+            _ => Err(Error::setting("--landmarks", name, "must be full or fast")),
+        }
+    }
+
+    /// Samples that are worth their time.
+    pub fn usual_samples(self) -> usize {
+        match self {
+            Self::Full => 2,
+            Self::Fast => 1,
+        }
+    }
+
+    /// Its file's name, and the file.
+    pub(crate) fn file(self) -> (&'static str, &'static [u8]) {
+        match self {
+            Self::Full => (NAME, NETWORK),
+            Self::Fast => (FAST_NAME, FAST_NETWORK),
+        }
+    }
+}
+
 /// How carefully faces are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct LandmarkSettings {
+    /// What measures.
+    pub network: LandmarkNetwork,
     /// Second measurement.
     pub refine: Refine,
     /// Measurements that the points are the mean of, 1 or more, in regions of different sizes, every other one in a
@@ -149,7 +194,8 @@ pub struct LandmarkSettings {
 
 impl Default for LandmarkSettings {
     fn default() -> Self {
-        Self { refine: Refine::default(), samples: 2 }
+        let network = LandmarkNetwork::default();
+        Self { network, refine: Refine::default(), samples: network.usual_samples() }
     }
 }
 
@@ -157,6 +203,8 @@ impl Default for LandmarkSettings {
 #[derive(Debug)]
 pub struct Landmarker {
     network: Network,
+    /// Its file.
+    name: &'static str,
     /// Pictures that the network is given at once.
     batch: usize,
 }
@@ -170,9 +218,10 @@ const BATCH: usize = 64;
 impl Landmarker {
     /// # Errors
     /// As [`Runtime::network`].
-    pub fn new(runtime: &Runtime) -> Result<Self> {
+    pub fn new(runtime: &Runtime, network: LandmarkNetwork) -> Result<Self> {
+        let (name, bytes) = network.file();
         let batch = if runtime.provider() == Provider::Cpu { BATCH_ON_CPU } else { BATCH };
-        Ok(Self { network: runtime.network(NAME, NETWORK)?, batch })
+        Ok(Self { network: runtime.network(name, bytes)?, name, batch })
     }
 
     /// The faces in `regions`, in one batch and in the same order, each with the presence that the network gives it.
@@ -252,14 +301,11 @@ impl Landmarker {
     fn run_batch(&mut self, picture: &Picture, samples: &[Sample]) -> Result<Vec<FoundFace>> {
         let mut input = Array4::zeros([samples.len(), 3, SIDE, SIDE]);
         for (sample, mut to) in samples.iter().zip(input.axis_iter_mut(Axis(0))) {
-            let crop = resample::cut(picture, &sample.region.alignment(), SIDE, Interpolation::Bilinear);
-            if sample.is_mirrored {
-                to.assign(&crop.slice(s![.., .., ..;-1]));
-            } else {
-                to.assign(&crop);
-            }
+            to.assign(&look(picture, &sample.region, sample.is_mirrored));
         }
         let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
+        let wrong_outputs =
+            || Error::model(self.name, "has not the outputs points and presence of models/README.md");
         let [points, presence] = &outputs[..] else { return Err(wrong_outputs()) };
         let points = points.view().into_dimensionality::<Ix3>().map_err(|_| wrong_outputs())?;
         if points.dim() != (samples.len(), mesh::N_POINTS, 3) {
@@ -289,6 +335,12 @@ impl Landmarker {
     }
 }
 
+/// What the network is given of a region, `[3, SIDE, SIDE]`: RGB, 0..=1.
+pub(crate) fn look(picture: &Picture, region: &Region, is_mirrored: bool) -> Array3<f32> {
+    let crop = resample::cut(picture, &region.alignment(), SIDE, Interpolation::Bilinear);
+    if is_mirrored { crop.slice_move(s![.., .., ..;-1]) } else { crop }
+}
+
 /// The mean of several measurements of one face, with the first one's presence.
 fn mean(group: &[FoundFace]) -> FoundFace {
     let part = 1.0 / group.len() as f64;
@@ -301,13 +353,20 @@ fn mean(group: &[FoundFace]) -> FoundFace {
     FoundFace { points, presence: group[0].presence }
 }
 
-fn wrong_outputs() -> Error {
-    Error::model(NAME, "has not the outputs points and presence of models/README.md")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_networks_go_by_name_and_have_a_number_of_samples() {
+        let of =
+            |name: &str| LandmarkNetwork::by_name(name).map(|network| (network, network.usual_samples()));
+        assert_eq!(of("full").expect("known"), (LandmarkNetwork::Full, LandmarkSettings::default().samples));
+        assert_eq!(of("fast").expect("known"), (LandmarkNetwork::Fast, 1));
+        assert_eq!(of("slow").expect_err("unknown").to_string(), "--landmarks = slow: must be full or fast");
+        let [full, fast] = [LandmarkNetwork::Full, LandmarkNetwork::Fast].map(LandmarkNetwork::file);
+        assert!(full.0 != fast.0 && full.1 != fast.1);
+    }
 
     #[test]
     fn samples_surround_the_region_and_every_other_is_mirrored() {

@@ -34,7 +34,7 @@ mod hull;
 pub mod masks;
 pub mod forgery;
 pub mod mesh;
-mod mirror;
+pub(crate) mod mirror;
 mod resample;
 mod template;
 
@@ -44,7 +44,7 @@ pub use choose::Pick;
 pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
-pub use landmark::{LandmarkSettings, Refine, Region};
+pub use landmark::{LandmarkNetwork, LandmarkSettings, Refine, Region};
 pub use masks::{MaskSettings, MaskType, Masker, Rims, Steadier};
 pub use memory::Memory;
 pub use pose::Look;
@@ -53,12 +53,11 @@ pub use search::{Angles, SmallFaces};
 pub use track::{Tracker, TrackerSettings};
 
 /// The networks in the program that a swap with these masks looks at faces with, by the names of their files.
-pub(crate) fn networks(masks: &MaskSettings) -> impl Iterator<Item = (&'static str, &'static [u8])> {
-    let always = [
-        (detect::NAME, detect::NETWORK),
-        (landmark::NAME, landmark::NETWORK),
-        (embedding::NAME, embedding::NETWORK),
-    ];
+pub(crate) fn networks(
+    landmarks: LandmarkNetwork,
+    masks: &MaskSettings,
+) -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    let always = [(detect::NAME, detect::NETWORK), landmarks.file(), (embedding::NAME, embedding::NETWORK)];
     always.into_iter().chain(masks.networks())
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Report, SCHEMA, Sums};
-use crate::{Error, Result, cast::Cast, face::MaskSettings};
+use crate::{Error, Result, cast::Cast, settings::SwapSettings};
 
 /// Collects the reports of a run. Without a path it is thrown away.
 #[derive(Debug, Default)]
@@ -27,8 +27,8 @@ impl Record {
         Self { path: path.map(Path::to_path_buf), settings, files: Vec::new() }
     }
 
-    /// Notes what became of one file, with the sums of all that it depended on: the cast, and the `masks`.
-    /// Names that aren't UTF-8 are told as well as they can be.
+    /// Notes what became of one file, with the sums of all that it depended on: the cast, and what the
+    /// `settings` look at faces with. Names that aren't UTF-8 are told as well as they can be.
     ///
     /// # Errors
     /// [`Error::Io`] when the files can't be read for their sums.
@@ -37,7 +37,7 @@ impl Record {
         input: &Path,
         output: &Path,
         cast: Option<&Cast>,
-        masks: &MaskSettings,
+        settings: &SwapSettings,
         result: Result<&Report, &Error>,
     ) -> Result<()> {
         if self.path.is_none() {
@@ -46,7 +46,7 @@ impl Record {
         let mut told = match result {
             Ok(report) => {
                 let mut told = serde_json::to_value(report).unwrap_or(Value::Null);
-                told["sha256"] = json!(Sums::of(input, output, cast, masks)?);
+                told["sha256"] = json!(Sums::of(input, output, cast, settings)?);
                 told
             }
             Err(e) => {

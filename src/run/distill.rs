@@ -1,6 +1,6 @@
 //! A student of an identity.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{emit, json, runtime_settings, style};
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
     progress::Watch,
     settings::{checked, checked_f64},
     train::{
-        self, Convolution, Device, DistillSettings, Ending, Phase, Projection, SeamSettings, StudentConfig,
+        self, Convolution, Device, DistillSettings, Ending, LandmarkProgress, LandmarkSettings, Phase,
+        Projection, SeamSettings, StudentConfig,
     },
 };
 
@@ -69,6 +70,29 @@ pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outco
             Ok(Outcome::Whole)
         }
     }
+}
+
+/// Teaches the landmark network, and prints how it does on the faces that are held out.
+pub(super) fn distill_landmarks(args: cli::DistillLandmarksArgs, stop: &AtomicBool) -> Result<Outcome> {
+    super::free_output(&args.output, args.overwrite)?;
+    let settings = LandmarkSettings {
+        faces: args.faces,
+        held_out: args.held_out,
+        out: args.output,
+        init: args.init,
+        batch: checked("--batch", args.batch, 1..=1024)?,
+        n_steps: checked("--steps", args.steps as usize, 1..=10_000_000)? as u64,
+        learning_rate: checked_f64("--learning-rate", args.learning_rate, 1e-7..=1.0)?,
+        seed: args.seed,
+        device: Device::by_name(&args.device)?,
+    };
+    let watch = Watch::new(style(&args.progress), stop);
+    let mut tell = |progress: &LandmarkProgress| watch.line(&progress.to_string());
+    if let Some(report) = train::distill_landmarks(&settings, &mut tell, stop)? {
+        emit(&report.to_string());
+    }
+    emit(&settings.out.display().to_string());
+    if stop.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(Outcome::Whole) }
 }
 
 /// Compares the ways to teach a detector of seams, and prints the table.

@@ -8,6 +8,7 @@ use super::{
     TrainSettings,
     dense::{self, LabelProgress, LabelSettings},
     distill::{self, DistillProgress, DistillSettings},
+    landmarks::{self, LandmarkProgress, LandmarkReport, LandmarkSettings},
     seam::{self, SeamReport, SeamSettings},
     step::{Material, Tell, Trainer},
 };
@@ -131,6 +132,22 @@ pub fn distill_on(
 ) -> Result<Option<distill::Done>> {
     on_backend!(settings.device, |Graph, place| {
         distill::train_student::<Graph>(settings, material, goal, place, tell, stop)
+    })
+}
+
+/// Teaches the landmark network on the device of the settings.
+///
+/// # Errors
+/// [`Error::Device`] for a device that isn't compiled in or isn't there, else those of [`landmarks::run`].
+pub fn landmarks_on(
+    settings: &LandmarkSettings,
+    lesson: &landmarks::Faces,
+    exam: Option<&landmarks::Faces>,
+    tell: &mut dyn FnMut(&LandmarkProgress),
+    stop: &AtomicBool,
+) -> Result<Option<LandmarkReport>> {
+    on_backend!(settings.device, |Graph, place| {
+        landmarks::run::<Graph>(settings, lesson, exam, &place, tell, stop)
     })
 }
 

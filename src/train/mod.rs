@@ -20,6 +20,7 @@ mod device;
 mod distill;
 mod export;
 mod filters;
+mod landmarks;
 mod losses;
 mod memory;
 mod model;
@@ -47,6 +48,7 @@ pub use distill::{
     Convolution, DistillProgress, DistillSettings, Ending, Phase, Projection, Report, StudentConfig, distill,
 };
 pub use export::{Checkpoint, ExportSettings, export};
+pub use landmarks::{LandmarkProgress, LandmarkReport, LandmarkSettings, distill_landmarks};
 pub use losses::{LossParts, LossWeights};
 pub use model::{Comb, CombConfig, Stage};
 pub use schedule::{Level, SideSteps};
