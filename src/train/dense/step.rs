@@ -30,7 +30,7 @@ use crate::{
     train::{
         average,
         data::n_loaders,
-        onnx::Weights,
+        onnx::{Weights, write_whole},
         optimizer::adam,
         preview::{array_from_tensor, tensor_from_array},
         schedule::{Level, Schedule},
@@ -142,13 +142,11 @@ fn entropy<B: Backend>(logits: Tensor<B, 4>, p: Tensor<B, 4>) -> Tensor<B, 4> {
     (log_sigmoid(logits) * p + against).neg()
 }
 
-/// Writes the network by way of a temporary name.
+/// Writes the network.
 fn write<B: Backend>(settings: &LabelSettings, unet: &Unet<B>) -> Result<()> {
     let config = settings.task.config();
     let bytes = unet_onnx(unet, &config, settings.task.map_name(), Weights::Half);
-    let partial = settings.out.with_extension("onnx.partial");
-    fs::write(&partial, bytes).map_err(Error::io(&partial))?;
-    fs::rename(&partial, &settings.out).map_err(Error::io(&settings.out))
+    write_whole(&settings.out, &bytes)
 }
 
 /// The sheet: pictures, what the map shall be, what it is.

@@ -30,6 +30,7 @@ use crate::{
     train::{
         average,
         data::n_loaders,
+        onnx::write_whole,
         optimizer::adam,
         preview::tensor_from_array,
         schedule::{Level, Schedule},
@@ -67,23 +68,21 @@ pub fn run<B: AutodiffBackend>(
     stop: &AtomicBool,
 ) -> Result<Option<LandmarkReport>> {
     let wrong = |reason: String| Error::model(landmark::NAME, reason);
-    let (plan, teacher) = Plan::read::<B>(landmark::NETWORK, device).map_err(wrong)?;
-    let teacher = teacher.valid();
+    let (plan, own) = Plan::read::<B>(landmark::NETWORK, device).map_err(wrong)?;
+    let teacher = own.valid();
     let mut student = match &settings.init {
-        Some(path) => begun::<B>(path, device)?,
-        None => Plan::read::<B>(landmark::NETWORK, device).map_err(wrong)?.1,
+        Some(path) => begun::<B>(path, &plan, device)?,
+        None => own,
     };
     let mut average = student.valid();
     let mut optimizer = adam().init::<B, Weights<B>>();
     let level = Level::new(landmark::SIDE, settings.n_steps, settings.batch);
     let schedule = Schedule::new(vec![level], settings.learning_rate)?;
     let weights = feature_weights::<B>(device);
-    let paces = Paces::of(&teacher);
+    let paces = Paces::of(&average);
     let write = |weights: &Weights<B::InnerBackend>| {
         let bytes = plan.written(weights).map_err(wrong)?;
-        let partial = settings.out.with_extension("onnx.partial");
-        fs::write(&partial, bytes).map_err(Error::io(&partial))?;
-        fs::rename(&partial, &settings.out).map_err(Error::io(&settings.out))
+        write_whole(&settings.out, &bytes)
     };
     let steps = (0..settings.n_steps).take_while(|_| !stop.load(Ordering::Relaxed)).map(Ok);
     let draw = |step| Ok((step, lesson.batch(settings.batch, step, settings.seed)));
@@ -98,7 +97,7 @@ pub fn run<B: AutodiffBackend>(
             let targets = Targets::<B>::new(&looks, &before, device);
             let gradients = GradientsParams::from_grads(targets.loss(&said, &weights).backward(), &student);
             let stepped = optimizer.step(schedule.rate(step), student.clone(), gradients);
-            let pace = |id| paces.0.get(&id).copied().unwrap_or(1.0);
+            let pace = |id| paces.0.get(&id).copied().unwrap_or(0.0);
             let paced = average::towards(student.valid(), &stepped.valid(), pace);
             student = Weights::from_inner(paced).map(&mut Learning);
             average = average::follow(average.clone(), &student.valid(), step);
@@ -126,13 +125,11 @@ pub fn run<B: AutodiffBackend>(
     Ok(exam.map(|faces| measured(&plan, [&average, &teacher], faces, settings.seed, device)))
 }
 
-/// The weights of an earlier training, whose finer layers must be those of the program's network.
-fn begun<B: AutodiffBackend>(path: &Path, device: &B::Device) -> Result<Weights<B>> {
+/// The weights of an earlier training, whose finer layers must be those of the program's network, `own`.
+fn begun<B: AutodiffBackend>(path: &Path, own: &Plan, device: &B::Device) -> Result<Weights<B>> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
     let (plan, weights) = Plan::read::<B>(&bytes, device).map_err(|reason| Error::model(path, reason))?;
-    let own =
-        Plan::read::<B>(landmark::NETWORK, device).map_err(|reason| Error::model(landmark::NAME, reason))?;
-    if plan.differs_in_what_learns(&own.0) {
+    if plan.differs_in_what_learns(own) {
         Ok(weights)
     } else {
         Err(Error::model(path, "is no network that `faceswap distill-landmarks` wrote"))

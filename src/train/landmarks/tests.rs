@@ -123,7 +123,7 @@ fn a_few_steps_bring_the_points_nearer_and_leave_the_rest_as_it_was() {
         init: None,
         batch: 3,
         n_steps: 6,
-        learning_rate: 1e-3,
+        learning_rate: 1e-2,
         seed: 1,
         device: Device::Cpu,
     };
