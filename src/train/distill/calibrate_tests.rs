@@ -75,7 +75,7 @@ fn what_is_separable_is_found_from_another_start() {
 fn a_student_with_all_channels_stays_its_teacher_and_a_spoilt_one_comes_back() {
     let config =
         CombConfig { latent: 6, encoder: vec![6, 5, 4], decoder: vec![7, 6, 5], ..CombConfig::default() };
-    let teacher = comb(&config, 5);
+    let teacher = comb(&config, 20);
     let faces = faces();
     let all = |n: usize| (0..n).collect::<Vec<_>>();
     let kept =
@@ -85,13 +85,13 @@ fn a_student_with_all_channels_stays_its_teacher_and_a_spoilt_one_comes_back() {
     let error = |comb: &Comb<Flex>| (picture(comb) - picture(&teacher)).abs().max().into_scalar();
     let same = calibrated(teacher.clone(), &teacher, &kept, faces.clone(), &FlexDevice);
     // Of values from 0 to 1; the least squares are solved in single precision.
-    assert!(error(&same) < 3e-2, "{}", error(&same));
+    assert!(error(&same) < 2e-3, "{}", error(&same));
     let mut spoilt = teacher.clone();
-    let fresh = comb(&config, 7);
+    let fresh = comb(&config, 22);
     spoilt.decoders[0].levels.clone_from(&fresh.decoders[0].levels);
     let before = error(&spoilt);
     let back = calibrated(spoilt, &teacher, &kept, faces.clone(), &FlexDevice);
-    assert!(error(&back) < 0.25 * before && before > 0.01, "{} of {before}", error(&back));
+    assert!(error(&back) < 0.05 * before && before > 0.01, "{} of {before}", error(&back));
     assert_eq!(back.num_params(), teacher.num_params());
 }
 
