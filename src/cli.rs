@@ -178,11 +178,11 @@ pub struct SwapArgs {
     /// Write a second video with boxes, numbers, points, axes and tremor of all faces drawn in
     #[arg(long, value_name = "FILE")]
     pub debug_overlay: Option<PathBuf>,
-    /// Quality, from 0, the worst, to 100, the best, whatever the encoder: 69 is CRF 16 of libx264 [default: visually
+    /// Quality, from 0, the worst, to 100, the best, whatever the encoder: 73 is CRF 14 of libx264 [default: visually
     /// lossless]
     #[arg(long, value_name = "N")]
     pub output_video_quality: Option<u8>,
-    /// Preset of the encoder, e.g. fast, medium, slow
+    /// Preset of the encoder, e.g. fast, medium, slow [default: veryfast for libx264, the encoder's own for others]
     #[arg(long, value_name = "NAME")]
     pub output_video_preset: Option<String>,
     /// Write what happened as JSON: frames, times, tracks, damage, sums of all files

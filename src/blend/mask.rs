@@ -6,6 +6,7 @@ use ndarray::Array2;
 
 use super::resample::{Filter, resize};
 use crate::{
+    dispatch::dispatched,
     face::{hull_mask, mesh},
     frame::{CropPx, NewFace},
 };
@@ -81,7 +82,7 @@ fn apart(visible: &Array2<f32>) -> (Cow<'_, Array2<f32>>, Option<Array2<f32>>) {
     };
     let reach = (THIN * width as f64).round().max(1.0) as usize;
     // A closing: what is narrower than twice the reach goes, and the edges of what is wider stay.
-    let wide = extreme(&extreme(flat, width, reach, f32::max), width, reach, f32::min);
+    let wide = extreme(&extreme(flat, width, reach, raise), width, reach, lower);
     let left = |(v, wide): (&f32, &f32)| if *wide > 0.0 { (v / wide).min(1.0) } else { 1.0 };
     let beside: Vec<f32> = flat.iter().zip(&wide).map(left).collect();
     if beside.iter().all(|v| *v > 0.99) {
@@ -94,26 +95,38 @@ fn apart(visible: &Array2<f32>) -> (Cow<'_, Array2<f32>>, Option<Array2<f32>>) {
     }
 }
 
-/// The greatest or the least of the values within a square around each one, up to `reach` away.
-fn extreme(plane: &[f32], width: usize, reach: usize, pick: fn(f32, f32) -> f32) -> Vec<f32> {
+/// The greatest or the least of the values within a square around each one, up to `reach` away; `pick` does it for a row
+/// and another.
+fn extreme(plane: &[f32], width: usize, reach: usize, pick: fn(&mut [f32], &[f32])) -> Vec<f32> {
     let height = plane.len() / width;
-    let mut tall = Vec::with_capacity(plane.len());
-    for y in 0..height {
-        let mut row = plane[y * width..(y + 1) * width].to_vec();
+    let mut tall = plane.to_vec();
+    for (y, row) in tall.chunks_exact_mut(width).enumerate() {
         for near in y.saturating_sub(reach)..(y + reach + 1).min(height) {
-            let other = &plane[near * width..(near + 1) * width];
-            row.iter_mut().zip(other).for_each(|(v, other)| *v = pick(*v, *other));
+            pick(row, &plane[near * width..][..width]);
         }
-        tall.extend(row);
     }
     let mut out = tall.clone();
     for (out, row) in out.chunks_exact_mut(width).zip(tall.chunks_exact(width)) {
         for off in 1..=reach.min(width - 1) {
-            out[off..].iter_mut().zip(row).for_each(|(v, other)| *v = pick(*v, *other));
-            out.iter_mut().zip(&row[off..]).for_each(|(v, other)| *v = pick(*v, *other));
+            pick(&mut out[off..], row);
+            pick(out, &row[off..]);
         }
     }
     out
+}
+
+dispatched! {
+    /// The greater of each two values.
+    fn raise as raise_plain(values: &mut [f32], others: &[f32]) {
+        values.iter_mut().zip(others).for_each(|(v, other)| *v = v.max(*other));
+    }
+}
+
+dispatched! {
+    /// The lesser of each two values.
+    fn lower as lower_plain(values: &mut [f32], others: &[f32]) {
+        values.iter_mut().zip(others).for_each(|(v, other)| *v = v.min(*other));
+    }
 }
 
 impl Padding {

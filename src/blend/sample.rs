@@ -129,3 +129,12 @@ dispatched! {
         row.iter_mut().zip(other).for_each(|(v, o)| *v -= o);
     }
 }
+
+dispatched! {
+    /// Pixels of four values from three rows.
+    pub(crate) fn interleave as interleave_plain(red: &[f32], green: &[f32], blue: &[f32], out: &mut [[f32; 4]]) {
+        for (((out, r), g), b) in out.iter_mut().zip(red).zip(green).zip(blue) {
+            *out = [*r, *g, *b, 0.0];
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     grade::Grade,
-    sample::{Way, along, linear, subtract},
+    sample::{Way, along, interleave, linear, subtract},
 };
 use crate::{
     dispatch::dispatched,
@@ -185,15 +185,6 @@ pub(super) fn shown(alignment: &Similarity, rect: Rect, side: usize) -> Rect {
     };
     let ((x0, x1), (y0, y1)) = (range(corners.map(|p| p.x)), range(corners.map(|p| p.y)));
     Rect { x0, y0, x1, y1 }
-}
-
-dispatched! {
-    /// Pixels of four values from three rows.
-    fn interleave as interleave_plain(red: &[f32], green: &[f32], blue: &[f32], out: &mut [[f32; 4]]) {
-        for (((out, r), g), b) in out.iter_mut().zip(red).zip(green).zip(blue) {
-            *out = [*r, *g, *b, 0.0];
-        }
-    }
 }
 
 /// The pixels `first..last` of row `y` of `rect` whose centres lie in a crop of `side`, or `None` when there are none.

@@ -1,8 +1,9 @@
 //! Cutting a rotated square out of a picture: pre-filter, then interpolate.
 
-use ndarray::{Array3, Axis};
+use ndarray::Array3;
 
 use crate::{
+    blend::sample::interleave,
     dispatch::dispatched,
     frame::{CropPx, FramePx, Rect, Similarity},
     video::Picture,
@@ -80,13 +81,10 @@ impl Image {
     /// From planes `[3, height, width]`.
     fn interleaved(planes: &Array3<f32>) -> Self {
         let (_, height, width) = planes.dim();
-        let mut pixels = vec![[0.0; 4]; width * height];
-        for (channel, plane) in planes.axis_iter(Axis(0)).enumerate() {
-            match plane.as_slice() {
-                Some(values) => pixels.iter_mut().zip(values).for_each(|(pixel, v)| pixel[channel] = *v),
-                None => pixels.iter_mut().zip(plane).for_each(|(pixel, v)| pixel[channel] = *v),
-            }
-        }
+        let n = width * height;
+        let mut pixels = vec![[0.0; 4]; n];
+        let planes = planes.as_slice().expect("a picture that was just read is contiguous");
+        interleave(&planes[..n], &planes[n..2 * n], &planes[2 * n..], &mut pixels);
         Self { pixels, width, height }
     }
 
@@ -203,10 +201,12 @@ dispatched! {
     }
 }
 
-/// `sums += factor * values`, element by element.
-fn add(sums: &mut [Pixel], values: &[Pixel], factor: f32) {
-    let (sums, values) = (sums.as_flattened_mut(), values.as_flattened());
-    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * value);
+dispatched! {
+    /// `sums += factor * values`, element by element.
+    fn add as add_plain(sums: &mut [Pixel], values: &[Pixel], factor: f32) {
+        let (sums, values) = (sums.as_flattened_mut(), values.as_flattened());
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * value);
+    }
 }
 
 /// Weights of a Gaussian, an odd number of them with sum 1; a single 1 when `sigma` is too small to matter.

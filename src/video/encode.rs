@@ -23,9 +23,10 @@ pub struct EncodeSettings {
     /// FFmpeg's name of the encoder; `None` takes the input's family of codecs (h264: libx264, hevc: libx265, ..),
     /// or what the container prefers when it can't hold that.
     pub encoder: Option<String>,
-    /// 0 (worst) to 100 (lossless where the codec can); `None` is visually lossless (libx264 at CRF 16 and its kin).
+    /// 0 (worst) to 100 (lossless where the codec can); `None` is visually lossless (libx264 at CRF 14 and its kin).
     pub quality: Option<u8>,
-    /// The encoder's own word for speed (`veryfast`, `slow`, a number for AV1); `None` for its medium.
+    /// The encoder's own word for speed (`veryfast`, `slow`, a number for AV1); `None` for one that
+    /// is quick at that quality.
     pub preset: Option<String>,
     /// Threads of the encoder; 0 for one a core.
     pub threads: usize,

@@ -130,6 +130,7 @@ impl Picture {
                 add_samples(&mut whole, samples(y));
             }
             let (top, bottom) = (samples(rows.first), samples(rows.last));
+            let (row_share, zero) = (rows.share / channel.gain, channel.zero / channel.gain);
             add_edges(&mut column_sums, (&whole, part), (top, rows.first_weight), (bottom, rows.last_weight));
             for (out, column) in out.iter_mut().zip(&columns) {
                 let (from, to) = (column.first - first, column.last - first);
@@ -140,7 +141,7 @@ impl Picture {
                     (from + 1..to).map(at).sum()
                 };
                 let sum = inner + column.first_weight * at(from) + column.last_weight * at(to);
-                *out = (sum / (rows.length * column.length) - channel.zero) / channel.gain;
+                *out = sum * column.share * row_share - zero;
             }
         }
     }
@@ -212,7 +213,8 @@ struct Span {
     last: usize,
     first_weight: f32,
     last_weight: f32,
-    length: f32,
+    /// That of one whole sample, 0..=1.
+    share: f32,
 }
 
 impl Span {
@@ -221,11 +223,11 @@ impl Span {
         let first = (begin as usize).min(n - 1);
         let last = (end.ceil() as usize).clamp(first + 1, n) - 1;
         if first == last {
-            return Self { first, last, first_weight: 1.0, last_weight: 0.0, length: 1.0 };
+            return Self { first, last, first_weight: 1.0, last_weight: 0.0, share: 1.0 };
         }
         let (first_weight, last_weight) = ((first + 1) as f32 - begin, end - last as f32);
         let length = first_weight + (last - first - 1) as f32 + last_weight;
-        Self { first, last, first_weight, last_weight, length }
+        Self { first, last, first_weight, last_weight, share: 1.0 / length }
     }
 }
 
