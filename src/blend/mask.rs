@@ -95,6 +95,11 @@ fn apart(visible: &Array2<f32>) -> (Cow<'_, Array2<f32>>, Option<Array2<f32>>) {
     }
 }
 
+/// The least of the values within a square around each one, up to `reach` away.
+pub(crate) fn least_around(plane: &[f32], width: usize, reach: usize) -> Vec<f32> {
+    extreme(plane, width, reach, lower)
+}
+
 /// The greatest or the least of the values within a square around each one, up to `reach` away; `pick` does it for a row
 /// and another.
 fn extreme(plane: &[f32], width: usize, reach: usize, pick: fn(&mut [f32], &[f32])) -> Vec<f32> {

@@ -6,10 +6,7 @@ use super::{
     grade::Grade,
     sample::{Way, along, interleave, linear, subtract},
 };
-use crate::{
-    dispatch::dispatched,
-    frame::{CropPx, FramePx, Rect, Similarity},
-};
+use crate::frame::{CropPx, FramePx, Rect, Similarity};
 
 /// Border pixels around the pixels that are kept, which repeat their edge, so that the filter never leaves the memory:
 /// two for its taps, one for rounding.

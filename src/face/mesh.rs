@@ -48,6 +48,11 @@ pub const LID_CREASES: [[usize; 15]; 2] = [
     [247, 30, 29, 27, 28, 56, 190, 25, 110, 24, 23, 22, 26, 112, 243],
     [467, 260, 259, 257, 258, 286, 414, 255, 339, 254, 253, 252, 256, 341, 463],
 ];
+/// Points in the middle of the cheeks, on the left and on the right of the picture.
+pub const CHEEKS: [usize; 2] = [50, 280];
+/// The inner edge of the lips, from the right corner over the upper one.
+pub const MOUTH: [usize; 20] =
+    [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95];
 /// The lips inside their outer edge.
 pub const INNER_LIPS: [usize; 60] = [
     76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306, 307, 320, 404, 315, 16, 85, 180, 90, 77, 62, 183, 42,

@@ -11,7 +11,7 @@ use crate::{
     face::{
         hull::{convex_hull, coverage, scaled},
         hull_mask,
-        mesh::{self, BROWS_BOTTOM, BROWS_TOP, EYE_CORNERS, LIDS, LOWER_LIP, UPPER_LIP},
+        mesh::{self, BROWS_BOTTOM, BROWS_TOP, CHEEKS, EYE_CORNERS, LIDS, LOWER_LIP, UPPER_LIP},
     },
     frame::{CropPx, FramePx, Similarity},
     video::Picture,
@@ -32,8 +32,6 @@ const BROW_ROOM: f64 = 1.4;
 const EYE_ROOM: f64 = 2.0;
 /// ..nor the corners of the mouth, up to this many times its size: they lie in the rim when the head is turned.
 const MOUTH_ROOM: f64 = 1.4;
-/// Points in the middle of the cheeks, on the left and on the right of the picture.
-const CHEEKS: [usize; 2] = [50, 280];
 /// The corners of the mouth.
 const MOUTH: [usize; 2] = [61, 291];
 

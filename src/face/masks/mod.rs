@@ -5,6 +5,7 @@
 
 mod hair;
 mod hands;
+mod mouth;
 mod occlusion;
 mod palm;
 mod person;
@@ -49,6 +50,8 @@ pub enum MaskType {
     Occlusion,
     /// Leaves out the rims of glasses, however thin.
     Glasses,
+    /// Leaves out the inside of an open mouth where the new face shows a dark gap: the target's teeth and tongue stay.
+    Mouth,
 }
 
 /// What limits the places of new faces, and with which networks.
@@ -62,7 +65,8 @@ pub struct MaskSettings {
 
 impl Default for MaskSettings {
     fn default() -> Self {
-        let types = vec![MaskType::Hull, MaskType::Hair, MaskType::Occlusion, MaskType::Glasses];
+        let types =
+            vec![MaskType::Hull, MaskType::Hair, MaskType::Occlusion, MaskType::Glasses, MaskType::Mouth];
         Self { types, occlusion_network: None }
     }
 }
@@ -86,7 +90,7 @@ impl MaskSettings {
 }
 
 impl MaskType {
-    /// `hull`, `hair`, `person`, `hands`, `occlusion`, `glasses`.
+    /// `hull`, `hair`, `person`, `hands`, `occlusion`, `glasses`, `mouth`.
     ///
     /// # Errors
     /// [`Error::BadSetting`] with the choices.
@@ -98,8 +102,9 @@ impl MaskType {
             "hands" => Ok(Self::Hands),
             "occlusion" => Ok(Self::Occlusion),
             "glasses" => Ok(Self::Glasses),
+            "mouth" => Ok(Self::Mouth),
             _ => {
-                let reason = "the choices are hull, hair, person, hands, occlusion and glasses";
+                let reason = "the choices are hull, hair, person, hands, occlusion, glasses and mouth";
                 Err(Error::setting("--face-mask-types", text, reason))
             }
         }
@@ -111,7 +116,7 @@ impl MaskType {
             Self::Person => &[(person::NAME, person::NETWORK)],
             Self::Hands => &[(palm::NAME, palm::NETWORK), (hands::NAME, hands::NETWORK)],
             Self::Occlusion => &[(occlusion::NAME, occlusion::NETWORK)],
-            Self::Hull | Self::Hair | Self::Glasses => &[],
+            Self::Hull | Self::Hair | Self::Glasses | Self::Mouth => &[],
         }
     }
 }
@@ -121,6 +126,7 @@ impl MaskType {
 pub struct Masker {
     sees_hair: bool,
     sees_glasses: bool,
+    sees_mouth: bool,
     person: Option<Person>,
     hands: Option<Hands>,
     occlusion: Option<Occlusion>,
@@ -144,6 +150,7 @@ impl Masker {
         Ok(Self {
             sees_hair: has(MaskType::Hair),
             sees_glasses: has(MaskType::Glasses),
+            sees_mouth: has(MaskType::Mouth),
             person: has(MaskType::Person).then(|| Person::new(runtime)).transpose()?,
             hands: has(MaskType::Hands).then(|| Hands::new(runtime)).transpose()?,
             occlusion: has(MaskType::Occlusion)
@@ -175,12 +182,16 @@ impl Masker {
                 face.rims = rims::look(&swapped.frame.picture, (&face.target, &face.alignment), points);
             }
             face.visible = self.joined(&swapped.frame.picture, points, &alignment, hair)?;
+            if let Some(mouth) = self.sees_mouth.then(|| mouth::look(face)).flatten() {
+                let all = face.visible.get_or_insert_with(|| Array2::ones([SIDE, SIDE]));
+                *all *= &mouth;
+            }
         }
         Ok(())
     }
 
-    /// What of a face is in view, `[256, 256]`, 0..=1, over the crop of `alignment`, for all that this frame alone says;
-    /// `None` when nobody looks.
+    /// What of a face is in view, `[256, 256]`, 0..=1, over the crop of `alignment`, for all that this frame alone says, the
+    /// mouth of the face aside, which takes a new one; `None` when nobody looks.
     ///
     /// # Errors
     /// [`Error::Device`] when a network fails.
