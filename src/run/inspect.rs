@@ -5,7 +5,7 @@ use std::{path::Path, sync::atomic::AtomicBool};
 use super::{analysis_settings, blend, emit, everybody, json, runtime_settings, shelter, style};
 use crate::{
     Error, Outcome, Result, cli,
-    face::MaskSettings,
+    face::{MaskSettings, MaskType},
     nn::Runtime,
     progress::Watch,
     settings::free_output,
@@ -55,6 +55,11 @@ pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome>
 
 pub(super) fn mask(args: &cli::MaskArgs, stop: &AtomicBool) -> Result<Outcome> {
     let types = blend::mask_types(&args.face_mask_types)?;
+    if types.contains(&MaskType::Mouth) {
+        let reason =
+            "what it leaves out depends on the new face, and here is none; swap a clip and look at it";
+        return Err(Error::setting("--face-mask-types", "mouth", reason));
+    }
     let masks = MaskSettings { types, occlusion_network: args.occlusion_network.clone() };
     if let Some(path) = &args.sheet {
         if path.extension().is_none_or(|end| end != "png") {

@@ -30,6 +30,7 @@ fn what_needs_a_network_says_how_to_train_one() {
         (with(&["--occlusion-network", "nowhere.onnx"]), 1, "train-labels occlusion"),
         (with(&["--occlusion-network", other]), 1, "is no network for occlusion"),
         (vec!["measure", "mask", DEMO, "--face-mask-types", "box"], 2, "occlusion"),
+        (vec!["measure", "mask", DEMO, "--face-mask-types", "hull,mouth"], 2, "depends on the new face"),
     ];
     for (args, code, word) in refused {
         let result = faceswap(&args);
