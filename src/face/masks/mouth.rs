@@ -75,7 +75,7 @@ fn openness(ring: &[CropPx; MOUTH.len()]) -> f32 {
     if ratio.is_finite() { decided(ratio, 0.5 * (SHUT + OPEN), OPEN - SHUT) } else { 0.0 }
 }
 
-/// Where a new face, `[3, side, side]`, is as dark as a gap between lips; `None` when its cheeks aren't lit.
+/// Where a new face, `[3, side, side]`, is as dark as a gap between lips; `None` when its cheeks aren't lit or no numbers.
 fn gap(pixels: &Array3<f32>, alignment: &Similarity, points: &[FramePx]) -> Option<Map> {
     let factor = (pixels.dim().2 / SIDE).max(1);
     let (luma, alignment) = (luma(pixels, factor), alignment.scaled(1.0 / factor as f64));
@@ -84,7 +84,7 @@ fn gap(pixels: &Array3<f32>, alignment: &Similarity, points: &[FramePx]) -> Opti
         luma.get((place.y.max(0.0) as usize, place.x.max(0.0) as usize)).copied().unwrap_or(0.0)
     };
     let skin = 0.5 * (at(CHEEKS[0]) + at(CHEEKS[1]));
-    if skin < 0.02 {
+    if skin.is_nan() || skin < 0.02 {
         return None;
     }
     let side = luma.dim().1;
@@ -154,7 +154,9 @@ mod tests {
         assert_eq!(with(vec![FramePx::default(); 4]), None);
         assert_eq!(with(vec![FramePx { x: 3.0, y: 3.0 }; mesh::N_POINTS]), None);
         assert_eq!(with(vec![FramePx { x: f64::NAN, y: 3.0 }; mesh::N_POINTS]), None);
-        let dark = face(24.0);
-        assert_eq!(look(&NewFace { pixels: &dark.pixels * 0.01, ..dark }), None);
+        for light in [0.01, f32::NAN] {
+            let face = face(24.0);
+            assert_eq!(look(&NewFace { pixels: &face.pixels * light, ..face }), None);
+        }
     }
 }
