@@ -1,12 +1,8 @@
 //! ONNX files, written: the part of `onnx.proto` that the export needs (field numbers as published there), and a
 //! builder that adds one operator after the other.
 
-use std::{fs, path::Path};
-
 use half::f16;
 use prost::Message;
-
-use crate::{Error, Result};
 
 /// Operator set of the files; every ONNX Runtime since 1.12 has it.
 const OPSET: i64 = 17;
@@ -279,13 +275,6 @@ impl GraphWriter {
             }
         }
     }
-}
-
-/// Writes a network's file by way of a temporary name.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let partial = path.with_extension("onnx.partial");
-    fs::write(&partial, bytes).map_err(Error::io(&partial))?;
-    fs::rename(&partial, path).map_err(Error::io(path))
 }
 
 pub(super) fn int(name: &str, i: i64) -> Attribute {

@@ -181,11 +181,9 @@ impl Masker {
             if self.sees_glasses {
                 face.rims = rims::look(&swapped.frame.picture, (&face.target, &face.alignment), points);
             }
-            face.visible = self.joined(&swapped.frame.picture, points, &alignment, hair)?;
-            if let Some(mouth) = self.sees_mouth.then(|| mouth::look(face)).flatten() {
-                let all = face.visible.get_or_insert_with(|| Array2::ones([SIDE, SIDE]));
-                *all *= &mouth;
-            }
+            let mouth = if self.sees_mouth { mouth::look(face) } else { None };
+            let maps = hair.into_iter().chain(mouth).collect();
+            face.visible = self.joined(&swapped.frame.picture, points, &alignment, maps)?;
         }
         Ok(())
     }
@@ -202,19 +200,19 @@ impl Masker {
         alignment: &Similarity,
     ) -> Result<Option<Array2<f32>>> {
         let hair = if self.sees_hair { hair::look_in(picture, points) } else { None };
-        let visible = self.joined(picture, points, alignment, hair)?;
+        let visible = self.joined(picture, points, alignment, Vec::from_iter(hair))?;
         let rims = if self.sees_glasses { rims::look_in(picture, points) } else { None };
         Ok(without_rims(visible, rims.as_ref(), rims.iter().map(Rims::strength).collect(), alignment))
     }
 
+    /// What `maps` and all networks say.
     fn joined(
         &mut self,
         picture: &Picture,
         points: &[FramePx],
         alignment: &Similarity,
-        hair: Option<Map>,
+        mut maps: Vec<Map>,
     ) -> Result<Option<Array2<f32>>> {
-        let mut maps = Vec::from_iter(hair);
         if let Some(person) = &mut self.person {
             maps.push(person.look(picture, points)?);
         }

@@ -39,8 +39,8 @@ const EMPTY: f32 = 0.55;
 /// ..and what is this much more or less is in doubt.
 const UNSURE: f32 = 0.3;
 
-/// What is left to a new face over its crop beside the old one's mouth, `[256, 256]`; `None` where it is all.
-pub(super) fn look(face: &NewFace) -> Option<Array2<f32>> {
+/// What is left to a new face over its crop beside the old one's mouth; `None` where it is all.
+pub(super) fn look(face: &NewFace) -> Option<Map> {
     let points = &face.face.points;
     if points.len() < mesh::N_POINTS {
         return None;
@@ -50,7 +50,7 @@ pub(super) fn look(face: &NewFace) -> Option<Array2<f32>> {
     let whole = filled.sum();
     gap(&face.pixels, &face.alignment, points)?.multiply(&mut filled, &alignment);
     let emptiness = decided(filled.sum() / whole, EMPTY, UNSURE);
-    (emptiness > 0.0).then(|| filled.mapv_into(|filled| 1.0 - emptiness * filled))
+    (emptiness > 0.0).then(|| Map { values: filled.mapv_into(|filled| 1.0 - emptiness * filled), alignment })
 }
 
 /// How much of each pixel of the crop of `alignment` is inside of an open mouth; `None` when it is shut.
@@ -125,9 +125,13 @@ mod tests {
         }
     }
 
+    fn left(face: &NewFace) -> Option<Array2<f32>> {
+        look(face).map(|map| map.values)
+    }
+
     #[test]
     fn a_gap_is_filled_inside_of_the_old_lips_alone() {
-        let left = look(&face(24.0)).expect("an open mouth");
+        let left = left(&face(24.0)).expect("an open mouth");
         assert!(left[[99, 99]] < 1e-3, "its middle is left to the target: {}", left[[99, 99]]);
         for ((y, x), v) in left.indexed_iter() {
             let (dx, dy) = ((x as f64 + 0.5 - 100.0) / 30.0, (y as f64 + 0.5 - 100.0) / 12.0);
@@ -141,8 +145,8 @@ mod tests {
 
     #[test]
     fn a_shut_mouth_is_left_to_the_new_face_and_opens_without_a_jump() {
-        assert_eq!(look(&face(3.0)), None);
-        let of = |height: i32| look(&face(f64::from(height))).map_or(1.0, |left| left[[100, 99]]);
+        assert_eq!(left(&face(3.0)), None);
+        let of = |height: i32| left(&face(f64::from(height))).map_or(1.0, |left| left[[100, 99]]);
         let middle: Vec<f32> = (4..=14).map(of).collect();
         assert!(middle.windows(2).all(|w| w[1] <= w[0] && w[0] - w[1] < 0.3), "{middle:?}");
         assert!(middle[0] == 1.0 && middle[10] < 0.01, "{middle:?}");
@@ -150,13 +154,13 @@ mod tests {
 
     #[test]
     fn what_is_no_face_has_no_mouth() {
-        let with = |points| look(&NewFace { face: Face::new(0, points, 1.0), ..face(24.0) });
+        let with = |points| left(&NewFace { face: Face::new(0, points, 1.0), ..face(24.0) });
         assert_eq!(with(vec![FramePx::default(); 4]), None);
         assert_eq!(with(vec![FramePx { x: 3.0, y: 3.0 }; mesh::N_POINTS]), None);
         assert_eq!(with(vec![FramePx { x: f64::NAN, y: 3.0 }; mesh::N_POINTS]), None);
         for light in [0.01, f32::NAN] {
             let face = face(24.0);
-            assert_eq!(look(&NewFace { pixels: &face.pixels * light, ..face }), None);
+            assert_eq!(left(&NewFace { pixels: &face.pixels * light, ..face }), None);
         }
     }
 }

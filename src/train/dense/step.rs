@@ -27,10 +27,11 @@ use crate::{
     Error, Result,
     face_set::rgb8_from_crop,
     line,
+    resume::durable,
     train::{
         average,
         data::n_loaders,
-        onnx::{Weights, write_whole},
+        onnx::Weights,
         optimizer::adam,
         preview::{array_from_tensor, tensor_from_array},
         schedule::{Level, Schedule},
@@ -146,7 +147,7 @@ fn entropy<B: Backend>(logits: Tensor<B, 4>, p: Tensor<B, 4>) -> Tensor<B, 4> {
 fn write<B: Backend>(settings: &LabelSettings, unet: &Unet<B>) -> Result<()> {
     let config = settings.task.config();
     let bytes = unet_onnx(unet, &config, settings.task.map_name(), Weights::Half);
-    write_whole(&settings.out, &bytes)
+    durable::replace_file(&settings.out, &bytes)
 }
 
 /// The sheet: pictures, what the map shall be, what it is.

@@ -1,6 +1,6 @@
 //! What a distillation reports: a table as text, JSON and a page.
 
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use super::{
     measure::{Bench, Contestant, Parts, Row},
     step::{Done, Material},
 };
-use crate::{Error, Result, swap::Bundle, train::onnx::Weights};
+use crate::{Error, Result, resume::durable, swap::Bundle, train::onnx::Weights};
 
 /// The format of the JSON.
 const SCHEMA: &str = "faceswap-distillation-report-1";
@@ -76,16 +76,10 @@ pub fn write(
     };
     let path = settings.work.join("report.json");
     let json = serde_json::to_string_pretty(&report).map_err(|e| Error::model(&path, e.to_string()))?;
-    put(&path, &json)?;
-    put(&settings.work.join("report.html"), &html::page(&report, &measured, &faces))?;
+    durable::replace_file(&path, json.as_bytes())?;
+    let page = html::page(&report, &measured, &faces);
+    durable::replace_file(&settings.work.join("report.html"), page.as_bytes())?;
     Ok(report)
-}
-
-/// Writes a file under a temporary name first.
-fn put(path: &Path, text: &str) -> Result<()> {
-    let partial = path.with_extension("partial");
-    fs::write(&partial, text).map_err(Error::io(&partial))?;
-    fs::rename(&partial, path).map_err(Error::io(path))
 }
 
 fn of_bundle(bundle: &Bundle) -> Contestant {

@@ -27,10 +27,10 @@ use crate::{
     Error, Result,
     face::{landmark, mesh},
     line,
+    resume::durable,
     train::{
         average,
         data::n_loaders,
-        onnx::write_whole,
         optimizer::adam,
         preview::tensor_from_array,
         schedule::{Level, Schedule},
@@ -82,7 +82,7 @@ pub fn run<B: AutodiffBackend>(
     let paces = Paces::of(&average);
     let write = |weights: &Weights<B::InnerBackend>| {
         let bytes = plan.written(weights).map_err(wrong)?;
-        write_whole(&settings.out, &bytes)
+        durable::replace_file(&settings.out, &bytes)
     };
     let steps = (0..settings.n_steps).take_while(|_| !stop.load(Ordering::Relaxed)).map(Ok);
     let draw = |step| Ok((step, lesson.batch(settings.batch, step, settings.seed)));
