@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     blend::Grade,
-    face::{Memory, Rims},
+    face::{Detection, Memory, Rims},
     video::Picture,
 };
 
@@ -128,14 +128,25 @@ pub struct FoundFace {
     pub presence: f32,
 }
 
-/// A frame with the faces that were found in it.
+/// What is known of a frame's faces before anybody follows them.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// Nobody searched the frame, see [`crate::face::DetectEvery`].
+    Nothing,
+    /// Where the detector sees faces. Nobody measured them: those that are followed are measured where they were.
+    Detections(Vec<Detection>),
+    /// Faces that were measured, the largest first.
+    Faces(Vec<FoundFace>),
+}
+
+/// A frame with what was seen in it.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// The untouched frame.
     pub frame: Frame,
-    /// Its faces, the largest first; `None` in a frame that nobody searched, see [`crate::face::DetectEvery`].
-    pub faces: Option<Vec<FoundFace>>,
-    /// Whether the search was such that a face of a later frame that isn't among them wasn't to be seen here.
+    /// Its faces.
+    pub seen: Seen,
+    /// Whether the search was such that a face of a later frame wasn't to be seen here when nobody was.
     pub is_thorough: bool,
 }
 

@@ -2,9 +2,11 @@
 
 use std::array;
 
+use wide::f32x4;
+
 use crate::dispatch::dispatched;
 
-/// Where the pixels of a row lie among those that are kept, with their border.
+/// Where the pixels of a row lie among those that are kept, with their border: 0 is the middle of the first one.
 #[derive(Clone, Copy)]
 pub(crate) struct Way {
     pub(crate) start: (f64, f64),
@@ -29,21 +31,26 @@ impl Places {
 }
 
 impl Way {
-    /// The places of a block of pixels from pixel `first` on, kept within 0..=`most`, counted from `last` at most.
+    /// The places of a block of pixels from pixel `first` on, kept within `least..=most`, where each has a neighbour. The
+    /// limits are those to the right and downwards.
     #[expect(clippy::inline_always, reason = "compiled for what its callers have")]
     #[inline(always)]
-    fn places(self, first: usize, most: f32, last: i32, to: &mut Places) {
-        let axis = |start: f64, step: f64, whole: &mut [i32; BLOCK], part: &mut [f32; BLOCK]| {
-            let start = start + step * first as f64;
-            for (i, (whole, part)) in whole.iter_mut().zip(part).enumerate() {
-                let at = ((start + step * i as i32 as f64) as f32).max(0.0).min(most);
-                // By way of 32 bits, for which processors have an instruction.
-                *whole = (at as i32).min(last);
-                *part = at - *whole as f32;
+    fn places(self, first: usize, least: f32, most: [f32; 2], to: &mut Places) {
+        let axis = |start: f64, step: f64, most: f32, whole: &mut [i32; BLOCK], part: &mut [f32; BLOCK]| {
+            let start = f32x4::splat((start + step * first as f64) as f32);
+            let (step, least) = (f32x4::splat(step as f32), f32x4::splat(least));
+            let (most, last) = (f32x4::splat(most), f32x4::splat(most - 1.0));
+            let mut number = f32x4::new([0.0, 1.0, 2.0, 3.0]);
+            for (whole, part) in whole.as_chunks_mut::<4>().0.iter_mut().zip(part.as_chunks_mut::<4>().0) {
+                let at = (start + step * number).fast_max(least).fast_min(most);
+                // What lies on the last pixel is counted from the one before it.
+                let below = at.fast_trunc_int().round_float().fast_min(last);
+                (*whole, *part) = (below.fast_trunc_int().to_array(), (at - below).to_array());
+                number += f32x4::splat(4.0);
             }
         };
-        axis(self.start.0, self.step.0, &mut to.left, &mut to.right_of);
-        axis(self.start.1, self.step.1, &mut to.top, &mut to.below);
+        axis(self.start.0, self.step.0, most[0], &mut to.left, &mut to.right_of);
+        axis(self.start.1, self.step.1, most[1], &mut to.top, &mut to.below);
     }
 }
 
@@ -51,14 +58,16 @@ impl Way {
 type Pair = [f32; 8];
 
 dispatched! {
-    /// Catmull-Rom at every pixel of a row, into its red, green and blue.
-    pub(super) fn along as along_plain(pixels: &[[f32; 4]], stride: usize, way: Way, out: [&mut [f32]; 3]) {
+    /// Catmull-Rom at every pixel of a row, into its red, green and blue. What lies less than a pixel from the picture's
+    /// edge, or outside, is taken from there. The picture has at least 4 x 4 pixels.
+    pub(crate) fn along as along_plain(pixels: &[[f32; 4]], stride: usize, way: Way, out: [&mut [f32]; 3]) {
+        let most = [stride as f32 - 2.0, (pixels.len() / stride) as f32 - 2.0];
         let [red, green, blue] = out;
         let blocks = red.chunks_mut(BLOCK).zip(green.chunks_mut(BLOCK)).zip(blue.chunks_mut(BLOCK));
         let mut places = Places::new();
         let (mut wx, mut wy, mut sums) = ([[0.0; BLOCK]; 4], [[0.0; BLOCK]; 4], [[0.0; 8]; BLOCK]);
         for (block, ((red, green), blue)) in blocks.enumerate() {
-            way.places(block * BLOCK, pixels.len() as f32, i32::MAX, &mut places);
+            way.places(block * BLOCK, 1.0, most, &mut places);
             weights(&places.right_of, &mut wx);
             weights(&places.below, &mut wy);
             for (x, sum) in sums[..red.len()].iter_mut().enumerate() {
@@ -105,8 +114,7 @@ dispatched! {
         let mut places = Places::new();
         let (mut upper, mut lower) = ([[0.0; 2]; BLOCK], [[0.0; 2]; BLOCK]);
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-            // What lies on the last pixel is counted from the one before it, which always has a neighbour.
-            way.places(block * BLOCK, (side - 1) as f32, side as i32 - 2, &mut places);
+            way.places(block * BLOCK, 0.0, [(side - 1) as f32; 2], &mut places);
             let corners = upper.iter_mut().zip(&mut lower).zip(places.top.iter().zip(&places.left));
             for ((upper, lower), (top, left)) in corners.take(out.len()) {
                 let first = *top as usize * side + *left as usize;
@@ -118,6 +126,34 @@ dispatched! {
                 let a = upper[x][0] + fx * (upper[x][1] - upper[x][0]);
                 let b = lower[x][0] + fx * (lower[x][1] - lower[x][0]);
                 *out = a + fy * (b - a);
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// Linear between the pixels at every pixel of a row, into its red, green and blue. What lies outside of the picture is
+    /// taken from its edge. It has at least 2 x 2 pixels.
+    pub(crate) fn between as between_plain(pixels: &[[f32; 4]], stride: usize, way: Way, out: [&mut [f32]; 3]) {
+        let most = [stride as f32 - 1.0, (pixels.len() / stride) as f32 - 1.0];
+        let [red, green, blue] = out;
+        let blocks = red.chunks_mut(BLOCK).zip(green.chunks_mut(BLOCK)).zip(blue.chunks_mut(BLOCK));
+        let (mut places, mut sums) = (Places::new(), [[0.0; 4]; BLOCK]);
+        for (block, ((red, green), blue)) in blocks.enumerate() {
+            way.places(block * BLOCK, 0.0, most, &mut places);
+            for (x, sum) in sums[..red.len()].iter_mut().enumerate() {
+                let first = places.top[x] as usize * stride + places.left[x] as usize;
+                let [a, b] = pixels[first..].first_chunk().expect("a neighbour");
+                let [c, d] = pixels[first + stride..].first_chunk().expect("a neighbour");
+                let (fx, fy) = (places.right_of[x], places.below[x]);
+                for k in 0..4 {
+                    let above = a[k] + fx * (b[k] - a[k]);
+                    let below = c[k] + fx * (d[k] - c[k]);
+                    sum[k] = above + fy * (below - above);
+                }
+            }
+            for (((sum, r), g), b) in sums.iter().zip(red).zip(green).zip(blue) {
+                (*r, *g, *b) = (sum[0], sum[1], sum[2]);
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     Result,
     blend::{GradeSettings, Grader},
     face::{self, Finder, FinderSettings, Template, Tracker, TrackerSettings, search::Effort},
-    frame::{Face, Found, FoundFace, Frame, NewFace, Swapped, Tracked},
+    frame::{Face, Found, FoundFace, Frame, NewFace, Seen, Swapped, Tracked},
     line::{Stage, single},
     nn::Runtime,
     swap::{Bundle, Swapper},
@@ -107,7 +107,7 @@ impl Scenes {
         let frame = step.target.clone();
         let faces = self.finder.find(&frame, Effort::Careful)?;
         self.waiting.push_back(Waiting { step, target_face: faces.first().cloned() });
-        match self.tracker.push(Found { frame, faces: Some(faces), is_thorough: true })? {
+        match self.tracker.push(Found { frame, seen: Seen::Faces(faces), is_thorough: true })? {
             Some(tracked) => self.swap(tracked),
             None => Ok(()),
         }

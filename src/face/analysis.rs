@@ -2,6 +2,7 @@
 
 use super::{
     choose::Pick,
+    detect::Detector,
     embedding::Embedder,
     finder::{Finder, FinderSettings},
     follow::{DetectEvery, Follower},
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     Result,
-    frame::{Found, Frame, Tracked},
+    frame::{Found, Frame, Seen, Tracked},
     line::{self, Line, Receiver},
     nn::Runtime,
 };
@@ -27,10 +28,10 @@ pub struct AnalysisSettings {
     pub tracker: TrackerSettings,
 }
 
-/// Finders for as many threads as are wanted, and the tracker behind them.
+/// Detectors for as many threads as are wanted, and the tracker behind them.
 #[derive(Debug)]
 pub struct Analysis {
-    finders: Vec<Finder>,
+    detectors: Vec<Detector>,
     every: u64,
     /// The stage with memory.
     pub tracker: Tracker,
@@ -49,12 +50,13 @@ impl Analysis {
         n_workers: usize,
     ) -> Result<Self> {
         let finder = settings.finder.upright(quarter_turns);
-        let finders = (0..n_workers.max(1)).map(|_| Finder::new(runtime, &finder)).collect::<Result<_>>()?;
+        let detectors =
+            (0..n_workers.max(1)).map(|_| Detector::new(runtime, (&finder).into())).collect::<Result<_>>()?;
         let tracker = Tracker::new(&settings.tracker)
             .following(Follower::new(Finder::new(runtime, &finder)?))
             .knowing(Witness::new(Embedder::new(runtime)?));
         let every = settings.detect_every.n_frames();
-        Ok(Self { finders, every, tracker })
+        Ok(Self { detectors, every, tracker })
     }
 
     /// The same for the faces of `picks` alone.
@@ -69,7 +71,7 @@ impl Analysis {
     /// # Errors
     /// When a thread can't be started.
     pub fn into_line(self, line: &mut Line<'_, '_>, frames: Receiver<Frame>) -> Result<Receiver<Tracked>> {
-        let workers = self.finders.into_iter().map(|finder| finder.into_worker(self.every)).collect();
+        let workers = self.detectors.into_iter().map(|detector| detector.into_worker(self.every)).collect();
         let found = line.parallel("detect", frames, workers)?;
         line.stage("track", found, self.tracker)
     }
@@ -79,8 +81,8 @@ impl Analysis {
     /// # Errors
     /// [`crate::Error::Device`] when a network fails.
     pub fn single(mut self, frame: Frame) -> Result<Tracked> {
-        let faces = Some(self.finders[0].find(&frame, Effort::Whole)?);
-        let tracked = line::single(&mut self.tracker, Found { frame, faces, is_thorough: true })?;
+        let seen = Seen::Faces(self.tracker.search(&frame, Effort::Whole)?);
+        let tracked = line::single(&mut self.tracker, Found { frame, seen, is_thorough: true })?;
         // The end of the clip: whether everybody who is picked was there.
         line::Stage::finish(&mut self.tracker)?;
         Ok(tracked)

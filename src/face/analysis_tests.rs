@@ -57,9 +57,9 @@ fn run(frames: impl Iterator<Item = Frame>) -> Option<Vec<Tracked>> {
             return None;
         }
     };
-    let Analysis { mut finders, every, mut tracker } =
+    let Analysis { mut detectors, every, mut tracker } =
         Analysis::new(&runtime, &AnalysisSettings::default(), 0, 1).unwrap();
-    let mut search = finders.remove(0).into_worker(every);
+    let mut search = detectors.remove(0).into_worker(every);
     let mut out: Vec<Tracked> =
         frames.filter_map(|frame| tracker.push(search(frame).unwrap()).unwrap()).collect();
     while let Some(tracked) = tracker.finish().unwrap() {

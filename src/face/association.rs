@@ -72,13 +72,14 @@ struct Pair {
 pub struct Pairs(Vec<Pair>);
 
 impl Pairs {
-    /// All that are possible by place, size and shape.
+    /// All that are possible by place, size and shape. A track whose face is known in this frame already has no other.
     pub fn new(tracks: &[Track], faces: &[FoundFace]) -> Self {
         let of_track = |(i, track): (usize, &Track)| {
             let pair = |(j, face)| track.cost(face).map(|cost| Pair { track: i, face: j, cost });
             faces.iter().enumerate().filter_map(pair).collect::<Vec<_>>()
         };
-        Self(tracks.iter().enumerate().flat_map(of_track).collect())
+        let missing = |(_, track): &(usize, &Track)| track.n_missing > 0;
+        Self(tracks.iter().enumerate().filter(missing).flat_map(of_track).collect())
     }
 
     /// Faces that several tracks could go on in: people that cross.
@@ -139,4 +140,20 @@ pub fn shape_distance(a: &[FramePx], b: &[FramePx]) -> f64 {
         (p.x - q.x).powi(2) + (p.y - q.y).powi(2)
     });
     (squares.sum::<f64>() / a.len().max(1) as f64).sqrt() / size(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_track_whose_face_is_known_has_no_other() {
+        let points: Vec<FramePx> =
+            (0..mesh::N_POINTS).map(|i| FramePx { x: (i % 20) as f64, y: (i / 20) as f64 }).collect();
+        let mut tracks = [Track::new(0, &points), Track::new(1, &points)];
+        tracks[1].n_missing = 1;
+        let face = FoundFace { points, presence: 0.9 };
+        assert_eq!(Pairs::new(&tracks, std::slice::from_ref(&face)).owners(1), [Some(1)]);
+        assert_eq!(Pairs::new(&tracks[..1], &[face]).owners(1), [None]);
+    }
 }

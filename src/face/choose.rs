@@ -128,6 +128,27 @@ pub struct Place {
     pub height_px: f64,
 }
 
+/// Where the tracks are that show in most of some frames, whose faces these are.
+pub fn places(frames: &[&[Face]]) -> Vec<Place> {
+    let mut sums: Vec<(Place, usize)> = Vec::new();
+    for face in frames.iter().copied().flatten() {
+        let [x0, y0, x1, y1] = mesh::bounds(&face.points);
+        let (x, height_px) = (0.5 * (x0 + x1), y1 - y0);
+        match sums.iter_mut().find(|(place, _)| place.track == face.track) {
+            Some((place, n)) => {
+                (place.x, place.height_px, *n) = (place.x + x, place.height_px + height_px, *n + 1);
+            }
+            None => sums.push((Place { track: face.track, x, height_px }, 1)),
+        }
+    }
+    let often = |(_, n): &(Place, usize)| 2 * n > frames.len();
+    let mean = |(place, n): (Place, usize)| {
+        let n = n as f64;
+        Place { x: place.x / n, height_px: place.height_px / n, ..place }
+    };
+    sums.into_iter().filter(often).map(mean).collect()
+}
+
 impl Chooser {
     /// A chooser for one clip.
     pub fn new(picks: Vec<Pick>) -> Self {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    frame::{CropPx, FramePx, Similarity},
+    frame::{CropPx, Found, Frame, FramePx, Seen, Similarity},
     nn::{Network, Runtime},
     video::Picture,
 };
@@ -106,6 +106,20 @@ impl Detector {
     /// As [`Runtime::network`].
     pub fn new(runtime: &Runtime, settings: DetectorSettings) -> Result<Self> {
         Ok(Self { network: runtime.network(NAME, NETWORK)?, settings })
+    }
+
+    /// The detector as a worker of the line that searches every frame whose number `every` divides.
+    pub fn into_worker(mut self, every: u64) -> impl FnMut(Frame) -> Result<Found> + Send {
+        let thorough =
+            if self.settings.small_faces == SmallFaces::Auto { Effort::Wide } else { Effort::Careful };
+        move |frame| {
+            if !frame.idx.is_multiple_of(every.max(1)) {
+                return Ok(Found { frame, seen: Seen::Nothing, is_thorough: false });
+            }
+            let effort = Effort::at(frame.idx, every);
+            let seen = Seen::Detections(self.detect(&frame.picture, effort)?);
+            Ok(Found { frame, seen, is_thorough: effort >= thorough })
+        }
     }
 
     /// The faces in a picture, in the pixels of the stored picture, the most certain one first.

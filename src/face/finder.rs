@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Result,
-    frame::{Found, FoundFace, Frame},
+    frame::{FoundFace, Frame},
     nn::Runtime,
 };
 
@@ -55,7 +55,18 @@ impl Default for FinderSettings {
     }
 }
 
-/// Finds faces in frames, each frame by itself: a finder has no memory, so several may share a clip.
+impl From<&FinderSettings> for DetectorSettings {
+    fn from(settings: &FinderSettings) -> Self {
+        Self {
+            threshold: settings.detection_threshold,
+            quarter_turns: settings.quarter_turns,
+            angles: settings.angles.clone(),
+            small_faces: settings.small_faces,
+        }
+    }
+}
+
+/// Finds faces in frames, each frame by itself, and measures them.
 #[derive(Debug)]
 pub struct Finder {
     detector: Detector,
@@ -69,36 +80,11 @@ impl Finder {
     /// # Errors
     /// As [`Runtime::network`].
     pub fn new(runtime: &Runtime, settings: &FinderSettings) -> Result<Self> {
-        let detector = DetectorSettings {
-            threshold: settings.detection_threshold,
-            quarter_turns: settings.quarter_turns,
-            angles: settings.angles.clone(),
-            small_faces: settings.small_faces,
-        };
         Ok(Self {
-            detector: Detector::new(runtime, detector)?,
+            detector: Detector::new(runtime, settings.into())?,
             landmarker: Landmarker::new(runtime, settings.landmarks.network)?,
             settings: settings.clone(),
         })
-    }
-
-    /// The finder as a worker of the line that searches every frame whose number `every` divides. It measures each
-    /// face once: the tracker behind it measures with care.
-    pub fn into_worker(mut self, every: u64) -> impl FnMut(Frame) -> Result<Found> + Send {
-        let network = self.settings.landmarks.network;
-        self.settings.landmarks = LandmarkSettings { network, refine: Refine::WhenFar, samples: 1 };
-        let thorough =
-            if self.settings.small_faces == SmallFaces::Auto { Effort::Wide } else { Effort::Careful };
-        move |frame| {
-            if !frame.idx.is_multiple_of(every.max(1)) {
-                return Ok(Found { frame, faces: None, is_thorough: false });
-            }
-            let effort = Effort::at(frame.idx, every);
-            let faces = self.find(&frame, effort)?;
-            // A quick search that shows somebody is as good as a careful one, which looks on only where nobody is.
-            let is_thorough = effort >= thorough || !faces.is_empty();
-            Ok(Found { frame, faces: Some(faces), is_thorough })
-        }
     }
 
     /// What counts as a face.
@@ -174,8 +160,28 @@ impl Finder {
                 detections.extend(around.into_iter().filter(|detection| is_there(detection, place)));
             }
         }
+        let landmarks = self.settings.landmarks;
+        self.measured(frame, &detections, &landmarks)
+    }
+
+    /// The faces that the detector saw, the largest first, measured roughly: who knows where they were, or follows them
+    /// from here on, measures them with care.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when the network fails.
+    pub fn measured_roughly(&mut self, frame: &Frame, detections: &[Detection]) -> Result<Vec<FoundFace>> {
+        let network = self.settings.landmarks.network;
+        self.measured(frame, detections, &LandmarkSettings { network, refine: Refine::WhenFar, samples: 1 })
+    }
+
+    fn measured(
+        &mut self,
+        frame: &Frame,
+        detections: &[Detection],
+        settings: &LandmarkSettings,
+    ) -> Result<Vec<FoundFace>> {
         let regions: Vec<Region> = detections.iter().map(Region::from_detection).collect();
-        let mut faces = self.landmarker.landmarks(&frame.picture, &regions, &self.settings.landmarks)?;
+        let mut faces = self.landmarker.landmarks(&frame.picture, &regions, settings)?;
         faces.retain(|face| face.presence > self.settings.presence_threshold);
         let mut faces = without_doubles(faces);
         faces.sort_by(|a, b| height(b).total_cmp(&height(a)));
@@ -185,7 +191,7 @@ impl Finder {
 }
 
 /// Whether a detection may be the face that was in a region a frame ago.
-fn is_there(detection: &Detection, region: &Region) -> bool {
+pub fn is_there(detection: &Detection, region: &Region) -> bool {
     let found = Region::from_detection(detection);
     let shift = (found.centre.x - region.centre.x).hypot(found.centre.y - region.centre.y);
     shift < 0.5 * region.side && (found.side / region.side).ln().abs() < 0.7

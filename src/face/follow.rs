@@ -7,7 +7,8 @@
 
 use super::{
     association::{Track, middle, size},
-    finder::Finder,
+    detect::Detection,
+    finder::{Finder, is_there},
     landmark::Region,
     mesh,
     search::Effort,
@@ -63,6 +64,15 @@ impl DetectEvery {
     }
 }
 
+/// What is known of a frame when a search has shown the faces that are followed in their places.
+#[derive(Debug)]
+pub struct Confirmed {
+    /// The faces of the tracks, in their order, and whether the detector saw each.
+    pub followed: Vec<(FoundFace, bool)>,
+    /// Faces that no track goes on to.
+    pub others: Vec<FoundFace>,
+}
+
 /// Measures faces where they were a frame ago, and searches a frame when that fails.
 #[derive(Debug)]
 pub struct Follower {
@@ -82,6 +92,14 @@ impl Follower {
     pub fn search(&mut self, frame: &Frame, effort: Effort, tracks: &[Track]) -> Result<Vec<FoundFace>> {
         let places: Vec<Region> = tracks.iter().map(|track| Region::from_points(&track.last)).collect();
         self.finder.find_near(frame, effort, &places)
+    }
+
+    /// The faces that the detector saw in a frame, measured roughly.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn measured_roughly(&mut self, frame: &Frame, detections: &[Detection]) -> Result<Vec<FoundFace>> {
+        self.finder.measured_roughly(frame, detections)
     }
 
     /// A face that would begin a track, the right way round; `None` when a closer look shows that it is none.
@@ -118,6 +136,51 @@ impl Follower {
             faces[i + 1..].iter().all(|b| mesh::iou(&bounds, &mesh::bounds(&b.points)) < SAME_FACE_IOU)
         });
         Ok((are_apart && faces.iter().zip(&lasts).all(is_sound)).then_some(faces))
+    }
+
+    /// The same for a frame in which the detector saw faces, where there is no doubt which of these are the tracks': they
+    /// are measured in their tracks' places alone. A track that none of them shows is followed as by
+    /// [`Follower::follow_unseen`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when a network fails.
+    pub fn confirm(
+        &mut self,
+        frame: &Frame,
+        tracks: &[Track],
+        detections: &[Detection],
+    ) -> Result<Option<Confirmed>> {
+        if tracks.is_empty() {
+            return Ok(None);
+        }
+        let Some(faces) = self.follow(frame, tracks, false)? else { return Ok(None) };
+        let places: Vec<Region> = faces.iter().map(|face| Region::from_points(&face.points)).collect();
+        let mut is_seen = vec![false; faces.len()];
+        let mut rest = Vec::new();
+        for detection in detections {
+            let mut owners = (0..places.len()).filter(|i| is_there(detection, &places[*i]));
+            match (owners.next(), owners.next()) {
+                (None, _) => rest.push(detection.clone()),
+                (Some(owner), None) if !is_seen[owner] => is_seen[owner] = true,
+                _ => return Ok(None),
+            }
+        }
+        for ((face, track), (is_seen, place)) in faces.iter().zip(tracks).zip(is_seen.iter_mut().zip(&places))
+        {
+            if *is_seen {
+                continue;
+            }
+            *is_seen = track.n_unseen >= MAX_UNSEEN;
+            if face.presence <= ALONE || (*is_seen && !self.finder.sees(frame, place)?) {
+                return Ok(None);
+            }
+        }
+        let mut others = self.finder.measured_roughly(frame, &rest)?;
+        others.retain(|other| {
+            let bounds = mesh::bounds(&other.points);
+            faces.iter().all(|face| mesh::iou(&bounds, &mesh::bounds(&face.points)) < SAME_FACE_IOU)
+        });
+        Ok(Some(Confirmed { followed: faces.into_iter().zip(is_seen).collect(), others }))
     }
 
     /// Measures faces that the detector found in the places of `guesses`, as if they had been followed; where that

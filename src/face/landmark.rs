@@ -299,10 +299,14 @@ impl Landmarker {
     }
 
     fn run_batch(&mut self, picture: &Picture, samples: &[Sample]) -> Result<Vec<FoundFace>> {
-        let mut input = Array4::zeros([samples.len(), 3, SIDE, SIDE]);
-        for (sample, mut to) in samples.iter().zip(input.axis_iter_mut(Axis(0))) {
-            to.assign(&look(picture, &sample.region, sample.is_mirrored));
-        }
+        let look = |sample: &Sample| look(picture, &sample.region, sample.is_mirrored);
+        let input = if let [sample] = samples {
+            look(sample).insert_axis(Axis(0))
+        } else {
+            let mut input = Array4::zeros([samples.len(), 3, SIDE, SIDE]);
+            samples.iter().zip(input.outer_iter_mut()).for_each(|(sample, mut to)| to.assign(&look(sample)));
+            input
+        };
         let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
         let wrong_outputs =
             || Error::model(self.name, "has not the outputs points and presence of models/README.md");

@@ -41,6 +41,7 @@ mod template;
 pub use align::{DEFAULT_MARGIN, HullTop, Template, align, crop, fit_similarity, hull_mask, hull_mask_to};
 pub use analysis::{Analysis, AnalysisSettings};
 pub use choose::Pick;
+pub use detect::{Detection, Detector};
 pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;

@@ -3,7 +3,7 @@
 use ndarray::Array3;
 
 use crate::{
-    blend::sample::interleave,
+    blend::sample::{Way, along, between, interleave},
     dispatch::dispatched,
     frame::{CropPx, FramePx, Rect, Similarity},
     video::Picture,
@@ -36,8 +36,7 @@ pub fn cut(
     let taps = taps(sigma);
     let rect = source_rect(picture.size_px(), alignment, side_px, factor, taps.len() / 2);
     let pixels = if factor > 1 { picture.rgb_averaged(rect, factor) } else { picture.rgb_rect(rect) };
-    let image = Image::interleaved(&pixels);
-    let image = if taps.len() > 1 { image.blurred(&taps) } else { image };
+    let image = Image::blurred(&pixels, &taps);
     let origin = FramePx { x: rect.x0 as f64, y: rect.y0 as f64 };
     image.interpolated(origin, factor as f64, alignment, side_px, interpolation)
 }
@@ -70,43 +69,64 @@ fn source_rect(
 /// Red, green, blue and nothing, so that the four are computed at once.
 type Pixel = [f32; 4];
 
-/// A picture, row by row.
+/// Pixels around a picture that repeat its edge: as many as a cubic reaches.
+const PAD: usize = 2;
+
+/// A picture, row by row, with its border.
 struct Image {
     pixels: Vec<Pixel>,
-    width: usize,
-    height: usize,
+    /// Without the border.
+    size: (usize, usize),
 }
 
 impl Image {
-    /// From planes `[3, height, width]`.
-    fn interleaved(planes: &Array3<f32>) -> Self {
+    /// From planes `[3, height, width]`, whose columns and rows are convolved with `taps`, the border pixels going on outside.
+    fn blurred(planes: &Array3<f32>, taps: &[f32]) -> Self {
         let (_, height, width) = planes.dim();
-        let n = width * height;
-        let mut pixels = vec![[0.0; 4]; n];
+        let (n, radius) = (width * height, taps.len() / 2);
+        let size = (width, height);
+        let mut image = Self { pixels: vec![[0.0; 4]; (width + 2 * PAD) * (height + 2 * PAD)], size };
         let planes = planes.as_slice().expect("a picture that was just read is contiguous");
-        interleave(&planes[..n], &planes[n..2 * n], &planes[2 * n..], &mut pixels);
-        Self { pixels, width, height }
+        // Only as many rows as the convolution looks at lie side by side, so that they stay in the nearest memory.
+        let mut near = vec![vec![[0.0; 4]; width]; taps.len()];
+        let mut long = vec![[0.0; 4]; width + 2 * radius];
+        let mut n_near = 0;
+        for y in 0..height {
+            while n_near < height.min(y + radius + 1) {
+                let [red, green, blue] = [0, 1, 2].map(|c| &planes[c * n + n_near * width..][..width]);
+                interleave(red, green, blue, &mut near[n_near % taps.len()]);
+                n_near += 1;
+            }
+            let around = |k: usize| (y + k).saturating_sub(radius).min(height - 1) % taps.len();
+            let rows: Vec<&[f32]> = (0..taps.len()).map(|k| near[around(k)].as_flattened()).collect();
+            mix(&rows, taps, long[radius..radius + width].as_flattened_mut());
+            let (first, last) = (long[radius], long[radius + width - 1]);
+            long[..radius].fill(first);
+            long[radius + width..].fill(last);
+            let shifted: Vec<&[f32]> = (0..taps.len()).map(|k| long[k..k + width].as_flattened()).collect();
+            let start = (y + PAD) * image.stride() + PAD;
+            mix(&shifted, taps, image.pixels[start..start + width].as_flattened_mut());
+        }
+        image.repeat_edges();
+        image
     }
 
-    /// Convolves columns, then rows, with the border pixels going on outside.
-    fn blurred(&self, taps: &[f32]) -> Self {
-        let (w, h, radius) = (self.width, self.height, taps.len() / 2);
-        let mut pixels = vec![[0.0; 4]; w * h];
-        let mut long = vec![[0.0; 4]; w + 2 * radius];
-        for (y, result) in pixels.chunks_mut(w).enumerate() {
-            long.fill([0.0; 4]);
-            for (k, tap) in taps.iter().enumerate() {
-                let start = (y + k).saturating_sub(radius).min(h - 1) * w;
-                add(&mut long[radius..radius + w], &self.pixels[start..start + w], *tap);
-            }
-            let (first, last) = (long[radius], long[radius + w - 1]);
-            long[..radius].fill(first);
-            long[radius + w..].fill(last);
-            for (k, tap) in taps.iter().enumerate() {
-                add(result, &long[k..], *tap);
-            }
+    fn stride(&self) -> usize {
+        self.size.0 + 2 * PAD
+    }
+
+    fn repeat_edges(&mut self) {
+        let (stride, (width, height)) = (self.stride(), self.size);
+        for row in self.pixels.chunks_exact_mut(stride).skip(PAD).take(height) {
+            let (first, last) = (row[PAD], row[PAD + width - 1]);
+            row[..PAD].fill(first);
+            row[PAD + width..].fill(last);
         }
-        Self { pixels, width: w, height: h }
+        for y in 0..PAD {
+            self.pixels.copy_within(PAD * stride..(PAD + 1) * stride, y * stride);
+            let last = (PAD + height - 1) * stride;
+            self.pixels.copy_within(last..last + stride, (PAD + height + y) * stride);
+        }
     }
 
     /// Samples, `[3, side_px, side_px]`, where a pixel is `factor` frame pixels wide and the first starts at `origin`.
@@ -118,94 +138,48 @@ impl Image {
         side_px: usize,
         interpolation: Interpolation,
     ) -> Array3<f32> {
-        let size = (self.width, self.height);
         let start = alignment.to_frame(CropPx { x: 0.5, y: 0.5 });
         let next = alignment.to_frame(CropPx { x: 1.5, y: 0.5 });
         let (dx, dy) = ((next.x - start.x) / factor, (next.y - start.y) / factor);
-        let (x0, y0) = ((start.x - origin.x) / factor - 0.5, (start.y - origin.y) / factor - 0.5);
-        let at = |cx: f64, cy: f64| (x0 + dx * cx - dy * cy, y0 + dy * cx + dx * cy);
-        let end = side_px as f64 - 1.0;
-        // A similarity maps the square to a square: it lies inside when its corners do.
-        let is_inside = [(0.0, 0.0), (end, 0.0), (0.0, end), (end, end)].iter().all(|(cx, cy)| {
-            let (x, y) = at(*cx, *cy);
-            x > 0.01 && y > 0.01 && x < self.width as f64 - 1.01 && y < self.height as f64 - 1.01
-        });
+        let place = |at: f64, origin: f64| (at - origin) / factor - 0.5 + PAD as f64;
+        let (x0, y0) = (place(start.x, origin.x), place(start.y, origin.y));
         let mut result = Array3::zeros([3, side_px, side_px]);
         let Some(planes) = result.as_slice_mut() else { return result };
-        if is_inside && interpolation == Interpolation::Bilinear {
-            bilinear_inside(&self.pixels, self.width, ((x0, y0), (dx, dy)), side_px, planes);
-            return result;
-        }
-        let sample = |cx: f64, cy: f64| {
-            let (sx, sy) = at(cx, cy);
-            // Far outside, all is border: clamping keeps the whole numbers small.
-            let sx = sx.clamp(-3.0, self.width as f64 + 2.0);
-            let sy = sy.clamp(-3.0, self.height as f64 + 2.0);
-            // Rounds down without a library call: `as` cuts towards zero, and the numbers are above -4.
-            let (left, top) = ((sx + 4.0) as isize - 4, (sy + 4.0) as isize - 4);
-            let (fx, fy) = ((sx - left as f64) as f32, (sy - top as f64) as f32);
-            match interpolation {
-                Interpolation::Bilinear => {
-                    Taps::at(size, (left, top), [1.0 - fx, fx], [1.0 - fy, fy]).sum(&self.pixels)
-                }
-                Interpolation::Bicubic => {
-                    let taps = Taps::at(size, (left - 1, top - 1), catmull_rom(fx), catmull_rom(fy));
-                    taps.sum(&self.pixels).map(|value| value.clamp(0.0, 1.0))
-                }
-            }
-        };
         let (red, rest) = planes.split_at_mut(side_px * side_px);
         let (green, blue) = rest.split_at_mut(side_px * side_px);
         let rows = red.chunks_exact_mut(side_px).zip(green.chunks_exact_mut(side_px));
         for (cy, ((red, green), blue)) in rows.zip(blue.chunks_exact_mut(side_px)).enumerate() {
-            for (cx, ((red, green), blue)) in red.iter_mut().zip(green).zip(blue).enumerate() {
-                [*red, *green, *blue, _] = sample(cx as f64, cy as f64);
+            let cy = cy as f64;
+            let way = Way { start: (x0 - dy * cy, y0 + dx * cy), step: (dx, dy) };
+            match interpolation {
+                Interpolation::Bilinear => between(&self.pixels, self.stride(), way, [red, green, blue]),
+                Interpolation::Bicubic => along(&self.pixels, self.stride(), way, [red, green, blue]),
             }
+        }
+        if interpolation == Interpolation::Bicubic {
+            // A cubic goes beyond the values that it lies between.
+            planes.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
         }
         result
     }
 }
 
 dispatched! {
-    /// Samples of a turned square that lies inside of the picture, its borders out of reach: what [`Taps`] gives there. The
-    /// square's first sample and its step to the right are `place`, in pixels; `planes` is `[3, side_px, side_px]`.
-    fn bilinear_inside as bilinear_inside_plain(
-        pixels: &[Pixel],
-        width: usize,
-        place: ((f64, f64), (f64, f64)),
-        side_px: usize,
-        planes: &mut [f32],
-    ) {
-        let ((x0, y0), (dx, dy)) = place;
-        let (red, rest) = planes.split_at_mut(side_px * side_px);
-        let (green, blue) = rest.split_at_mut(side_px * side_px);
-        let rows = red.chunks_exact_mut(side_px).zip(green.chunks_exact_mut(side_px));
-        for (cy, ((red, green), blue)) in rows.zip(blue.chunks_exact_mut(side_px)).enumerate() {
-            let (row_x, row_y) = (x0 - dy * cy as f64, y0 + dx * cy as f64);
-            for (cx, ((red, green), blue)) in red.iter_mut().zip(green).zip(blue).enumerate() {
-                let cx = f64::from(cx as u32);
-                let (sx, sy) = (row_x + dx * cx, row_y + dy * cx);
-                // Pictures have less than 2^31 pixels a side, and a cast to 32 bits is one instruction.
-                let (left, top) = (sx as i32, sy as i32);
-                let (fx, fy) = ((sx - f64::from(left)) as f32, (sy - f64::from(top)) as f32);
-                let start = top as usize * width + left as usize;
-                let (upper, lower) = (&pixels[start..start + 2], &pixels[start + width..start + width + 2]);
-                let [r, g, b, _]: Pixel = std::array::from_fn(|k| {
-                    let above = upper[0][k] + fx * (upper[1][k] - upper[0][k]);
-                    let below = lower[0][k] + fx * (lower[1][k] - lower[0][k]);
-                    above + fy * (below - above)
-                });
-                (*red, *green, *blue) = (r, g, b);
-            }
+    /// Rows added up, each with its weight.
+    fn mix as mix_plain(rows: &[&[f32]], weights: &[f32], out: &mut [f32]) {
+        if let ([row], [1.0]) = (rows, weights) {
+            return out.copy_from_slice(row);
         }
-    }
-}
-
-dispatched! {
-    /// `sums += factor * values`, element by element.
-    fn add as add_plain(sums: &mut [Pixel], values: &[Pixel], factor: f32) {
-        let (sums, values) = (sums.as_flattened_mut(), values.as_flattened());
-        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * value);
+        if let ([a, b, c], [x, y, z]) = (rows, weights) {
+            for (((out, a), b), c) in out.iter_mut().zip(*a).zip(*b).zip(*c) {
+                *out = x * a + y * b + z * c;
+            }
+            return;
+        }
+        out.fill(0.0);
+        for (row, weight) in rows.iter().zip(weights) {
+            out.iter_mut().zip(*row).for_each(|(out, value)| *out += weight * value);
+        }
     }
 }
 
@@ -220,94 +194,77 @@ fn taps(sigma: f64) -> Vec<f32> {
     (-radius..=radius).map(|i| (weight(i) / sum) as f32).collect()
 }
 
-/// The N x N pixels that make one sample, and their weights.
-struct Taps<const N: usize> {
-    /// Where the rows start in the plane.
-    rows: [usize; N],
-    /// The columns, and whether they are neighbours.
-    columns: [usize; N],
-    is_inside: bool,
-    wx: [f32; N],
-    wy: [f32; N],
-}
-
-impl<const N: usize> Taps<N> {
-    /// The pixels from `(x0, y0)` on, border pixels going on outside.
-    #[inline]
-    fn at((w, h): (usize, usize), (x0, y0): (isize, isize), wx: [f32; N], wy: [f32; N]) -> Self {
-        let clamped = |i: isize, length: usize| i.clamp(0, length as isize - 1) as usize;
-        Self {
-            rows: std::array::from_fn(|j| clamped(y0 + j as isize, h) * w),
-            columns: std::array::from_fn(|i| clamped(x0 + i as isize, w)),
-            is_inside: x0 >= 0 && x0 + N as isize <= w as isize,
-            wx,
-            wy,
-        }
-    }
-
-    #[inline]
-    fn sum(&self, pixels: &[Pixel]) -> Pixel {
-        let mut sum = [0.0; 4];
-        for (row, wy) in self.rows.iter().zip(self.wy) {
-            if self.is_inside {
-                let start = row + self.columns[0];
-                for (pixel, wx) in pixels[start..start + N].iter().zip(self.wx) {
-                    weigh(&mut sum, pixel, wx * wy);
-                }
-            } else {
-                for (column, wx) in self.columns.iter().zip(self.wx) {
-                    weigh(&mut sum, &pixels[row + column], wx * wy);
-                }
-            }
-        }
-        sum
-    }
-}
-
-#[inline]
-fn weigh(sum: &mut Pixel, pixel: &Pixel, weight: f32) {
-    for c in 0..4 {
-        sum[c] += weight * pixel[c];
-    }
-}
-
-/// Catmull and Rom's cubic (Keys 1981 with a = -1/2) for the pixels at -1, 0, 1, 2 around a sample at `t` in 0..1.
-fn catmull_rom(t: f32) -> [f32; 4] {
-    let (t2, t3) = (t * t, t * t * t);
-    [
-        0.5 * (-t3 + 2.0 * t2 - t),
-        0.5 * (3.0 * t3 - 5.0 * t2 + 2.0),
-        0.5 * (-3.0 * t3 + 4.0 * t2 + t),
-        0.5 * (t3 - t2),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Keys' cubic with a = -1/2 at the distance `t`.
+    fn cubic(t: f64) -> f64 {
+        let t = t.abs();
+        match t {
+            _ if t < 1.0 => 1.0 + t * t * (1.5 * t - 2.5),
+            _ if t < 2.0 => 2.0 + t * (-4.0 + t * (2.5 - 0.5 * t)),
+            _ => 0.0,
+        }
+    }
+
+    fn tent(t: f64) -> f64 {
+        (1.0 - t.abs()).max(0.0)
+    }
+
     #[test]
-    fn the_fast_way_inside_a_picture_gives_what_the_careful_one_does() {
+    fn samples_are_weighted_sums_of_the_pixels_around_them() {
         let (width, height) = (23, 19);
-        let value = |i: usize| (i.wrapping_mul(2_654_435_761) >> 7 & 0xff) as f32 / 255.0;
-        let pixels: Vec<Pixel> =
-            (0..width * height).map(|i| [value(3 * i), value(3 * i + 1), value(3 * i + 2), 0.0]).collect();
-        let image = Image { pixels, width, height };
-        // Four samples to two pixels, turned by 30 degrees, around the picture's middle.
-        let (sin, cos) = 30.0_f64.to_radians().sin_cos();
-        let (a, b) = (2.0 * cos, -2.0 * sin);
-        let alignment = Similarity { a, b, tx: 8.0 - (a * 11.5 - b * 9.5), ty: 8.0 - (b * 11.5 + a * 9.5) };
-        let got = image.interpolated(FramePx::default(), 1.0, &alignment, 16, Interpolation::Bilinear);
-        for (cy, cx) in (0..16).flat_map(|y| (0..16).map(move |x| (y, x))) {
-            let p = alignment.to_frame(CropPx { x: cx as f64 + 0.5, y: cy as f64 + 0.5 });
-            let (x, y) = (p.x - 0.5, p.y - 0.5);
-            assert!(x > 0.0 && y > 0.0 && x < 22.0 && y < 18.0, "the sample lies inside");
-            let (fx, fy) = (x.fract() as f32, y.fract() as f32);
-            let taps = Taps::at((width, height), (x as isize, y as isize), [1.0 - fx, fx], [1.0 - fy, fy]);
-            let want = taps.sum(&image.pixels);
-            for c in 0..3 {
-                assert!((got[[c, cy, cx]] - want[c]).abs() < 1e-5, "{c} at ({cx}, {cy})");
+        let value = |(c, y, x): (usize, usize, usize)| {
+            ((c * 437 + y * 23 + x).wrapping_mul(2_654_435_761) >> 7 & 0xff) as f32 / 255.0
+        };
+        let planes = Array3::from_shape_fn((3, height, width), value);
+        let image = Image::blurred(&planes, &[1.0]);
+        // Two samples to a pixel, turned, around a place: within the picture, out of it on some sides and on all, far out.
+        for (degrees, side_px, (x, y)) in [
+            (30.0_f64, 16, (11.5, 9.5)),
+            (0.0, 16, (11.5, 9.5)),
+            (30.0, 80, (11.5, 9.5)),
+            (90.0, 40, (2.0, 17.0)),
+            (10.0, 8, (-300.0, 9.5)),
+        ] {
+            let (sin, cos) = degrees.to_radians().sin_cos();
+            let (a, b, half) = (2.0 * cos, -2.0 * sin, side_px as f64 / 2.0);
+            let alignment = Similarity { a, b, tx: half - (a * x - b * y), ty: half - (b * x + a * y) };
+            for (interpolation, kernel) in
+                [(Interpolation::Bilinear, tent as fn(f64) -> f64), (Interpolation::Bicubic, cubic)]
+            {
+                let got = image.interpolated(FramePx::default(), 1.0, &alignment, side_px, interpolation);
+                for ((c, cy, cx), got) in got.indexed_iter() {
+                    let p = alignment.to_frame(CropPx { x: cx as f64 + 0.5, y: cy as f64 + 0.5 });
+                    // Outside it goes on as it is at the edge.
+                    let x = (p.x - 0.5).clamp(-1.0, width as f64);
+                    let y = (p.y - 0.5).clamp(-1.0, height as f64);
+                    let (left, top) = (x.floor() as isize, y.floor() as isize);
+                    let mut want = 0.0;
+                    for (i, j) in (top - 1..top + 3).flat_map(|i| (left - 1..left + 3).map(move |j| (i, j))) {
+                        let row = i.clamp(0, height as isize - 1) as usize;
+                        let column = j.clamp(0, width as isize - 1) as usize;
+                        let weight = kernel(y - i as f64) * kernel(x - j as f64);
+                        want += weight * f64::from(planes[[c, row, column]]);
+                    }
+                    let error = (f64::from(*got) - want.clamp(0.0, 1.0)).abs();
+                    assert!(
+                        error < 1e-4,
+                        "{interpolation:?}, {degrees}: {c} at ({cx}, {cy}) is off by {error}"
+                    );
+                }
             }
+        }
+    }
+
+    #[test]
+    fn a_single_pixel_is_a_picture() {
+        let image = Image::blurred(&Array3::from_elem((3, 1, 1), 0.25), &[0.25, 0.5, 0.25]);
+        let alignment = Similarity { a: 4.0, b: 1.0, tx: 0.0, ty: 0.0 };
+        for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+            let got = image.interpolated(FramePx::default(), 1.0, &alignment, 5, interpolation);
+            assert!(got.iter().all(|v| (v - 0.25).abs() < 1e-6), "{got}");
         }
     }
 }

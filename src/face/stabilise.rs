@@ -61,7 +61,8 @@ pub fn stabilised(window: &[Option<&[FramePx]>], middle: usize, settings: &Stabi
             let sigma = if mesh::is_quick(i) { settings.sigma_quick } else { settings.sigma_point };
             let near = poses.frames.iter().map(|frame| {
                 let q = frame.on_head[i];
-                let weight = frame.share * weight(frame.time, (q - p).abs() / eyes, sigma, settings);
+                let weight =
+                    frame.share * weight(frame.time, (q - p).square() / (eyes * eyes), sigma, settings);
                 (frame.time, q, weight)
             });
             to_frame.apply(if mesh::is_quick(i) { crest(near) } else { mean(near) })
@@ -96,9 +97,9 @@ fn crest(near: impl Iterator<Item = (f64, Complex, f64)>) -> Complex {
     (sums[0] * fourth - sums[1] * second) * (1.0 / determinant)
 }
 
-/// Falls with time and with distance, 1 for the frame itself.
-fn weight(time: f64, distance: f64, sigma: f64, settings: &Stabilisation) -> f64 {
-    (-0.5 * (time / settings.sigma_frames).powi(2) - 0.5 * (distance / sigma).powi(2)).exp()
+/// Falls with time and with distance, whose square is given; 1 for the frame itself.
+fn weight(time: f64, square: f64, sigma: f64, settings: &Stabilisation) -> f64 {
+    (-0.5 * (time / settings.sigma_frames).powi(2) - 0.5 * square / (sigma * sigma)).exp()
 }
 
 /// A point or a motion as a complex number, in which a similarity is `z -> turn * z + shift`.
@@ -110,7 +111,12 @@ struct Complex {
 
 impl Complex {
     fn abs(self) -> f64 {
-        self.re.hypot(self.im)
+        self.square().sqrt()
+    }
+
+    /// Of its distance to 0.
+    fn square(self) -> f64 {
+        self.re * self.re + self.im * self.im
     }
 }
 
@@ -277,7 +283,7 @@ impl Poses {
             let even = step(frame) - velocity * frame.time;
             // What the difference moves: the middle of the face, and by its turn a point one eye distance away.
             let distance = even.shift.abs() / eyes + even.turn.abs();
-            let weight = frame.share * weight(frame.time, distance, settings.sigma_head, settings);
+            let weight = frame.share * weight(frame.time, distance * distance, settings.sigma_head, settings);
             (sum, total) = (sum + even * weight, total + weight);
         }
         (sum * (1.0 / total)).from(&now)
@@ -340,8 +346,8 @@ fn fit(from: &[FramePx], to: &[FramePx], eyes: f64) -> Similarity {
         let last = onto;
         onto = fit_similarity(pairs().map(|(p, q)| {
             let laid = last.to_crop(*p);
-            let distance = (laid.x - q.x).hypot(laid.y - q.y) / (SCALE * eyes);
-            (*p, *q, 1.0 / (1.0 + distance * distance))
+            let square = (laid.x - q.x).powi(2) + (laid.y - q.y).powi(2);
+            (*p, *q, 1.0 / (1.0 + square / (SCALE * eyes).powi(2)))
         }));
     }
     onto

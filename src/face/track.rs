@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    association::{Pairs, Track, middle},
-    choose::{Chooser, Pick, Place},
-    follow::Follower,
+    association::{Pairs, Track},
+    choose::{Chooser, Pick, Place, places},
+    follow::{Confirmed, Follower},
     memory::{Held, Memory},
     mesh,
     scene::SceneCuts,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Result,
-    frame::{Face, Found, FoundFace, Frame, FramePx, Origin, Tracked},
+    frame::{Face, Found, FoundFace, Frame, FramePx, Origin, Seen, Tracked},
     line::Stage,
     resume::Seams,
 };
@@ -137,9 +137,14 @@ impl Tracker {
         self
     }
 
+    /// The faces of a frame that has no neighbours.
+    pub(super) fn search(&mut self, frame: &Frame, effort: Effort) -> Result<Vec<FoundFace>> {
+        self.follower.as_mut().map_or_else(|| Ok(Vec::new()), |follower| follower.search(frame, effort, &[]))
+    }
+
     /// Takes a frame in and decides which of its faces are known.
     fn take(&mut self, found: Found) -> Result<()> {
-        let Found { frame, faces, is_thorough } = found;
+        let Found { frame, seen, is_thorough } = found;
         let is_start = self.seams.is_some_and(|seams| seams.is_start(frame.idx));
         let memory = is_start.then(|| Box::new(self.memory()));
         let is_cut = self.cuts.is_cut(&frame.picture);
@@ -151,17 +156,31 @@ impl Tracker {
             track.n_missing += 1;
         }
         let held = Held { frame: None, memory, faces: Vec::new(), is_searched: true, is_cut };
-        let held = match (faces, &mut self.follower) {
-            // Where a scene begins there is nobody to be followed.
-            (Some(faces), Some(follower)) if is_cut && faces.is_empty() => {
-                let faces = follower.search(&frame, Effort::Whole, &[])?;
-                Held { faces: self.name(&frame, faces)?, ..held }
+        let held = match (seen, &mut self.follower) {
+            (Seen::Nothing | Seen::Detections(_), None) => Held { is_searched: false, ..held },
+            (Seen::Detections(seen), Some(follower)) => {
+                let confirmed = if is_cut { None } else { follower.confirm(&frame, &self.tracks, &seen)? };
+                let faces = if let Some(confirmed) = confirmed {
+                    self.confirm(&frame, confirmed)?
+                } else {
+                    let mut found = follower.measured_roughly(&frame, &seen)?;
+                    if is_cut && found.is_empty() {
+                        // Where a scene begins there is nobody to be followed.
+                        found = follower.search(&frame, Effort::Whole, &[])?;
+                    }
+                    self.name(&frame, found)?
+                };
+                // A quick search that shows somebody is as good as a careful one, which looks on only where nobody is.
+                let shows_somebody = faces.iter().any(|face| face.origin == Origin::Found);
+                Held { is_searched: is_thorough || is_cut || shows_somebody, faces, ..held }
             }
-            (Some(faces), _) => Held { faces: self.name(&frame, faces)?, is_searched: is_thorough, ..held },
-            (None, None) => Held { is_searched: false, ..held },
-            (None, Some(follower)) => {
+            (Seen::Faces(faces), _) => {
+                Held { faces: self.name(&frame, faces)?, is_searched: is_thorough, ..held }
+            }
+            (Seen::Nothing, Some(follower)) => {
                 if let Some(faces) = follower.follow(&frame, &self.tracks, is_cut)? {
-                    Held { faces: self.go_on(faces), is_searched: false, ..held }
+                    let faces = self.tracks.iter_mut().zip(faces).map(|(track, face)| go_on(track, face));
+                    Held { faces: faces.collect(), is_searched: false, ..held }
                 } else {
                     let effort = if is_cut { Effort::Whole } else { Effort::Quick };
                     let faces = follower.search(&frame, effort, &self.tracks)?;
@@ -180,14 +199,19 @@ impl Tracker {
         Ok(())
     }
 
-    /// The tracks' faces in a frame where each was measured in its own place.
-    fn go_on(&mut self, faces: Vec<FoundFace>) -> Vec<Face> {
-        let pairs = self.tracks.iter_mut().zip(faces);
-        let face = |(track, face): (&mut Track, FoundFace)| {
-            track.see(&face.points);
-            Face { origin: Origin::Followed, ..Face::new(track.id, face.points, face.presence) }
+    /// The faces of a frame in which a search confirmed those that are followed.
+    fn confirm(&mut self, frame: &Frame, confirmed: Confirmed) -> Result<Vec<Face>> {
+        let pairs = self.tracks.iter_mut().zip(confirmed.followed);
+        let confirm = |(track, (face, is_seen)): (&mut Track, (FoundFace, bool))| {
+            track.n_unseen = if is_seen { 0 } else { track.n_unseen + 1 };
+            let face = go_on(track, face);
+            if is_seen { Face { origin: Origin::Found, ..face } } else { face }
         };
-        pairs.map(face).collect()
+        let mut faces: Vec<Face> = pairs.map(confirm).collect();
+        if !confirmed.others.is_empty() {
+            faces.extend(self.name(frame, confirmed.others)?);
+        }
+        Ok(faces)
     }
 
     /// Gives the faces that were found in a frame their numbers.
@@ -359,30 +383,11 @@ impl Tracker {
 
     /// Where the tracks of this scene are in most of the frames from the next one to go out on.
     fn around(&self) -> Vec<Place> {
-        let frames: Vec<&Held> = {
-            let mut rest = self.window.range(self.n_done..);
-            let first = rest.next();
-            first
-                .into_iter()
-                .chain(rest.take_while(|held| !held.is_cut).take(self.chooser.look_ahead()))
-                .collect()
-        };
-        let mut sums: Vec<(Place, usize)> = Vec::new();
-        for face in frames.iter().flat_map(|held| &held.faces) {
-            let (x, height_px) = (middle(&face.points).x, height(face));
-            match sums.iter_mut().find(|(place, _)| place.track == face.track) {
-                Some((place, n)) => {
-                    (place.x, place.height_px, *n) = (place.x + x, place.height_px + height_px, *n + 1);
-                }
-                None => sums.push((Place { track: face.track, x, height_px }, 1)),
-            }
-        }
-        let often = |(_, n): &(Place, usize)| 2 * n > frames.len();
-        let mean = |(place, n): (Place, usize)| {
-            let n = n as f64;
-            Place { x: place.x / n, height_px: place.height_px / n, ..place }
-        };
-        sums.into_iter().filter(often).map(mean).collect()
+        let mut rest = self.window.range(self.n_done..);
+        let first = rest.next();
+        let scene = rest.take_while(|held| !held.is_cut).take(self.chooser.look_ahead());
+        let frames: Vec<&[Face]> = first.into_iter().chain(scene).map(|held| &held.faces[..]).collect();
+        places(&frames)
     }
 
     /// A face of the frame that goes out next, stabilised.
@@ -426,6 +431,12 @@ impl Stage for Tracker {
 fn height(face: &Face) -> f64 {
     let [_, y0, _, y1] = mesh::bounds(&face.points);
     y1 - y0
+}
+
+/// A track's face in the next frame, measured in its own place.
+fn go_on(track: &mut Track, face: FoundFace) -> Face {
+    track.see(&face.points);
+    Face { origin: Origin::Followed, ..Face::new(track.id, face.points, face.presence) }
 }
 
 /// The point at `part` (0..=1) of the way from `a` to `b`.

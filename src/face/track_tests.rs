@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use super::*;
+use crate::face::association::middle;
 use crate::video::Picture;
 
 /// A face of 20 x 30 px with its upper left corner at (x, y).
@@ -14,7 +15,7 @@ fn face(x: f64, y: f64) -> FoundFace {
 
 fn found(idx: u64, grey: u8, faces: Vec<FoundFace>) -> Found {
     let frame = Frame { idx, picture: Picture::from_rgb8(8, 8, &[grey; 192]) };
-    Found { frame, faces: Some(faces), is_thorough: true }
+    Found { frame, seen: Seen::Faces(faces), is_thorough: true }
 }
 
 /// Pushes everything and finishes.

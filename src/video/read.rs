@@ -119,6 +119,7 @@ impl Picture {
         let last = columns.iter().map(|span| span.last).max().unwrap_or(0);
         let (begin, end) = (first * channel.step, (last + 1) * channel.step);
         let (mut whole, mut column_sums) = (vec![0_u32; end - begin], vec![0.0_f32; end - begin]);
+        let narrow = Narrow::of(&columns).filter(|_| channel.step == 1);
         for (rows, out) in rows.iter().zip(to.chunks_exact_mut(columns.len())) {
             let samples = |y: usize| &self.row::<T>(channel.plane, y, end)[begin..];
             whole.fill(0);
@@ -132,17 +133,22 @@ impl Picture {
             let (top, bottom) = (samples(rows.first), samples(rows.last));
             let (row_share, zero) = (rows.share / channel.gain, channel.zero / channel.gain);
             add_edges(&mut column_sums, (&whole, part), (top, rows.first_weight), (bottom, rows.last_weight));
-            for (out, column) in out.iter_mut().zip(&columns) {
-                let (from, to) = (column.first - first, column.last - first);
-                let at = |x: usize| column_sums[x * channel.step + channel.offset];
-                let inner: f32 = if channel.step == 1 {
-                    column_sums.get(from + 1..to).map_or(0.0, |s| s.iter().sum())
-                } else {
-                    (from + 1..to).map(at).sum()
-                };
-                let sum = inner + column.first_weight * at(from) + column.last_weight * at(to);
-                *out = sum * column.share * row_share - zero;
+            if let Some(narrow) = &narrow {
+                narrow.sum(&column_sums, out);
+            } else {
+                for (out, column) in out.iter_mut().zip(&columns) {
+                    let (from, to) = (column.first - first, column.last - first);
+                    let at = |x: usize| column_sums[x * channel.step + channel.offset];
+                    let inner: f32 = if channel.step == 1 {
+                        column_sums.get(from + 1..to).map_or(0.0, |s| s.iter().sum())
+                    } else {
+                        (from + 1..to).map(at).sum()
+                    };
+                    let sum = inner + column.first_weight * at(from) + column.last_weight * at(to);
+                    *out = sum * column.share;
+                }
             }
+            out.iter_mut().for_each(|out| *out = *out * row_share - zero);
         }
     }
 
@@ -228,6 +234,45 @@ impl Span {
         let (first_weight, last_weight) = ((first + 1) as f32 - begin, end - last as f32);
         let length = first_weight + (last - first - 1) as f32 + last_weight;
         Self { first, last, first_weight, last_weight, share: 1.0 / length }
+    }
+}
+
+/// Spans of a few samples each as a table of weights, the same number for every span, so that no loop of unknown length
+/// stands in the way.
+struct Narrow(Vec<(usize, [f32; Narrow::MOST])>);
+
+impl Narrow {
+    /// Samples of the longest span that is worth it.
+    const MOST: usize = 4;
+
+    /// The table for spans that lie close together, the first of all at sample 0; `None` when one is too long.
+    fn of(spans: &[Span]) -> Option<Self> {
+        let start = spans.iter().map(|span| span.first).min()?;
+        let end = spans.iter().map(|span| span.last).max()? + 1 - start;
+        let row = |span: &Span| {
+            if span.last - span.first >= Self::MOST || end < Self::MOST {
+                return None;
+            }
+            // At the row's end the table begins earlier, with weights of 0.
+            let (first, last) = (span.first - start, span.last - start);
+            let begin = first.min(end - Self::MOST);
+            let mut weights = [0.0; Self::MOST];
+            weights[first - begin..=last - begin].fill(span.share);
+            weights[first - begin] *= span.first_weight;
+            if last > first {
+                weights[last - begin] *= span.last_weight;
+            }
+            Some((begin, weights))
+        };
+        spans.iter().map(row).collect::<Option<_>>().map(Self)
+    }
+
+    /// The means of the spans over `samples`.
+    fn sum(&self, samples: &[f32], to: &mut [f32]) {
+        for (out, (begin, weights)) in to.iter_mut().zip(&self.0) {
+            let s = &samples[*begin..begin + Self::MOST];
+            *out = (s[0] * weights[0] + s[1] * weights[1]) + (s[2] * weights[2] + s[3] * weights[3]);
+        }
     }
 }
 
