@@ -146,7 +146,7 @@ pub struct DistillLandmarksArgs {
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub steps: u64,
     /// Adam's learning rate, as a share of each layer's size
-    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    #[arg(long, value_name = "RATE", default_value_t = 2.5e-4)]
     pub learning_rate: f64,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
