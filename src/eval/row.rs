@@ -10,7 +10,7 @@ use crate::{
     face::{self, forgery::SeamDetector},
     frame::{FoundFace, Frame, FramePx, Rect, Similarity},
     measure::{
-        expression::{Expression, Reader, mesh_error},
+        expression::{Expression, Reader, eye_opening, following, mesh_error},
         flicker::{Flow, flow, flow_difference, warp_error},
         identity::{Embedder, Embedding},
         jitter::Jitter,
@@ -43,6 +43,8 @@ pub struct Scores {
     pub pose_nme: Option<f64>,
     /// Mean difference of the 52 expression coefficients to the target's, 0..=1.
     pub expression_l1: Option<f64>,
+    /// How far the eyes close when the target's do: 1 as far, 0 not at all; `None` where the target's hardly do.
+    pub eyes_following: Option<f64>,
     /// Tremble of the target's points, share of the distance between the eyes.
     pub jitter_in: Option<f64>,
     /// Tremble of this clip's points, in the same unit.
@@ -74,6 +76,8 @@ pub(super) struct FrameScores {
     ms_ssim: Option<f64>,
     pose_nme: Option<f64>,
     expression_l1: Option<f64>,
+    /// How far the target's eyes are open, and how far these are.
+    eyes: Option<(f64, f64)>,
     pub(super) tof: Option<f64>,
     pub(super) warp: Option<f64>,
     pub(super) s1: Option<f64>,
@@ -121,6 +125,7 @@ impl Row {
             ms_ssim_face: self.mean(|f| f.ms_ssim),
             pose_nme: self.mean(|f| f.pose_nme),
             expression_l1: self.mean(|f| f.expression_l1),
+            eyes_following: following(&self.frames.iter().filter_map(|f| f.eyes).collect::<Vec<_>>()),
             jitter_out: self.jitter.mean(),
             flicker_tof: self.mean(|f| f.tof),
             seam_s1: self.mean(|f| f.s1),
@@ -234,16 +239,14 @@ impl Beside<'_> {
     pub(super) fn scores(&self, picture: &Array3<f32>, seen: &Seen, alpha: &Array2<f32>) -> FrameScores {
         let inside = Some(&self.area.inside);
         let seam = seam(picture, self.target, alpha);
+        let both = || self.target_seen.points.as_deref().zip(seen.points.as_deref());
         FrameScores {
             idx: self.idx,
             psnr_db: self.truth.and_then(|t| psnr(picture, t, inside)).map(|db| db.min(MAX_PSNR_DB)),
             ssim: self.truth.and_then(|t| ssim(picture, t, inside)),
             ms_ssim: self.truth.and_then(|t| ms_ssim(picture, t, inside)),
-            pose_nme: seen
-                .points
-                .as_ref()
-                .zip(self.target_seen.points.as_ref())
-                .and_then(|(a, b)| mesh_error(a, b)),
+            pose_nme: both().and_then(|(target, face)| mesh_error(face, target)),
+            eyes: both().and_then(|(target, face)| eye_opening(target).zip(eye_opening(face))),
             expression_l1: seen
                 .expression
                 .as_ref()

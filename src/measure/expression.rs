@@ -88,9 +88,66 @@ pub fn mesh_error(mesh: &[FramePx], other: &[FramePx]) -> Option<f64> {
     Some(pairs().map(distance).sum::<f64>() / (mesh::N_SKIN as f64 * unit))
 }
 
+/// How far the eyes are open: the mean gap between the lids, over the width of the eyes; `None` for meshes without eyes.
+pub fn eye_opening(points: &[FramePx]) -> Option<f64> {
+    if points.len() < mesh::N_SKIN {
+        return None;
+    }
+    let distance = |a: usize, b: usize| (points[a].x - points[b].x).hypot(points[a].y - points[b].y);
+    let (mut gaps, mut width) = (0.0, 0.0);
+    for (lids, corners) in mesh::LIDS.iter().zip(mesh::EYE_CORNERS) {
+        let (upper, lower) = lids.split_at(lids.len() / 2);
+        gaps += upper.iter().zip(lower.iter().rev()).map(|(u, l)| distance(*u, *l)).sum::<f64>()
+            / upper.len() as f64;
+        width += distance(corners[0], corners[1]);
+    }
+    (width > 0.0).then(|| gaps / width).filter(|opening| opening.is_finite())
+}
+
+/// How far something that opens and closes follows something else, from pairs of what is wanted and what is there, frame
+/// by frame: 1 when it closes as far, 0 when it stays as it is. `None` where the wanted one hardly moves.
+///
+/// Both are measured by their medians, so that larger eyes are no wider open; the slope of the regression through these.
+pub fn following(pairs: &[(f64, f64)]) -> Option<f64> {
+    /// Least root mean square of the motion, in medians: a blink in two seconds.
+    const MOVES: f64 = 0.1;
+    let median = |values: Vec<f64>| {
+        let mut values = values;
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().filter(|median| *median > 0.0)
+    };
+    let wanted = median(pairs.iter().map(|pair| pair.0).collect())?;
+    let there = median(pairs.iter().map(|pair| pair.1).collect())?;
+    let moves = |(a, b): &(f64, f64)| (a / wanted - 1.0, b / there - 1.0);
+    let (both, square) = pairs.iter().map(moves).fold((0.0, 0.0), |(s, q), (a, b)| (s + a * b, q + a * a));
+    (square > MOVES * MOVES * pairs.len() as f64).then(|| both / square)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn eyes_that_close_half_as_far_follow_by_half() {
+        let wanted = [0.3, 0.3, 0.3, 0.1, 0.02, 0.2, 0.3, 0.3];
+        let pairs = |share: f64| wanted.map(|w| (w, 2.0 * (0.3 + share * (w - 0.3))));
+        for share in [0.0, 0.5, 1.0] {
+            assert!((following(&pairs(share)).unwrap_or(-1.0) - share).abs() < 1e-9, "{share}");
+        }
+        assert_eq!((following(&[(0.3, 0.2); 9]), following(&[])), (None, None));
+    }
+
+    #[test]
+    fn an_eye_is_open_by_its_gap_over_its_width() {
+        let mut points = vec![FramePx::default(); mesh::N_POINTS];
+        for (lids, corners) in mesh::LIDS.iter().zip(mesh::EYE_CORNERS) {
+            (points[corners[0]].x, points[corners[1]].x) = (0.0, 40.0);
+            lids[..7].iter().for_each(|i| points[*i] = FramePx { x: 20.0, y: -12.0 });
+            lids[7..].iter().for_each(|i| points[*i] = FramePx { x: 20.0, y: 0.0 });
+        }
+        assert!((eye_opening(&points).unwrap_or(0.0) - 0.3).abs() < 1e-9);
+        assert_eq!((eye_opening(&[]), eye_opening(&vec![FramePx::default(); mesh::N_POINTS])), (None, None));
+    }
 
     /// Points on a spiral, with eyes.
     fn spiral(turn: f64, size: f64) -> Vec<FramePx> {
