@@ -46,9 +46,10 @@ pub enum Switch {
 pub struct BlendArgs {
     /// What limits the place of a new face: hull (the outline of its points, always), hair (leaves out dark
     /// hair that hangs into it), occlusion (leaves out what lies in front of the face), glasses
-    /// (leaves out the rims of glasses), mouth (leaves out the inside of an open mouth where the new face shows a
-    /// dark gap: the target's teeth and tongue stay), person (leaves out what no person fills), hands (leaves out
-    /// hands whose joints are found) [default: hull,hair,occlusion,glasses,mouth]
+    /// (leaves out the rims of glasses), lids (leaves out eyes that are shut: the target's lids stay), mouth (leaves out
+    /// the inside of an open mouth where the new face shows a dark gap: the target's teeth and tongue stay), person
+    /// (leaves out what no person fills), hands (leaves out hands whose joints are found) [default:
+    /// hull,hair,occlusion,glasses,lids,mouth]
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
     pub face_mask_types: Vec<String>,
     /// A network of `faceswap train-labels occlusion` for the mask occlusion, in place of the program's own

@@ -20,6 +20,11 @@ const BLUR: f64 = 1.0 / 32.0;
 /// Width of a line over the crop's side.
 const LINE: f64 = 1.5 / 128.0;
 
+/// The gap between the lids, see [`lid_gap`], of an eye that is shut, though the mesh still sees them apart..
+pub const LIDS_SHUT: f64 = 0.085;
+/// ..and from where on an eye is as far open as it is measured.
+pub const LIDS_OPEN: f64 = 0.17;
+
 /// The inner edge of the lips, around.
 const MOUTH: [usize; 20] =
     [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95];
@@ -79,9 +84,7 @@ pub fn paint(crop: &mut Array3<f32>, points: &[CropPx]) {
         let brow: Vec<usize> = BROWS_TOP[eye].iter().chain(BROWS_BOTTOM[eye].iter().rev()).copied().collect();
         mix(crop, &coverage(&ring(&brow), side), |c, _| BROW[c]);
         let [outer, inner] = [0, 1].map(|end| EYE_CORNERS[eye][if eye == 0 { end } else { 1 - end }]);
-        let (upper, lower) = LIDS[eye].split_at(7);
-        let lids: Vec<usize> = [outer].iter().chain(upper).chain(&[inner]).chain(lower).copied().collect();
-        let mut lids = ring(&lids);
+        let mut lids = closed_as_seen([points[outer], points[inner]], &ring(&LIDS[eye]));
         let opening = coverage(&lids, side);
         mix(crop, &opening, |c, _| WHITE[c]);
         let middle = points[IRISES[eye]];
@@ -92,6 +95,34 @@ pub fn paint(crop: &mut Array3<f32>, points: &[CropPx]) {
         lids.push(lids[0]);
         mix(crop, &line(&lids, stroke, side), |c, _| LID[c]);
     }
+}
+
+/// The mean gap between the lids of an eye over its width, from its corners and its [`LIDS`].
+pub fn lid_gap(corners: [CropPx; 2], lids: &[CropPx]) -> f64 {
+    let distance = |a: CropPx, b: CropPx| (a.x - b.x).hypot(a.y - b.y);
+    let (upper, lower) = lids.split_at(lids.len() / 2);
+    // Beside the corners the lids meet anyway.
+    let inner = upper.iter().zip(lower.iter().rev()).skip(1).take(upper.len().saturating_sub(2));
+    let gap = inner.clone().map(|(u, l)| distance(*u, *l)).sum::<f64>() / inner.count().max(1) as f64;
+    gap / distance(corners[0], corners[1]).max(1e-6)
+}
+
+/// The edge of an eye, around from its outer corner: `corners`, outer and inner, and `lids`, in the order of [`LIDS`].
+///
+/// Where real eyes are shut the mesh still sees a gap between the lids of 0.06 to 0.1 of the eye's width, which in
+/// rendered people is an eye that looks through a slit. Lids that are that near are closed, and those in between drawn
+/// together.
+fn closed_as_seen(corners: [CropPx; 2], lids: &[CropPx]) -> Vec<CropPx> {
+    let gap = lid_gap(corners, lids);
+    let is_open = ((gap - LIDS_SHUT) / (LIDS_OPEN - LIDS_SHUT)).clamp(0.0, 1.0);
+    let part = if gap < LIDS_OPEN { LIDS_OPEN * is_open / gap.max(1e-6) } else { 1.0 };
+    let (upper, lower) = lids.split_at(lids.len() / 2);
+    // The upper lid is the one that moves.
+    let upper = upper
+        .iter()
+        .zip(lower.iter().rev())
+        .map(|(u, l)| CropPx { x: l.x + part * (u.x - l.x), y: l.y + part * (u.y - l.y) });
+    std::iter::once(corners[0]).chain(upper).chain([corners[1]]).chain(lower.iter().copied()).collect()
 }
 
 /// Puts `colour(channel, (row, column))` over a crop, as much as `share` says.
@@ -243,6 +274,31 @@ mod tests {
             assert!(is(pixel(40.0 - 1.5 * look.signum() * 4.0, 50), WHITE) || look == 0.0);
             let lid = pixel(40.0, 43).iter().sum::<f32>();
             assert!(lid < 0.8 && is(pixel(100.0, 100), [0.5; 3]), "{lid}");
+        }
+    }
+
+    #[test]
+    fn lids_that_are_nearly_shut_are_closed_and_open_ones_stay() {
+        let corners = [CropPx { x: 0.0, y: 50.0 }, CropPx { x: 80.0, y: 50.0 }];
+        let lids = |gap: f64| -> Vec<CropPx> {
+            let upper = (1..8).map(|i| CropPx { x: 10.0 * f64::from(i), y: 50.0 - 80.0 * gap });
+            upper.chain((1..8).rev().map(|i| CropPx { x: 10.0 * f64::from(i), y: 50.0 })).collect()
+        };
+        let mut last = -1.0;
+        for gap in [0.0, 0.05, 0.085, 0.1, 0.13, 0.169, 0.17, 0.3] {
+            let ring = closed_as_seen(corners, &lids(gap));
+            assert_eq!((ring.len(), ring[0], ring[8]), (16, corners[0], corners[1]));
+            assert!(ring[9..].iter().all(|p| p.y == 50.0) && ring[4].x == 40.0);
+            let painted = (50.0 - ring[4].y) / 80.0;
+            let wanted = if gap <= 0.085 {
+                0.0
+            } else if gap >= 0.17 {
+                gap
+            } else {
+                2.0 * (gap - 0.085)
+            };
+            assert!((painted - wanted).abs() < 1e-9 && painted >= last, "{gap}: {painted}");
+            last = painted;
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod hair;
 mod hands;
+mod lids;
 mod mouth;
 mod occlusion;
 mod palm;
@@ -50,6 +51,8 @@ pub enum MaskType {
     Occlusion,
     /// Leaves out the rims of glasses, however thin.
     Glasses,
+    /// Leaves out eyes that are shut: the target's lids stay.
+    Lids,
     /// Leaves out the inside of an open mouth where the new face shows a dark gap: the target's teeth and tongue stay.
     Mouth,
 }
@@ -65,8 +68,14 @@ pub struct MaskSettings {
 
 impl Default for MaskSettings {
     fn default() -> Self {
-        let types =
-            vec![MaskType::Hull, MaskType::Hair, MaskType::Occlusion, MaskType::Glasses, MaskType::Mouth];
+        let types = vec![
+            MaskType::Hull,
+            MaskType::Hair,
+            MaskType::Occlusion,
+            MaskType::Glasses,
+            MaskType::Lids,
+            MaskType::Mouth,
+        ];
         Self { types, occlusion_network: None }
     }
 }
@@ -90,7 +99,7 @@ impl MaskSettings {
 }
 
 impl MaskType {
-    /// `hull`, `hair`, `person`, `hands`, `occlusion`, `glasses`, `mouth`.
+    /// `hull`, `hair`, `person`, `hands`, `occlusion`, `glasses`, `lids`, `mouth`.
     ///
     /// # Errors
     /// [`Error::BadSetting`] with the choices.
@@ -102,9 +111,10 @@ impl MaskType {
             "hands" => Ok(Self::Hands),
             "occlusion" => Ok(Self::Occlusion),
             "glasses" => Ok(Self::Glasses),
+            "lids" => Ok(Self::Lids),
             "mouth" => Ok(Self::Mouth),
             _ => {
-                let reason = "the choices are hull, hair, person, hands, occlusion, glasses and mouth";
+                let reason = "the choices are hull, hair, person, hands, occlusion, glasses, lids and mouth";
                 Err(Error::setting("--face-mask-types", text, reason))
             }
         }
@@ -116,7 +126,7 @@ impl MaskType {
             Self::Person => &[(person::NAME, person::NETWORK)],
             Self::Hands => &[(palm::NAME, palm::NETWORK), (hands::NAME, hands::NETWORK)],
             Self::Occlusion => &[(occlusion::NAME, occlusion::NETWORK)],
-            Self::Hull | Self::Hair | Self::Glasses | Self::Mouth => &[],
+            Self::Hull | Self::Hair | Self::Glasses | Self::Lids | Self::Mouth => &[],
         }
     }
 }
@@ -124,9 +134,7 @@ impl MaskType {
 /// Finds what lies in front of faces. It belongs to one thread.
 #[derive(Debug)]
 pub struct Masker {
-    sees_hair: bool,
-    sees_glasses: bool,
-    sees_mouth: bool,
+    types: Vec<MaskType>,
     person: Option<Person>,
     hands: Option<Hands>,
     occlusion: Option<Occlusion>,
@@ -148,15 +156,17 @@ impl Masker {
     pub fn new(runtime: &Runtime, settings: &MaskSettings) -> Result<Self> {
         let has = |kind: MaskType| settings.types.contains(&kind);
         Ok(Self {
-            sees_hair: has(MaskType::Hair),
-            sees_glasses: has(MaskType::Glasses),
-            sees_mouth: has(MaskType::Mouth),
+            types: settings.types.clone(),
             person: has(MaskType::Person).then(|| Person::new(runtime)).transpose()?,
             hands: has(MaskType::Hands).then(|| Hands::new(runtime)).transpose()?,
             occlusion: has(MaskType::Occlusion)
                 .then(|| Occlusion::new(runtime, settings.own_network()))
                 .transpose()?,
         })
+    }
+
+    fn sees(&self, kind: MaskType) -> bool {
+        self.types.contains(&kind)
     }
 
     /// The masker as a worker of the line.
@@ -177,11 +187,15 @@ impl Masker {
             let side = face.pixels.dim().1.max(1) as f64;
             let alignment = face.alignment.scaled(SIDE as f64 / side);
             let points = &face.face.points;
-            let hair = if self.sees_hair { hair::look(&face.target, &face.alignment, points) } else { None };
-            if self.sees_glasses {
+            let hair = if self.sees(MaskType::Hair) {
+                hair::look(&face.target, &face.alignment, points)
+            } else {
+                None
+            };
+            if self.sees(MaskType::Glasses) {
                 face.rims = rims::look(&swapped.frame.picture, (&face.target, &face.alignment), points);
             }
-            let mouth = if self.sees_mouth { mouth::look(face) } else { None };
+            let mouth = if self.sees(MaskType::Mouth) { mouth::look(face) } else { None };
             let maps = hair.into_iter().chain(mouth).collect();
             face.visible = self.joined(&swapped.frame.picture, points, &alignment, maps)?;
         }
@@ -199,9 +213,9 @@ impl Masker {
         points: &[FramePx],
         alignment: &Similarity,
     ) -> Result<Option<Array2<f32>>> {
-        let hair = if self.sees_hair { hair::look_in(picture, points) } else { None };
+        let hair = if self.sees(MaskType::Hair) { hair::look_in(picture, points) } else { None };
         let visible = self.joined(picture, points, alignment, Vec::from_iter(hair))?;
-        let rims = if self.sees_glasses { rims::look_in(picture, points) } else { None };
+        let rims = if self.sees(MaskType::Glasses) { rims::look_in(picture, points) } else { None };
         Ok(without_rims(visible, rims.as_ref(), rims.iter().map(Rims::strength).collect(), alignment))
     }
 
@@ -223,6 +237,9 @@ impl Masker {
             Some(hands) => Some(hands.look(picture, points)?),
             None => None,
         };
+        if self.sees(MaskType::Lids) {
+            maps.extend(lids::look(points, alignment));
+        }
         if maps.is_empty() && hands.is_none() {
             return Ok(None);
         }
