@@ -140,7 +140,7 @@ impl Follower {
 
     /// The same for a frame in which the detector saw faces, where there is no doubt which of these are the tracks': they
     /// are measured in their tracks' places alone. A track that none of them shows is followed as by
-    /// [`Follower::follow_unseen`].
+    /// [`Follower::follow_unseen`]. `None` where there is doubt.
     ///
     /// # Errors
     /// [`crate::Error::Device`] when a network fails.
@@ -164,6 +164,9 @@ impl Follower {
                 (Some(owner), None) if !is_seen[owner] => is_seen[owner] = true,
                 _ => return Ok(None),
             }
+        }
+        if faces.len() + rest.len() > self.finder.settings().max_faces {
+            return Ok(None); // Which of them are kept is for all of them to settle.
         }
         for ((face, track), (is_seen, place)) in faces.iter().zip(tracks).zip(is_seen.iter_mut().zip(&places))
         {
