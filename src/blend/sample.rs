@@ -166,6 +166,21 @@ dispatched! {
     }
 }
 
+/// Fills the border of a picture, `pad` pixels on all sides of at least one, with the pixels of its edge.
+pub(crate) fn repeat_edges(pixels: &mut [[f32; 4]], stride: usize, pad: usize) {
+    let (width, height) = (stride - 2 * pad, pixels.len() / stride - 2 * pad);
+    for row in pixels.chunks_exact_mut(stride).skip(pad).take(height) {
+        let (first, last) = (row[pad], row[pad + width - 1]);
+        row[..pad].fill(first);
+        row[pad + width..].fill(last);
+    }
+    for y in 0..pad {
+        pixels.copy_within(pad * stride..(pad + 1) * stride, y * stride);
+        let last = (pad + height - 1) * stride;
+        pixels.copy_within(last..last + stride, (pad + height + y) * stride);
+    }
+}
+
 dispatched! {
     /// Pixels of four values from three rows.
     pub(crate) fn interleave as interleave_plain(red: &[f32], green: &[f32], blue: &[f32], out: &mut [[f32; 4]]) {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     grade::Grade,
-    sample::{Way, along, interleave, linear, subtract},
+    sample::{Way, along, interleave, linear, repeat_edges, subtract},
 };
 use crate::frame::{CropPx, FramePx, Rect, Similarity};
 
@@ -58,17 +58,8 @@ impl Quads {
     }
 
     fn repeat_edges(&mut self) {
-        let (stride, (width, height)) = (self.stride(), (self.part.width(), self.part.height()));
-        for row in self.pixels.chunks_exact_mut(stride).skip(PAD).take(height) {
-            let (first, last) = (row[PAD], row[PAD + width - 1]);
-            row[..PAD].fill(first);
-            row[PAD + width..].fill(last);
-        }
-        for y in 0..PAD {
-            self.pixels.copy_within(PAD * stride..(PAD + 1) * stride, y * stride);
-            let last = (PAD + height - 1) * stride;
-            self.pixels.copy_within(last..last + stride, (PAD + height + y) * stride);
-        }
+        let stride = self.stride();
+        repeat_edges(&mut self.pixels, stride, PAD);
     }
 
     /// Blurs for a picture that is going to be `reduction` times smaller, so that nothing folds back.

@@ -3,7 +3,7 @@
 use ndarray::Array3;
 
 use crate::{
-    blend::sample::{Way, along, between, interleave},
+    blend::sample::{Way, along, between, interleave, repeat_edges},
     dispatch::dispatched,
     frame::{CropPx, FramePx, Rect, Similarity},
     video::Picture,
@@ -75,8 +75,8 @@ const PAD: usize = 2;
 /// A picture, row by row, with its border.
 struct Image {
     pixels: Vec<Pixel>,
-    /// Without the border.
-    size: (usize, usize),
+    /// Pixels of a row, its border among them.
+    stride: usize,
 }
 
 impl Image {
@@ -84,8 +84,8 @@ impl Image {
     fn blurred(planes: &Array3<f32>, taps: &[f32]) -> Self {
         let (_, height, width) = planes.dim();
         let (n, radius) = (width * height, taps.len() / 2);
-        let size = (width, height);
-        let mut image = Self { pixels: vec![[0.0; 4]; (width + 2 * PAD) * (height + 2 * PAD)], size };
+        let stride = width + 2 * PAD;
+        let mut pixels = vec![[0.0; 4]; stride * (height + 2 * PAD)];
         let planes = planes.as_slice().expect("a picture that was just read is contiguous");
         // Only as many rows as the convolution looks at lie side by side, so that they stay in the nearest memory.
         let mut near = vec![vec![[0.0; 4]; width]; taps.len()];
@@ -104,29 +104,11 @@ impl Image {
             long[..radius].fill(first);
             long[radius + width..].fill(last);
             let shifted: Vec<&[f32]> = (0..taps.len()).map(|k| long[k..k + width].as_flattened()).collect();
-            let start = (y + PAD) * image.stride() + PAD;
-            mix(&shifted, taps, image.pixels[start..start + width].as_flattened_mut());
+            let start = (y + PAD) * stride + PAD;
+            mix(&shifted, taps, pixels[start..start + width].as_flattened_mut());
         }
-        image.repeat_edges();
-        image
-    }
-
-    fn stride(&self) -> usize {
-        self.size.0 + 2 * PAD
-    }
-
-    fn repeat_edges(&mut self) {
-        let (stride, (width, height)) = (self.stride(), self.size);
-        for row in self.pixels.chunks_exact_mut(stride).skip(PAD).take(height) {
-            let (first, last) = (row[PAD], row[PAD + width - 1]);
-            row[..PAD].fill(first);
-            row[PAD + width..].fill(last);
-        }
-        for y in 0..PAD {
-            self.pixels.copy_within(PAD * stride..(PAD + 1) * stride, y * stride);
-            let last = (PAD + height - 1) * stride;
-            self.pixels.copy_within(last..last + stride, (PAD + height + y) * stride);
-        }
+        repeat_edges(&mut pixels, stride, PAD);
+        Self { pixels, stride }
     }
 
     /// Samples, `[3, side_px, side_px]`, where a pixel is `factor` frame pixels wide and the first starts at `origin`.
@@ -152,8 +134,8 @@ impl Image {
             let cy = cy as f64;
             let way = Way { start: (x0 - dy * cy, y0 + dx * cy), step: (dx, dy) };
             match interpolation {
-                Interpolation::Bilinear => between(&self.pixels, self.stride(), way, [red, green, blue]),
-                Interpolation::Bicubic => along(&self.pixels, self.stride(), way, [red, green, blue]),
+                Interpolation::Bilinear => between(&self.pixels, self.stride, way, [red, green, blue]),
+                Interpolation::Bicubic => along(&self.pixels, self.stride, way, [red, green, blue]),
             }
         }
         if interpolation == Interpolation::Bicubic {
