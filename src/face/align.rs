@@ -62,14 +62,14 @@ pub fn align(points: &[FramePx], template: &Template, margin: f64, side_px: usiz
 ///
 /// The identity's scale is kept when all points are one.
 pub fn fit_similarity(pairs: impl Iterator<Item = (FramePx, FramePx, f64)> + Clone) -> Similarity {
-    let mut sums = [0.0; 5];
+    let (mut weight, mut from, mut to) = (0.0, FramePx::default(), FramePx::default());
     for (p, q, w) in pairs.clone() {
-        for (sum, value) in sums.iter_mut().zip([w, w * p.x, w * p.y, w * q.x, w * q.y]) {
-            *sum += value;
-        }
+        weight += w;
+        (from.x, from.y) = (from.x + w * p.x, from.y + w * p.y);
+        (to.x, to.y) = (to.x + w * q.x, to.y + w * q.y);
     }
-    let weight = if sums[0] > 0.0 { sums[0] } else { 1.0 };
-    let [px, py, qx, qy] = [sums[1], sums[2], sums[3], sums[4]].map(|sum| sum / weight);
+    let weight = if weight > 0.0 { weight } else { 1.0 };
+    let [px, py, qx, qy] = [from.x, from.y, to.x, to.y].map(|sum| sum / weight);
     let (mut along, mut across, mut spread) = (0.0, 0.0, 0.0);
     for (p, q, w) in pairs {
         let (px, py, qx, qy) = (p.x - px, p.y - py, q.x - qx, q.y - qy);

@@ -69,9 +69,29 @@ pub fn features() -> impl Iterator<Item = usize> {
 
 /// Whether a point may move far within a frame while the head is still: lids, lips and irises.
 pub fn is_quick(point: usize) -> bool {
-    let lists = [LIDS.as_flattened(), LID_CREASES.as_flattened(), &UPPER_LIP, &LOWER_LIP, &INNER_LIPS];
-    point >= N_SKIN || lists.iter().any(|list| list.contains(&point))
+    IS_QUICK.get(point).copied().unwrap_or(true)
 }
+
+/// A table, since the question is asked of every point in every frame.
+const IS_QUICK: [bool; N_POINTS] = {
+    let lists: [&[usize]; 5] =
+        [LIDS.as_flattened(), LID_CREASES.as_flattened(), &UPPER_LIP, &LOWER_LIP, &INNER_LIPS];
+    let mut is_quick = [false; N_POINTS];
+    let (mut list, mut point) = (0, N_SKIN);
+    while point < N_POINTS {
+        is_quick[point] = true;
+        point += 1;
+    }
+    while list < lists.len() {
+        let mut i = 0;
+        while i < lists[list].len() {
+            is_quick[lists[list][i]] = true;
+            i += 1;
+        }
+        list += 1;
+    }
+    is_quick
+};
 
 /// The smallest upright box `[x0, y0, x1, y1]` around the skin points (all points if there are fewer).
 pub fn bounds(points: &[FramePx]) -> [f64; 4] {

@@ -6,6 +6,10 @@
 //! (a similarity fit of the mesh to its mean shape over the window) and each point's motion on the head are filtered
 //! apart, and all distances are fractions of the distance between the eyes, so that a face's size makes no difference.
 //!
+//! Where something hides a part of the face the network guesses, and its guesses jump farther than a face moves. A point
+//! that trembles like this is averaged over longer ways, and the head with it when most of its points do. What tells a
+//! tremor from a motion are third differences *on the head*: a shaken camera has none there, however wild it is.
+//!
 //! Time is counted in frames that show something new: much footage of 15 to 25 frames a second lies in files of 30, with
 //! frames that repeat the one before. Its motion is uneven by the file's clock, and a face that moved evenly would slide
 //! over a head that stands still for a frame.
@@ -28,13 +32,26 @@ pub struct Stabilisation {
     pub sigma_quick: f64,
     /// How far the head may leave its even motion and still be averaged, in the same unit.
     pub sigma_head: f64,
+    /// How much farther a point may move that trembles, in deviations of its tremor; lids, lips and irises may not.
+    pub tremors_of_point: f64,
+    /// How much farther the head may leave its way, in deviations of the tremor in the middle of its points.
+    pub tremors_of_head: f64,
 }
 
 impl Default for Stabilisation {
     fn default() -> Self {
         // Tuned on five synthetic clips with known points and two frozen frames with noise; docs/faces.md has what
-        // comes of it. A head that may leave its way by 0.015 instead of 0.04 trembles a tenth more.
-        Self { radius: 3, sigma_frames: 1.5, sigma_point: 0.025, sigma_quick: 0.012, sigma_head: 0.04 }
+        // comes of it. A head that may leave its way by 0.015 instead of 0.04 trembles a tenth more; one that may leave it
+        // by eight of its tremors slides when a camera is shaken, whose pictures are blurred.
+        Self {
+            radius: 3,
+            sigma_frames: 1.5,
+            sigma_point: 0.025,
+            sigma_quick: 0.012,
+            sigma_head: 0.04,
+            tremors_of_point: 6.0,
+            tremors_of_head: 2.0,
+        }
     }
 }
 
@@ -54,11 +71,16 @@ pub fn stabilised(window: &[Option<&[FramePx]>], middle: usize, settings: &Stabi
         return points.to_vec();
     }
     let now = &poses.frames[poses.now];
-    let to_frame = poses.held(settings, eyes);
+    let tremors = poses.tremors(eyes);
+    let to_frame = poses.held(settings, eyes, tremor_of_head(&tremors));
     (0..points.len())
         .map(|i| {
             let p = now.on_head[i];
-            let sigma = if mesh::is_quick(i) { settings.sigma_quick } else { settings.sigma_point };
+            let sigma = if mesh::is_quick(i) {
+                settings.sigma_quick
+            } else {
+                settings.sigma_point.hypot(settings.tremors_of_point * tremors[i])
+            };
             let near = poses.frames.iter().map(|frame| {
                 let q = frame.on_head[i];
                 let weight =
@@ -68,6 +90,14 @@ pub fn stabilised(window: &[Option<&[FramePx]>], middle: usize, settings: &Stabi
             to_frame.apply(if mesh::is_quick(i) { crest(near) } else { mean(near) })
         })
         .collect()
+}
+
+/// That of the point in the middle of those which don't move by themselves.
+fn tremor_of_head(tremors: &[f64]) -> f64 {
+    let mut slow: Vec<f64> =
+        tremors.iter().enumerate().filter(|(i, _)| !mesh::is_quick(*i)).map(|(_, t)| *t).collect();
+    let middle = slow.len() / 2;
+    if slow.is_empty() { 0.0 } else { *slow.select_nth_unstable_by(middle, f64::total_cmp).1 }
 }
 
 /// The weighted mean of (time, place, weight).
@@ -268,9 +298,33 @@ impl Poses {
         Self { frames: frames.collect(), now }
     }
 
+    /// How strongly each point trembles on the head, a standard deviation in distances between the eyes: the middle of
+    /// its third differences, which a motion that is even, quickens or turns hardly has.
+    fn tremors(&self, eyes: f64) -> Vec<f64> {
+        /// What they are of independent noise with a deviation of 1: the square root of 1 + 9 + 9 + 1.
+        const OF_NOISE: f64 = 4.472_135_954_999_58;
+        let mut moments: Vec<&Posed> = self.frames.iter().collect();
+        moments.dedup_by_key(|frame| frame.time);
+        let mut thirds: Vec<f64> = Vec::new();
+        let n_points = moments.first().map_or(0, |frame| frame.on_head.len());
+        let tremor = |i: usize| {
+            thirds.clear();
+            thirds.extend(moments.windows(4).map(|four| {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|k| four[k].on_head[i]);
+                ((d - a) + (b - c) * 3.0).abs()
+            }));
+            thirds.sort_by(f64::total_cmp);
+            let n = thirds.len();
+            let middle = if n == 0 { 0.0 } else { 0.5 * (thirds[(n - 1) / 2] + thirds[n / 2]) };
+            middle / (OF_NOISE * eyes)
+        };
+        (0..n_points).map(tremor).collect()
+    }
+
     /// The middle frame's pose, averaged with its neighbours' along the head's even motion: as angle, logarithm of
-    /// the scale, and shift, each by itself.
-    fn held(&self, settings: &Stabilisation, eyes: f64) -> Pose {
+    /// the scale, and shift, each by itself. `tremor` is that of the head's points.
+    fn held(&self, settings: &Stabilisation, eyes: f64, tremor: f64) -> Pose {
+        let sigma = settings.sigma_head.hypot(settings.tremors_of_head * tremor);
         let now = self.frames[self.now].pose;
         let step = |frame: &Posed| Step::between(&now, &frame.pose);
         let at = |time: f64| {
@@ -283,7 +337,7 @@ impl Poses {
             let even = step(frame) - velocity * frame.time;
             // What the difference moves: the middle of the face, and by its turn a point one eye distance away.
             let distance = even.shift.abs() / eyes + even.turn.abs();
-            let weight = frame.share * weight(frame.time, distance * distance, settings.sigma_head, settings);
+            let weight = frame.share * weight(frame.time, distance * distance, sigma, settings);
             (sum, total) = (sum + even * weight, total + weight);
         }
         (sum * (1.0 / total)).from(&now)
@@ -340,15 +394,17 @@ fn fit(from: &[FramePx], to: &[FramePx], eyes: f64) -> Similarity {
     /// Distance at which a point counts half, in distances between the eyes: a little more than the network's noise.
     const SCALE: f64 = 0.01;
     const N_ROUNDS: usize = 2;
-    let pairs = || from.iter().zip(to).take(mesh::N_SKIN);
-    let mut onto = fit_similarity(pairs().map(|(p, q)| (*p, *q, 1.0)));
+    let mut pairs: Vec<(FramePx, FramePx, f64)> =
+        from.iter().zip(to).take(mesh::N_SKIN).map(|(p, q)| (*p, *q, 1.0)).collect();
+    let mut onto = fit_similarity(pairs.iter().copied());
+    let per_square = 1.0 / (SCALE * eyes).powi(2);
     for _ in 0..N_ROUNDS {
-        let last = onto;
-        onto = fit_similarity(pairs().map(|(p, q)| {
-            let laid = last.to_crop(*p);
-            let square = (laid.x - q.x).powi(2) + (laid.y - q.y).powi(2);
-            (*p, *q, 1.0 / (1.0 + square / (SCALE * eyes).powi(2)))
-        }));
+        for (p, q, weight) in &mut pairs {
+            let laid = onto.to_crop(*p);
+            let (x, y) = (laid.x - q.x, laid.y - q.y);
+            *weight = 1.0 / (1.0 + (x * x + y * y) * per_square);
+        }
+        onto = fit_similarity(pairs.iter().copied());
     }
     onto
 }

@@ -80,24 +80,56 @@ fn jitter_and_error(clip: &[Vec<FramePx>], truth: &[Vec<FramePx>]) -> (f64, f64)
 #[test]
 fn noise_shrinks_while_the_head_moves() {
     // Noise of points (0.3 % of the eye distance) and of the whole mesh (0.2 %) on a head that moves evenly.
-    let truth: Vec<_> =
-        (0..40).map(|t| posed(&face(), 1.0, 0.1, 400.0 + 6.0 * f64::from(t), 300.0)).collect();
-    let noisy: Vec<Vec<FramePx>> = truth
-        .iter()
-        .enumerate()
-        .map(|(t, points)| {
-            let common = [noise(t as u64 * 7 + 1), noise(t as u64 * 7 + 2)].map(|v| 0.35 * v);
-            let shaken = |(i, p): (usize, &FramePx)| {
-                let seed = (t * 1000 + i) as u64 * 2 + 100_000;
-                FramePx { x: p.x + common[0] + 0.5 * noise(seed), y: p.y + common[1] + 0.5 * noise(seed + 1) }
-            };
-            points.iter().enumerate().map(shaken).collect()
-        })
-        .collect();
+    let (noisy, truth) = shaken(0.35, 0.5);
     let (jitter_before, error_before) = jitter_and_error(&noisy, &truth);
     let (jitter_after, error_after) = jitter_and_error(&run(&noisy), &truth);
     assert!(jitter_after < 0.35 * jitter_before, "jitter {jitter_before} -> {jitter_after}");
     assert!(error_after < 0.6 * error_before, "error {error_before} -> {error_after}");
+}
+
+/// A head that moves evenly, in each frame moved by `of_head` times noise, and each point by `of_point` times noise.
+fn shaken(of_head: f64, of_point: f64) -> (Vec<Vec<FramePx>>, Vec<Vec<FramePx>>) {
+    let truth: Vec<_> =
+        (0..40).map(|t| posed(&face(), 1.0, 0.1, 400.0 + 6.0 * f64::from(t), 300.0)).collect();
+    let moved = |t: usize, points: &[FramePx]| {
+        let head = [noise(t as u64 * 7 + 1), noise(t as u64 * 7 + 2)].map(|v| of_head * v);
+        let point = |(i, p): (usize, &FramePx)| {
+            let seed = (t * 1000 + i) as u64 * 2 + 100_000;
+            let [x, y] = [noise(seed), noise(seed + 1)].map(|v| of_point * v);
+            FramePx { x: p.x + head[0] + x, y: p.y + head[1] + y }
+        };
+        points.iter().enumerate().map(point).collect()
+    };
+    let shaken = truth.iter().enumerate().map(|(t, points)| moved(t, points)).collect();
+    (shaken, truth)
+}
+
+#[test]
+fn points_that_are_guessed_are_held_though_they_jump_far() {
+    // 5 % of the eye distance, twice as far as a point may move.
+    let (guessed, truth) = shaken(2.0, 8.0);
+    // Lids, lips and irises jump when they move.
+    let slow = |clip: &[Vec<FramePx>]| -> Vec<Vec<FramePx>> {
+        let of = |points: &Vec<FramePx>| {
+            points.iter().enumerate().filter(|(i, _)| !mesh::is_quick(*i)).map(|(_, p)| *p).collect()
+        };
+        clip.iter().map(of).collect()
+    };
+    let (jitter_before, error_before) = jitter_and_error(&slow(&guessed), &slow(&truth));
+    let (jitter_after, error_after) = jitter_and_error(&slow(&run(&guessed)), &slow(&truth));
+    assert!(jitter_after < 0.35 * jitter_before, "jitter {jitter_before} -> {jitter_after}");
+    assert!(error_after < 0.7 * error_before, "error {error_before} -> {error_after}");
+}
+
+#[test]
+fn a_shaken_camera_is_no_tremor() {
+    let (shaken, _) = shaken(15.0, 0.3);
+    let window: Vec<Option<&[FramePx]>> = shaken.iter().map(|points| Some(&points[..])).collect();
+    let plain = Stabilisation { tremors_of_head: 0.0, ..Stabilisation::default() };
+    for (i, held) in run(&shaken).iter().enumerate() {
+        let farther = worst(held, &stabilised(&window, i, &plain));
+        assert!(farther < 0.2, "frame {i}: the head is held {farther} px farther from where it is");
+    }
 }
 
 #[test]
