@@ -11,7 +11,7 @@ use crate::{
     face::{
         guides::{LIDS_SHUT, lid_gap},
         hull::{coverage, scaled},
-        mesh::{self, EYE_CORNERS, LIDS},
+        mesh::{self, BROWS_BOTTOM, EYE_CORNERS, LIDS},
     },
     frame::{CropPx, FramePx, Similarity},
 };
@@ -19,9 +19,12 @@ use crate::{
 /// The gap between the lids, over the width of the eye, from which on nothing is left to the target: eyes that look down
 /// or squint have 0.1 to 0.17, and are the new face's.
 const OPEN: f64 = 0.13;
-/// Half of the width and of the height of what is left to the target, in widths of the eye: with its fading edge it ends
-/// below the brow.
+/// Half of the width and of the height of what is left to the target, in widths of the eye.
 const REACH: [f64; 2] = [0.72, 0.42];
+/// Share of the way up to the brow that it takes at most: in a wink the brow comes down to the lids..
+const TO_BROW: f64 = 0.75;
+/// ..which stay to this height, in widths of the eye.
+const LEAST_ABOVE: f64 = 0.15;
 /// How far its middle lies above the lower lid: where the new eye is open.
 const ABOVE: f64 = 0.1;
 /// Sizes of the region between which it fades.
@@ -36,11 +39,11 @@ pub(super) fn look(points: &[FramePx], alignment: &Similarity) -> Option<Map> {
         return None;
     }
     let at = |point: usize| alignment.to_crop(points[point]);
-    let eyes = [0, 1].map(|eye| (EYE_CORNERS[eye].map(at), LIDS[eye].map(at)));
-    let gaps = eyes.map(|(corners, lids)| lid_gap(corners, &lids));
+    let eyes = [0, 1].map(|eye| (EYE_CORNERS[eye].map(at), LIDS[eye].map(at), BROWS_BOTTOM[eye].map(at)));
+    let gaps = eyes.map(|(corners, lids, _)| lid_gap(corners, &lids));
     let mut left = Array2::<f32>::ones([SIDE, SIDE]);
     let mut is_shut = false;
-    for ((corners, lids), gap) in eyes.into_iter().zip(gaps) {
+    for ((corners, lids, brow), gap) in eyes.into_iter().zip(gaps) {
         // In a blink both close, and one that is measured a little later than the other would wink.
         let gap = gap.min(0.5 * (gaps[0] + gaps[1])) as f32;
         let (shut, open) = (LIDS_SHUT as f32, OPEN as f32);
@@ -49,7 +52,7 @@ pub(super) fn look(points: &[FramePx], alignment: &Similarity) -> Option<Map> {
             continue;
         }
         is_shut = true;
-        let outline = outline(corners, &lids[lids.len() / 2..]);
+        let outline = outline(corners, &lids[lids.len() / 2..], &brow);
         let mut inside = Array2::<f32>::zeros([SIDE, SIDE]);
         SIZES.iter().for_each(|size| inside += &coverage(&scaled(&outline, *size), SIDE));
         left.zip_mut_with(&inside, |left, inside| *left *= 1.0 - share * inside / SIZES.len() as f32);
@@ -57,17 +60,20 @@ pub(super) fn look(points: &[FramePx], alignment: &Similarity) -> Option<Map> {
     is_shut.then_some(Map { values: left, alignment: *alignment })
 }
 
-/// An ellipse along the corners of an eye, a little above its lower lid.
-fn outline(corners: [CropPx; 2], lower: &[CropPx]) -> Vec<CropPx> {
+/// An ellipse along the corners of an eye, a little above its lower lid, whose upper half ends below the brow.
+fn outline(corners: [CropPx; 2], lower: &[CropPx], brow: &[CropPx]) -> Vec<CropPx> {
     // To the right in the picture: both eyes' corners are listed from there to here or the other way round.
     let [a, b] = if corners[0].x < corners[1].x { corners } else { [corners[1], corners[0]] };
     let (along_x, along_y) = (b.x - a.x, b.y - a.y);
     let n = lower.len().max(1) as f64;
     let (x, y) = lower.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.x / n, sum.1 + p.y / n));
     let (x, y) = (x + ABOVE * along_y, y - ABOVE * along_x);
+    let square = (along_x * along_x + along_y * along_y).max(1e-12);
+    let heights = brow.iter().map(|p| ((x - p.x) * -along_y + (y - p.y) * along_x) / square);
+    let up = (TO_BROW * heights.fold(f64::INFINITY, f64::min)).max(LEAST_ABOVE).min(REACH[1]);
     let point = |i: usize| {
         let (sin, cos) = (std::f64::consts::TAU * i as f64 / N_POINTS as f64).sin_cos();
-        let (right, down) = (REACH[0] * cos, REACH[1] * sin);
+        let (right, down) = (REACH[0] * cos, sin * if sin < 0.0 { up } else { REACH[1] });
         CropPx { x: x + right * along_x - down * along_y, y: y + right * along_y + down * along_x }
     };
     (0..N_POINTS).map(point).collect()
@@ -93,6 +99,9 @@ mod tests {
                 let up = if is_upper { 40.0 * gaps[eye] } else { 0.0 };
                 points[*point] = FramePx { x: middle + side * 5.0 * step, y: 100.0 - up };
             }
+            for (i, point) in BROWS_BOTTOM[eye].iter().enumerate() {
+                points[*point] = FramePx { x: middle - 16.0 + 8.0 * i as f64, y: 68.0 };
+            }
         }
         points
     }
@@ -112,6 +121,20 @@ mod tests {
         }
         let up: Vec<f32> = (76..97).rev().map(|y| wink[[y, 68]]).collect();
         assert!(up.windows(2).all(|w| w[1] >= w[0] && w[1] - w[0] < 0.25), "it fades without a step: {up:?}");
+    }
+
+    #[test]
+    fn a_brow_that_comes_down_stays_out() {
+        let at = |height: f64, y: usize| {
+            let mut points = face([0.05, 0.3]);
+            for (i, point) in BROWS_BOTTOM[0].iter().enumerate() {
+                points[*point] = FramePx { x: 52.0 + 8.0 * i as f64, y: 100.0 - 40.0 * height };
+            }
+            look(&points, &WHOLE).expect("a shut eye").values[[y, 68]]
+        };
+        assert!(at(0.8, 85) < 0.6 && at(0.3, 85) == 1.0, "{} {}", at(0.8, 85), at(0.3, 85));
+        // The lids stay, wherever the brow is.
+        assert!([0.8, 0.3, 0.1, -0.5].into_iter().all(|height| at(height, 97) < 1e-3));
     }
 
     #[test]
