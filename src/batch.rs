@@ -23,7 +23,7 @@ use crate::{
     report::{self, FrameCounts, Record, Report, Sync, Tally, Times},
     resume,
     settings::{SwapSettings, output_path},
-    swap::Swapper,
+    swap::{Gaze, GazeOf, Swapper},
     video,
 };
 
@@ -102,6 +102,9 @@ impl Job<'_> {
                 let tracked = analysis.picking(cast.picks()).single(frame)?;
                 let mut swapper = Swapper::for_cast(runtime, cast, self.settings.batch)?;
                 let mut swapped: Swapped = single(&mut swapper, tracked)?;
+                if self.settings.gaze == GazeOf::Target {
+                    swapped = single(&mut Gaze::new(runtime)?, swapped)?;
+                }
                 Masker::new(runtime, &self.settings.masks)?.look(&mut swapped)?;
                 let swapped = single(&mut Steadier::default(), swapped)?;
                 let swapped = single(&mut Grader::new(&self.settings.grade), swapped)?;

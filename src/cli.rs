@@ -14,7 +14,7 @@ mod train;
 use std::path::PathBuf;
 
 pub use audit::{AuditArgs, MaskArgs};
-pub use blend::{BlendArgs, BlendHow, ColorTransferHow, Switch};
+pub use blend::{BlendArgs, BlendHow, ColorTransferHow, GazeHow, Switch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use compare::CompareArgs;
 #[cfg(feature = "train")]

@@ -26,7 +26,7 @@ use crate::{
     report::{self, FrameCounts, Report, StageTime, Sync},
     resume::{End, Seams, Task, Work},
     settings::SwapSettings,
-    swap::Swapper,
+    swap::{Gaze, GazeOf, Swapper},
     video::{self, Pattern, Place, Source, Stretch, Writer},
 };
 
@@ -140,6 +140,8 @@ pub fn swap_video(
 struct Stages {
     analysis: Analysis,
     swapper: Swapper,
+    /// None where eyes look as the network draws them.
+    gaze: Option<Gaze>,
     /// None where nobody looks for what is in front of a face.
     maskers: Vec<Masker>,
 }
@@ -164,6 +166,7 @@ fn swap_stages(
     Ok(Stages {
         analysis,
         swapper: Swapper::for_cast(runtime, cast, settings.batch)?,
+        gaze: (settings.gaze == GazeOf::Target).then(|| Gaze::new(runtime)).transpose()?,
         maskers: maskers.collect::<Result<_>>()?,
     })
 }
@@ -175,13 +178,16 @@ fn finish<'scope>(
     frames: impl Iterator<Item = Result<Frame>> + Send + 'scope,
     settings: &SwapSettings,
 ) -> Result<Receiver<Blended>> {
-    let Some(Stages { analysis, swapper, maskers }) = stages else {
+    let Some(Stages { analysis, swapper, gaze, maskers }) = stages else {
         let untouched = |frame| Blended { frame, replaced: Vec::new(), memory: None };
         return line.source("decode", frames.map(move |frame| frame.map(untouched)));
     };
     let frames = line.source("decode", frames)?;
     let tracked = analysis.into_line(line, frames)?;
     let mut swapped = line.stage("swap", tracked, swapper)?;
+    if let Some(gaze) = gaze {
+        swapped = line.stage("gaze", swapped, gaze)?;
+    }
     if !maskers.is_empty() {
         let maskers = maskers.into_iter().map(Masker::into_worker).collect();
         swapped = line.parallel("mask", swapped, maskers)?;

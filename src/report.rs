@@ -16,7 +16,7 @@ use crate::{
     digest::{sha256, sha256_file},
     face,
     settings::SwapSettings,
-    swap::manifest,
+    swap::{Gaze, GazeOf, manifest},
     video::{DamagedFrames, Tracks},
 };
 
@@ -177,7 +177,8 @@ impl Sums {
         if cast.is_some() {
             let (landmarks, masks) = (settings.faces.finder.landmarks.network, &settings.masks);
             let used = face::networks(landmarks, masks);
-            networks.extend(used.map(|(name, bytes)| (name.into(), sha256(bytes))));
+            let of_gaze = (settings.gaze == GazeOf::Target).then(Gaze::network);
+            networks.extend(used.chain(of_gaze).map(|(name, bytes)| (name.into(), sha256(bytes))));
             if let Some(path) = masks.own_network() {
                 networks.insert("occlusion".into(), file(path)?);
             }

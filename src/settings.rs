@@ -10,6 +10,7 @@ use crate::{
     blend::{BlendSettings, GradeSettings},
     face::{AnalysisSettings, MaskSettings},
     resume::Resume,
+    swap::GazeOf,
     video::{self, DecodeSettings, EncodeSettings, Pattern, SourceSettings},
 };
 
@@ -24,6 +25,8 @@ pub struct SwapSettings {
     pub faces: AnalysisSettings,
     /// Faces that the network takes at once, of one frame or of several; at least 1.
     pub batch: usize,
+    /// Where new eyes look.
+    pub gaze: GazeOf,
     /// What limits the place of a new face.
     pub masks: MaskSettings,
     /// How new faces are brought to the target's colours and contrast.
@@ -48,6 +51,7 @@ impl SwapSettings {
             source: SourceSettings::default(),
             faces: AnalysisSettings::default(),
             batch: 4,
+            gaze: GazeOf::default(),
             masks: MaskSettings::default(),
             grade: GradeSettings::default(),
             blend: BlendSettings::default(),

@@ -41,9 +41,21 @@ pub enum Switch {
     Off,
 }
 
+/// Whose gaze new eyes have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GazeHow {
+    /// New eyes look where the target's look.
+    Target,
+    /// They look as the identity's network draws them.
+    Network,
+}
+
 /// The composite.
 #[derive(Debug, Args)]
 pub struct BlendArgs {
+    /// Where new eyes look: with the target's, or as the identity's network draws them
+    #[arg(long, value_enum, value_name = "WHOSE", default_value = "target")]
+    pub gaze: GazeHow,
     /// What limits the place of a new face: hull (the outline of its points, always), hair (leaves out dark
     /// hair that hangs into it), occlusion (leaves out what lies in front of the face), glasses
     /// (leaves out the rims of glasses), lids (leaves out eyes that are shut: the target's lids stay), mouth (leaves out

@@ -10,7 +10,7 @@ use crate::{
     face::{self, forgery::SeamDetector},
     frame::{FoundFace, Frame, FramePx, Rect, Similarity},
     measure::{
-        expression::{Expression, Reader, eye_opening, following, mesh_error},
+        expression::{Expression, Reader, eye_opening, following, gaze_following, mesh_error},
         flicker::{Flow, flow, flow_difference, warp_error},
         identity::{Embedder, Embedding},
         jitter::Jitter,
@@ -45,6 +45,8 @@ pub struct Scores {
     pub expression_l1: Option<f64>,
     /// How far the eyes close when the target's do: 1 as far, 0 not at all; `None` where the target's hardly do.
     pub eyes_following: Option<f64>,
+    /// How far the eyes look to the sides when the target's do: 1 as far, 0 not at all; `None` where the target's hardly do.
+    pub gaze_following: Option<f64>,
     /// Tremble of the target's points, share of the distance between the eyes.
     pub jitter_in: Option<f64>,
     /// Tremble of this clip's points, in the same unit.
@@ -78,12 +80,21 @@ pub(super) struct FrameScores {
     expression_l1: Option<f64>,
     /// How far the target's eyes are open, and how far these are.
     eyes: Option<(f64, f64)>,
+    /// How far to the side the target's look, and these.
+    gaze: Option<(f64, f64)>,
     pub(super) tof: Option<f64>,
     pub(super) warp: Option<f64>,
     pub(super) s1: Option<f64>,
     pub(super) s2: Option<f64>,
     pub(super) s3: Option<f64>,
     pub(super) s4: Option<f64>,
+}
+
+/// Where open eyes look, see [`face::Look`].
+fn gaze(points: &[FramePx]) -> Option<f64> {
+    /// Behind lids that are nearer than this, in widths of an eye, irises are guessed.
+    const OPEN: f64 = 0.1;
+    face::Look::of(points).filter(|look| look.eyes > OPEN).map(|look| look.gaze)
 }
 
 /// What is gathered of one clip.
@@ -126,6 +137,7 @@ impl Row {
             pose_nme: self.mean(|f| f.pose_nme),
             expression_l1: self.mean(|f| f.expression_l1),
             eyes_following: following(&self.frames.iter().filter_map(|f| f.eyes).collect::<Vec<_>>()),
+            gaze_following: gaze_following(&self.frames.iter().filter_map(|f| f.gaze).collect::<Vec<_>>()),
             jitter_out: self.jitter.mean(),
             flicker_tof: self.mean(|f| f.tof),
             seam_s1: self.mean(|f| f.s1),
@@ -247,6 +259,7 @@ impl Beside<'_> {
             ms_ssim: self.truth.and_then(|t| ms_ssim(picture, t, inside)),
             pose_nme: both().and_then(|(target, face)| mesh_error(face, target)),
             eyes: both().and_then(|(target, face)| eye_opening(target).zip(eye_opening(face))),
+            gaze: both().and_then(|(target, face)| gaze(target).zip(gaze(face))),
             expression_l1: seen
                 .expression
                 .as_ref()

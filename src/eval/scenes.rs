@@ -14,13 +14,13 @@ use crate::{
     frame::{Face, Found, FoundFace, Frame, NewFace, Seen, Swapped, Tracked},
     line::{Stage, single},
     nn::Runtime,
-    swap::{Bundle, Swapper},
+    swap::{Bundle, Gaze, Swapper},
 };
 
 /// Where new faces come from.
 enum Source {
-    /// The networks of an identity.
-    Network(Box<Swapper>),
+    /// The networks of an identity, and its eyes turned.
+    Network(Box<(Swapper, Gaze)>),
     /// The same place in another clip, which isolates the composite from the networks; in the target itself when
     /// no such clip is given.
     Clip,
@@ -65,7 +65,7 @@ impl Scenes {
         let upright = FinderSettings::default().upright(reels.target.decoder.probe().quarter_turns);
         let source = match bundle {
             Some(bundle) if settings.rendered.is_none() => {
-                Source::Network(Box::new(Swapper::new(runtime, bundle, 1)?))
+                Source::Network(Box::new((Swapper::new(runtime, bundle, 1)?, Gaze::new(runtime)?)))
             }
             _ => Source::Clip,
         };
@@ -130,7 +130,10 @@ impl Scenes {
     fn swap(&mut self, tracked: Tracked) -> Result<()> {
         let step = &self.waiting[self.n_swapped].step;
         let swapped = match &mut self.source {
-            Source::Network(swapper) => single(&mut **swapper, tracked)?,
+            Source::Network(made) => {
+                let (swapper, gaze) = &mut **made;
+                single(gaze, single(swapper, tracked)?)?
+            }
             Source::Clip => cut_out(tracked, step.get(Role::Rendered).unwrap_or(&step.target)),
         };
         self.n_swapped += 1;

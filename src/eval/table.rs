@@ -7,7 +7,7 @@ use super::{EvalReport, Scores};
 /// A column: its heading, the score, its width and digits.
 type Column = (&'static str, fn(&Scores) -> Option<f64>, usize, usize);
 
-pub(super) const COLUMNS: [Column; 15] = [
+pub(super) const COLUMNS: [Column; 16] = [
     ("PSNR dB", |s| s.psnr_face_db, 7, 2),
     ("SSIM", |s| s.ssim_face, 6, 3),
     ("MS-SSIM", |s| s.ms_ssim_face, 7, 3),
@@ -16,6 +16,7 @@ pub(super) const COLUMNS: [Column; 15] = [
     ("mesh %", |s| s.pose_nme.map(|v| 100.0 * v), 6, 2),
     ("expr", |s| s.expression_l1, 6, 4),
     ("eyes", |s| s.eyes_following, 5, 2),
+    ("gaze", |s| s.gaze_following, 5, 2),
     ("jitter %", |s| s.jitter_out.map(|v| 100.0 * v), 8, 2),
     ("tOF px", |s| s.flicker_tof, 6, 3),
     ("warp", |s| s.warp_error_ratio, 5, 2),
@@ -48,7 +49,7 @@ impl fmt::Display for EvalReport {
         write!(
             f,
             "id: distance of face embeddings, one person is below 0.52; mesh, jitter: of the distance between the eyes; \
-             eyes, warp, S1: 1 is good; S2, S3, S4: 0 is good"
+             eyes, gaze, warp, S1: 1 is good; S2, S3, S4: 0 is good"
         )
     }
 }

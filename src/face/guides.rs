@@ -7,11 +7,11 @@
 //!
 //! Whether an identity's networks want faces like this says its manifest; training and swapping paint alike.
 
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 
 use super::{
     hull::coverage,
-    mesh::{BROWS_BOTTOM, BROWS_TOP, EYE_CORNERS, LIDS, LOWER_LIP, N_POINTS, N_SKIN, OVAL, UPPER_LIP},
+    mesh::{BROWS_BOTTOM, BROWS_TOP, EYE_CORNERS, IRISES, LIDS, LOWER_LIP, N_POINTS, OVAL, UPPER_LIP},
 };
 use crate::frame::CropPx;
 
@@ -32,8 +32,6 @@ const MOUTH: [usize; 20] =
 const BRIDGE: [usize; 6] = [168, 6, 197, 195, 5, 4];
 /// Below the nose, from wing to wing.
 const WINGS: [usize; 5] = [98, 97, 2, 326, 327];
-/// The first point of the irises, right and left: their middle. Four points of the edge follow.
-const IRISES: [usize; 2] = [N_SKIN, N_SKIN + 5];
 
 // Colours that skin hasn't got, or that the feature has anyway.
 const LIPS: [f32; 3] = [0.75, 0.25, 0.30];
@@ -47,12 +45,10 @@ const NOSE: [f32; 3] = [0.20, 0.90, 0.90];
 /// Paints over a square crop, `[3, side, side]`, RGB 0..=1, what the mesh of its face says. `points` are the 478 of the
 /// mesh in pixels of the crop; with fewer nothing is painted.
 pub fn paint(crop: &mut Array3<f32>, points: &[CropPx]) {
-    if points.len() < N_POINTS || points.iter().any(|p| !(p.x.is_finite() && p.y.is_finite())) {
+    if !is_mesh(points) {
         return;
     }
     let side = crop.dim().2;
-    let at = |index: &usize| points[*index];
-    let ring = |indices: &[usize]| indices.iter().map(at).collect::<Vec<CropPx>>();
     let sharp = crop.clone();
     let radius = ((side as f64 * BLUR).round() as usize).max(1);
     let mut blur = Blur::new(side, radius);
@@ -68,32 +64,60 @@ pub fn paint(crop: &mut Array3<f32>, points: &[CropPx]) {
         }
     }
 
-    let mouth = coverage(&ring(&MOUTH), side);
+    mix(crop, &mouth(points, side), |c, at| sharp[[c, at.0, at.1]]);
+    each_stroke(points, side, |share, colour| mix(crop, share, |c, _| colour[c]));
+}
+
+/// How much of each pixel of a crop with this side is [`paint`], 0..=1, and no part of the face: `[side, side]`.
+pub fn paint_share(points: &[CropPx], side: usize) -> Array2<f32> {
+    let mut share = Array2::zeros([side, side]);
+    if is_mesh(points) {
+        each_stroke(points, side, |stroke, _| {
+            share.zip_mut_with(stroke, |all, one| *all += one * (1.0 - *all))
+        });
+    }
+    share
+}
+
+fn is_mesh(points: &[CropPx]) -> bool {
+    points.len() >= N_POINTS && points.iter().all(|p| p.x.is_finite() && p.y.is_finite())
+}
+
+fn ring(points: &[CropPx], indices: &[usize]) -> Vec<CropPx> {
+    indices.iter().map(|index| points[*index]).collect()
+}
+
+/// How much of each pixel lies between the lips.
+fn mouth(points: &[CropPx], side: usize) -> Array2<f32> {
+    coverage(&ring(points, &MOUTH), side)
+}
+
+/// What is painted, in its order: how much of each pixel, and the colour.
+fn each_stroke(points: &[CropPx], side: usize, mut put: impl FnMut(&Array2<f32>, [f32; 3])) {
+    let ring = |indices: &[usize]| ring(points, indices);
     let lips: Vec<usize> = UPPER_LIP.iter().chain(&LOWER_LIP).copied().collect();
-    let lips = coverage(&ring(&lips), side) - &mouth;
-    mix(crop, &mouth, |c, at| sharp[[c, at.0, at.1]]);
-    mix(crop, &lips.mapv(|v| v.max(0.0)), |c, _| LIPS[c]);
+    let lips = coverage(&ring(&lips), side) - &mouth(points, side);
+    put(&lips.mapv(|v| v.max(0.0)), LIPS);
     let stroke = LINE * side as f64;
     let mut contour = ring(&OVAL);
     contour.push(contour[0]);
-    mix(crop, &line(&contour, stroke, side), |c, _| CONTOUR[c]);
+    put(&line(&contour, stroke, side), CONTOUR);
     for run in [&BRIDGE[..], &WINGS] {
-        mix(crop, &line(&ring(run), stroke, side), |c, _| NOSE[c]);
+        put(&line(&ring(run), stroke, side), NOSE);
     }
     for eye in 0..2 {
         let brow: Vec<usize> = BROWS_TOP[eye].iter().chain(BROWS_BOTTOM[eye].iter().rev()).copied().collect();
-        mix(crop, &coverage(&ring(&brow), side), |c, _| BROW[c]);
+        put(&coverage(&ring(&brow), side), BROW);
         let [outer, inner] = [0, 1].map(|end| EYE_CORNERS[eye][if eye == 0 { end } else { 1 - end }]);
         let mut lids = closed_as_seen([points[outer], points[inner]], &ring(&LIDS[eye]));
         let opening = coverage(&lids, side);
-        mix(crop, &opening, |c, _| WHITE[c]);
+        put(&opening, WHITE);
         let middle = points[IRISES[eye]];
         let edge = (1..5).map(|k| points[IRISES[eye] + k]);
         let reach = edge.map(|p| (p.x - middle.x).hypot(p.y - middle.y)).sum::<f64>() / 4.0;
-        let iris = disc(middle, reach, side) * &opening;
-        mix(crop, &iris, |c, _| IRIS[c]);
+        put(&(disc(middle, reach, side) * &opening), IRIS);
         lids.push(lids[0]);
-        mix(crop, &line(&lids, stroke, side), |c, _| LID[c]);
+        put(&line(&lids, stroke, side), LID);
     }
 }
 
@@ -126,7 +150,7 @@ fn closed_as_seen(corners: [CropPx; 2], lids: &[CropPx]) -> Vec<CropPx> {
 }
 
 /// Puts `colour(channel, (row, column))` over a crop, as much as `share` says.
-fn mix(crop: &mut Array3<f32>, share: &ndarray::Array2<f32>, colour: impl Fn(usize, (usize, usize)) -> f32) {
+fn mix(crop: &mut Array3<f32>, share: &Array2<f32>, colour: impl Fn(usize, (usize, usize)) -> f32) {
     // Most shapes leave most rows alone.
     let rows = share.outer_iter().enumerate().filter(|(_, row)| row.iter().any(|share| *share > 0.0));
     for (y, row) in rows {
@@ -140,8 +164,8 @@ fn mix(crop: &mut Array3<f32>, share: &ndarray::Array2<f32>, colour: impl Fn(usi
 }
 
 /// How much of each pixel a line through `points` covers.
-fn line(points: &[CropPx], width: f64, side: usize) -> ndarray::Array2<f32> {
-    let mut share = ndarray::Array2::<f32>::zeros([side, side]);
+fn line(points: &[CropPx], width: f64, side: usize) -> Array2<f32> {
+    let mut share = Array2::<f32>::zeros([side, side]);
     let half = 0.5 * width + 0.5;
     for pair in points.windows(2) {
         let (a, b) = (pair[0], pair[1]);
@@ -162,8 +186,8 @@ fn line(points: &[CropPx], width: f64, side: usize) -> ndarray::Array2<f32> {
 }
 
 /// How much of each pixel a disc covers.
-fn disc(middle: CropPx, radius: f64, side: usize) -> ndarray::Array2<f32> {
-    let mut share = ndarray::Array2::zeros([side, side]);
+fn disc(middle: CropPx, radius: f64, side: usize) -> Array2<f32> {
+    let mut share = Array2::zeros([side, side]);
     let half = radius + 0.5;
     for row in pixels(middle.y - half, middle.y + half, side) {
         for column in pixels(middle.x - half, middle.x + half, side) {
@@ -275,6 +299,22 @@ mod tests {
             let lid = pixel(40.0, 43).iter().sum::<f32>();
             assert!(lid < 0.8 && is(pixel(100.0, 100), [0.5; 3]), "{lid}");
         }
+    }
+
+    #[test]
+    fn the_share_of_paint_is_what_the_crop_has_no_part_in() {
+        let points = mesh(2.0);
+        let share = paint_share(&points, SIDE);
+        let [black, white] = [0.0, 1.0].map(|value| {
+            let mut crop = Array3::from_elem((3, SIDE, SIDE), value);
+            paint(&mut crop, &points);
+            crop
+        });
+        for ((c, y, x), white) in white.indexed_iter() {
+            assert!((1.0 - (white - black[[c, y, x]]) - share[[y, x]]).abs() < 1e-4, "{c} {y} {x}");
+        }
+        assert!(share[[50, 42]] > 0.99 && share[[100, 100]] == 0.0);
+        assert!(paint_share(&points[..68], 16).iter().all(|v| *v == 0.0));
     }
 
     #[test]

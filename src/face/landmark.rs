@@ -1,6 +1,6 @@
 //! The 478 points of a face: MediaPipe's face mesh, version 2.
 
-use ndarray::{Array3, Array4, Axis, Ix2, Ix3, s};
+use ndarray::{Array2, Array3, Array4, Axis, Ix2, Ix3, s};
 
 use super::{
     detect::Detection,
@@ -216,6 +216,9 @@ const BATCH_ON_CPU: usize = 1;
 const BATCH: usize = 64;
 
 impl Landmarker {
+    /// Side of the network's picture.
+    pub(crate) const SIDE: usize = SIDE;
+
     /// # Errors
     /// As [`Runtime::network`].
     pub fn new(runtime: &Runtime, network: LandmarkNetwork) -> Result<Self> {
@@ -307,15 +310,7 @@ impl Landmarker {
             samples.iter().zip(input.outer_iter_mut()).for_each(|(sample, mut to)| to.assign(&look(sample)));
             input
         };
-        let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
-        let wrong_outputs =
-            || Error::model(self.name, "has not the outputs points and presence of models/README.md");
-        let [points, presence] = &outputs[..] else { return Err(wrong_outputs()) };
-        let points = points.view().into_dimensionality::<Ix3>().map_err(|_| wrong_outputs())?;
-        if points.dim() != (samples.len(), mesh::N_POINTS, 3) {
-            return Err(wrong_outputs());
-        }
-        let presence = presence.view().into_dimensionality::<Ix2>().map_err(|_| wrong_outputs())?;
+        let (points, presence) = self.answers(&input)?;
         let faces =
             samples.iter().zip(points.outer_iter()).zip(presence.iter()).map(|((sample, points), logit)| {
                 let alignment = sample.region.alignment();
@@ -330,13 +325,41 @@ impl Landmarker {
                     };
                     alignment.to_frame(CropPx { x, y })
                 };
-                FoundFace {
-                    points: (0..mesh::N_POINTS).map(to_frame).collect(),
-                    presence: 1.0 / (1.0 + (-logit).exp()),
-                }
+                FoundFace { points: (0..mesh::N_POINTS).map(to_frame).collect(), presence: logistic(*logit) }
             });
         Ok(faces.collect())
     }
+
+    /// The points of the face that fills a crop, `[3, SIDE, SIDE]`, in its pixels, and its presence.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the network fails.
+    pub(crate) fn points_in(&mut self, crop: &Array3<f32>) -> Result<(Vec<CropPx>, f32)> {
+        let (points, presence) = self.answers(&crop.clone().insert_axis(Axis(0)))?;
+        let at = |i: usize| CropPx { x: points[[0, i, 0]].into(), y: points[[0, i, 1]].into() };
+        let presence = presence.first().map_or(0.0, |logit| logistic(*logit));
+        Ok(((0..mesh::N_POINTS).map(at).collect(), presence))
+    }
+
+    /// What the network says of pictures `[N, 3, SIDE, SIDE]`: points `[N, 478, 3]`, and presences before the sigmoid.
+    fn answers(&mut self, input: &Array4<f32>) -> Result<(Array3<f32>, Array2<f32>)> {
+        let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
+        let wrong_outputs =
+            || Error::model(self.name, "has not the outputs points and presence of models/README.md");
+        let mut outputs = outputs.into_iter();
+        let (Some(points), Some(presence), None) = (outputs.next(), outputs.next(), outputs.next()) else {
+            return Err(wrong_outputs());
+        };
+        let points = points.into_dimensionality::<Ix3>().map_err(|_| wrong_outputs())?;
+        if points.dim() != (input.dim().0, mesh::N_POINTS, 3) {
+            return Err(wrong_outputs());
+        }
+        Ok((points, presence.into_dimensionality::<Ix2>().map_err(|_| wrong_outputs())?))
+    }
+}
+
+fn logistic(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
 }
 
 /// What the network is given of a region, `[3, SIDE, SIDE]`: RGB, 0..=1.

@@ -10,6 +10,8 @@ pub const N_POINTS: usize = 478;
 pub const N_SKIN: usize = 468;
 /// The outer corners of the eyes, right and left.
 pub const OUTER_EYE_CORNERS: [usize; 2] = [33, 263];
+/// The middles of the irises, right and left; four points of the edge follow each.
+pub const IRISES: [usize; 2] = [N_SKIN, N_SKIN + 5];
 /// The tip of the nose.
 pub const NOSE_TIP: usize = 4;
 /// Where the nose meets the upper lip.

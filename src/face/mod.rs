@@ -45,6 +45,7 @@ pub use detect::{Detection, Detector};
 pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
+pub(crate) use landmark::Landmarker;
 pub use landmark::{LandmarkNetwork, LandmarkSettings, Refine, Region};
 pub use masks::{MaskSettings, MaskType, Masker, Rims, Steadier};
 pub use memory::Memory;

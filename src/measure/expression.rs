@@ -123,9 +123,32 @@ pub fn following(pairs: &[(f64, f64)]) -> Option<f64> {
     (square > MOVES * MOVES * pairs.len() as f64).then(|| both / square)
 }
 
+/// How far a gaze follows another, from pairs of what is wanted and what is there, frame by frame, as in
+/// [`crate::face::Look`]: 1 when it goes as far to the sides, 0 when it stays where it is, below 0 when it goes the other
+/// way. `None` where the wanted one hardly moves.
+pub fn gaze_following(pairs: &[(f64, f64)]) -> Option<f64> {
+    /// Least standard deviation of the motion, widths of an eye.
+    const MOVES: f64 = 0.02;
+    let n = pairs.len() as f64;
+    let (wanted, there) = pairs.iter().fold((0.0, 0.0), |(a, b), pair| (a + pair.0 / n, b + pair.1 / n));
+    let moves = |(a, b): &(f64, f64)| (a - wanted, b - there);
+    let (both, square) = pairs.iter().map(moves).fold((0.0, 0.0), |(s, q), (a, b)| (s + a * b, q + a * a));
+    (square > MOVES * MOVES * n).then(|| both / square)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gaze_that_goes_half_as_far_follows_by_half() {
+        let wanted = [-0.2, 0.1, 0.0, 0.25, -0.1];
+        for share in [-0.5, 0.0, 0.5, 1.0] {
+            let pairs = wanted.map(|w| (w, 0.03 + share * w));
+            assert!((gaze_following(&pairs).unwrap_or(9.0) - share).abs() < 1e-9, "{share}");
+        }
+        assert_eq!((gaze_following(&[(0.1, 0.2), (0.11, 0.3)]), gaze_following(&[])), (None, None));
+    }
 
     #[test]
     fn eyes_that_close_half_as_far_follow_by_half() {

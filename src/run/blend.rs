@@ -6,6 +6,7 @@ use crate::{
     cli,
     face::MaskType,
     settings::{SwapSettings, checked, checked_f64},
+    swap::GazeOf,
 };
 
 /// Writes what was typed of the composite into the settings.
@@ -13,6 +14,10 @@ pub(super) fn settle(args: &cli::BlendArgs, settings: &mut SwapSettings) -> Resu
     if !args.face_mask_types.is_empty() {
         settings.masks.types = mask_types(&args.face_mask_types)?;
     }
+    settings.gaze = match args.gaze {
+        cli::GazeHow::Target => GazeOf::Target,
+        cli::GazeHow::Network => GazeOf::Network,
+    };
     settings.masks.occlusion_network.clone_from(&args.occlusion_network);
     if let Some(blur) = args.face_mask_blur {
         settings.blend.feather = checked_f64("--face-mask-blur", blur, 0.0..=0.5)?;

@@ -6,6 +6,7 @@ mod blend;
 mod eval;
 mod faults;
 mod field_probes;
+mod gaze;
 mod labels;
 mod media;
 mod mutation;
