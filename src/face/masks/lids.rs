@@ -19,8 +19,8 @@ use crate::{
 /// The gap between the lids, over the width of the eye, from which on nothing is left to the target: eyes that look down
 /// or squint have 0.1 to 0.17, and are the new face's.
 const OPEN: f64 = 0.13;
-/// Half of the width and of the height of what is left to the target, in widths of the eye.
-const REACH: [f64; 2] = [0.72, 0.42];
+/// How far what is left to the target reaches to the sides, up and down from its middle, in widths of the eye.
+const REACH: [f64; 3] = [0.72, 0.42, 0.34];
 /// Share of the way up to the brow that it takes at most: in a wink the brow comes down to the lids..
 const TO_BROW: f64 = 0.75;
 /// ..which stay to this height, in widths of the eye.
@@ -73,7 +73,7 @@ fn outline(corners: [CropPx; 2], lower: &[CropPx], brow: &[CropPx]) -> Vec<CropP
     let up = (TO_BROW * heights.fold(f64::INFINITY, f64::min)).max(LEAST_ABOVE).min(REACH[1]);
     let point = |i: usize| {
         let (sin, cos) = (std::f64::consts::TAU * i as f64 / N_POINTS as f64).sin_cos();
-        let (right, down) = (REACH[0] * cos, sin * if sin < 0.0 { up } else { REACH[1] });
+        let (right, down) = (REACH[0] * cos, sin * if sin < 0.0 { up } else { REACH[2] });
         CropPx { x: x + right * along_x - down * along_y, y: y + right * along_y + down * along_x }
     };
     (0..N_POINTS).map(point).collect()
