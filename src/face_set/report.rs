@@ -39,9 +39,10 @@ const ONE_PERSON: f64 = 0.33;
 const YAW_DEG: f64 = 20.0;
 const PITCH_DEG: f64 = 10.0;
 
-/// From here on a mouth is open, and up to here eyes are closed; see [`Look`].
+/// From here on a mouth is open, up to here eyes are closed, and from here on they look to a side; see [`Look`].
 const OPEN_MOUTH: f64 = 0.12;
 const CLOSED_EYES: f64 = 0.15;
+const GLANCE: f64 = 0.12;
 
 /// Pictures that are shown of a set, and their side on the page, pixels.
 const N_SHOWN: usize = 16;
@@ -190,6 +191,13 @@ impl Person {
         }
         if self.share(|look| look.eyes < CLOSED_EYES) < 0.003 {
             out.push(format!("{name}: hardly a frame with closed eyes; blinks may fail"));
+        }
+        for (way, sign) in [("left", -1.0), ("right", 1.0)] {
+            if self.share(|look| sign * look.gaze > GLANCE) < 0.01 {
+                out.push(format!(
+                    "{name}: hardly a frame with eyes that look to the {way} of the picture; new eyes may look ahead there"
+                ));
+            }
         }
         if self.blurred > 0.1 {
             let percent = self.blurred * 100.0;

@@ -33,6 +33,15 @@ fn points(nose_x: f32, nose_y: f32, mouth: f32, eyes: f32) -> Vec<[f32; 2]> {
     points
 }
 
+/// A face that looks ahead, with its irises `by` px to the right of the middles of their eyes, which are 20 px wide.
+fn glance(by: f32) -> Vec<[f32; 2]> {
+    let mut points = points(32.0, 36.0, 0.5, 5.0);
+    for (i, x) in [(133, 32.0), (362, 32.0), (468, 22.0 + by), (473, 42.0 + by)] {
+        points[i] = [x, 24.0];
+    }
+    points
+}
+
 fn set(dir: &Path, faces: &[Vec<[f32; 2]>]) {
     let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("t", 1.3, 64)).unwrap();
     for (frame, points) in faces.iter().enumerate() {
@@ -70,8 +79,10 @@ fn what_is_missing_is_said_and_what_is_there_is_not() {
     faces[3] = points(32.0, 30.0, 8.0, 5.0);
     faces[4] = points(32.0, 46.0, 8.0, 0.5);
     faces[5] = points(32.0, 36.0, 9.0, 5.0);
+    (6..9).for_each(|i| faces[i] = glance(4.0));
+    (9..12).for_each(|i| faces[i] = glance(-4.0));
     set(&all, &faces);
-    set(&frontal, &vec![points(32.0, 36.0, 0.5, 5.0); 3]);
+    set(&frontal, &vec![glance(0.0); 3]);
     assert_eq!(
         told(&[("A", &all), ("A", &all)]),
         ["only A is given; what a swap carries over is learnt from two people and more"]
@@ -86,6 +97,8 @@ fn what_is_missing_is_said_and_what_is_there_is_not() {
         "10 degrees looking down",
         "open mouth",
         "closed eyes",
+        "eyes that look to the left",
+        "eyes that look to the right",
         "200 faces of one person and 3 of another",
     ] {
         assert!(told.iter().any(|text| text.contains(wanted)), "{wanted} isn't among {told:#?}");

@@ -1,15 +1,17 @@
 //! What training does to a face before the encoder sees it.
 //!
-//! Geometry and light are changed for input and target alike, so that the decoder learns to follow them; the input
-//! alone is also warped, recoloured, blurred and made noisy, so that the encoder learns to look through that.
+//! Geometry, light and shade are changed for input and target alike, so that the decoder learns to follow them; the
+//! input alone is also warped, recoloured, blurred, made noisy and compressed, so that the encoder learns to look through
+//! that.
 
-use ndarray::ArrayViewMut3;
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut3};
 use rand::{Rng, rngs::SmallRng};
 use serde::{Deserialize, Serialize};
 
+use super::tone::{Shade, Tone};
+
 /// Points per side of the grid whose shifts make a random warp.
 const GRID: usize = 5;
-
 /// How strong each change is. All ranges are symmetric around "none".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,10 +28,15 @@ pub struct Augmentation {
     pub warp: f64,
     /// Light shared by input and target: gain and gamma as a share.
     pub light: f64,
+    /// Shade shared by input and target, as if light came from a side: the most that the logarithm of a value's gain may
+    /// differ from none.
+    pub shade: f64,
     /// Colour of the input alone, as a share.
     pub colour: f64,
     /// Most noise of the input alone, standard deviation.
     pub noise: f64,
+    /// Probability that the input alone goes through JPEG.
+    pub jpeg: f64,
 }
 
 impl Default for Augmentation {
@@ -40,9 +47,11 @@ impl Default for Augmentation {
             shift: 0.03,
             flip: 0.5,
             warp: 0.012,
-            light: 0.25,
-            colour: 0.08,
+            light: 0.3,
+            shade: 0.5,
+            colour: 0.1,
             noise: 0.03,
+            jpeg: 0.3,
         }
     }
 }
@@ -58,22 +67,6 @@ pub struct Geometry {
     grid: Option<[[f32; 2]; GRID * GRID]>,
 }
 
-/// What is done to a value: `(gain * v^gamma + bias)` by channel, saturation, then blur and noise.
-#[derive(Debug, Clone)]
-pub struct Tone {
-    gain: [f32; 3],
-    gamma: f32,
-    saturation: f32,
-    blur: usize,
-    noise: f32,
-    noise_seed: u32,
-}
-
-impl Tone {
-    const NONE: Self =
-        Self { gain: [1.0; 3], gamma: 1.0, saturation: 1.0, blur: 0, noise: 0.0, noise_seed: 1 };
-}
-
 impl Augmentation {
     /// Leaves everything as it is.
     pub fn none() -> Self {
@@ -84,8 +77,10 @@ impl Augmentation {
             flip: 0.0,
             warp: 0.0,
             light: 0.0,
+            shade: 0.0,
             colour: 0.0,
             noise: 0.0,
+            jpeg: 0.0,
         }
     }
 
@@ -117,12 +112,14 @@ impl Augmentation {
         let both = Tone {
             gain: [1.0 + light[0] + light[2], 1.0 + light[0], 1.0 + light[0] + light[3]].map(|g| g as f32),
             gamma: (light[1] * 0.8).exp() as f32,
+            shade: (self.shade > 0.0).then(|| Shade::draw(self.shade as f32, rng)),
             ..Tone::NONE
         };
         let strong = self.noise > 0.0;
         let input = Tone {
             gain: [1.0 + colour[0], 1.0 + colour[1], 1.0 + colour[2]].map(|g| g as f32),
-            gamma: (1.0 + colour[3]) as f32,
+            gamma: (2.5 * colour[3]).exp() as f32,
+            shade: None,
             saturation: (1.0 + 3.0 * colour[4]) as f32,
             blur: if strong && rng.random_bool(0.3) { rng.random_range(1..=2) } else { 0 },
             noise: if strong && rng.random_bool(0.5) {
@@ -131,6 +128,7 @@ impl Augmentation {
                 0.0
             },
             noise_seed: rng.random_range(1..u32::MAX),
+            jpeg: (self.jpeg > 0.0 && rng.random_bool(self.jpeg)).then(|| rng.random_range(40..95)),
         };
         (plain.clone(), Geometry { grid, ..plain }, both, input)
     }
@@ -221,58 +219,13 @@ pub fn sample_weight(
     });
 }
 
-impl Tone {
-    fn apply(&self, to: &mut ArrayViewMut3<'_, f32>) {
-        let (_, h, w) = to.dim();
-        let (n, gamma) = (h * w, self.gamma);
-        let mut state = self.noise_seed;
-        let Some(values) = to.as_slice_mut() else { return };
-        for i in 0..n {
-            let rgb = [0, 1, 2].map(|c| {
-                let v = values[c * n + i];
-                self.gain[c] * if (gamma - 1.0).abs() > 1e-3 { v.powf(gamma) } else { v }
-            });
-            let luma = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2];
-            for c in 0..3 {
-                let mut v = luma + self.saturation * (rgb[c] - luma);
-                if self.noise > 0.0 {
-                    v += self.noise * rough_normal(&mut state);
-                }
-                values[c * n + i] = v.clamp(0.0, 1.0);
-            }
-        }
-        for _ in 0..self.blur {
-            values.chunks_exact_mut(n).for_each(|plane| soften(plane, w));
-        }
-    }
-}
-
-/// A cheap value of about unit variance: the sum of four bytes of a xorshift (Marsaglia 2003).
-fn rough_normal(state: &mut u32) -> f32 {
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    let sum: u32 = state.to_le_bytes().iter().map(|b| u32::from(*b)).sum();
-    (sum as f32 - 510.0) / 147.8
-}
-
-/// A 1-2-1 blur in both directions, in place; the border keeps its values.
-fn soften(plane: &mut [f32], w: usize) {
-    for row in plane.chunks_exact_mut(w) {
-        let mut before = row[0];
-        for i in 1..w - 1 {
-            let here = row[i];
-            row[i] = 0.25 * before + 0.5 * here + 0.25 * row[i + 1];
-            before = here;
-        }
-    }
-    let mut above = plane[..w].to_vec();
-    for j in 1..plane.len() / w - 1 {
-        for (i, before) in above.iter_mut().enumerate() {
-            let here = plane[j * w + i];
-            plane[j * w + i] = 0.25 * *before + 0.5 * here + 0.25 * plane[(j + 1) * w + i];
-            *before = here;
-        }
+/// Puts the pixels of `from` back over `to`, as much as `share`, `[side, side]`, 0..=1, says: what is painted over a face
+/// keeps its colour whatever becomes of the face.
+pub fn keep(share: ArrayView2<'_, f32>, from: ArrayView3<'_, f32>, to: &mut ArrayViewMut3<'_, f32>) {
+    for (mut to, from) in to.outer_iter_mut().zip(from.outer_iter()) {
+        ndarray::Zip::from(&mut to).and(&from).and(&share).for_each(|to, from, share| {
+            *to += share * (from - *to);
+        });
     }
 }
 
@@ -281,7 +234,10 @@ mod tests {
     use ndarray::Array3;
     use rand::SeedableRng;
 
+    use std::f32::consts::TAU;
+
     use super::*;
+    use crate::train::tone::PERIODS;
 
     fn picture(side_px: usize) -> Vec<u8> {
         (0..side_px * side_px).flat_map(|i| [(i % side_px * 7) as u8, (i / side_px * 5) as u8, 99]).collect()
@@ -300,6 +256,61 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_shade_is_smooth_as_strong_as_it_may_be_and_the_same_for_input_and_target() {
+        const SIDE: usize = 64;
+        let shaded = Augmentation { shade: 0.5, ..Augmentation::none() };
+        let grey = vec![60; SIDE * SIDE * 3];
+        let mut most = 0.0_f32;
+        for seed in 0..40 {
+            let (geometry, warped, both, input) = shaded.draw(&mut SmallRng::seed_from_u64(seed), SIDE, SIDE);
+            let [target, input] =
+                [(geometry, vec![&both]), (warped, vec![&both, &input])].map(|(at, tones)| {
+                    let mut out = Array3::zeros((3, SIDE, SIDE));
+                    sample_rgb(&grey, SIDE, &at, &tones, out.view_mut());
+                    out
+                });
+            assert_eq!(target, input);
+            let log = target.mapv(|v| (v * 255.0 / 60.0).ln());
+            let strongest = log.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+            // A tint follows by a fifth more at most.
+            assert!(strongest <= 0.5 * 1.2 + 1e-3, "{seed}: {strongest}");
+            most = most.max(strongest);
+            for plane in log.outer_iter() {
+                let steps = plane.outer_iter().flat_map(|row| {
+                    row.to_vec().windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect::<Vec<_>>()
+                });
+                let steepest = steps.fold(0.0, f32::max);
+                assert!(steepest <= strongest.max(0.1) * TAU * PERIODS[1] / SIDE as f32 * 2.0, "{seed}");
+            }
+        }
+        assert!(most > 0.3, "{most}");
+    }
+
+    #[test]
+    fn paint_keeps_its_colour_and_the_face_does_not() {
+        let paint = Array3::from_shape_fn((3, 8, 8), |(c, ..)| [0.2, 0.9, 0.4][c]);
+        let share = ndarray::Array2::from_shape_fn([8, 8], |(y, x)| if y == x { 1.0 } else { 0.25 });
+        let mut out = Array3::zeros((3, 8, 8));
+        keep(share.view(), paint.view(), &mut out.view_mut());
+        assert_eq!([0, 1, 2].map(|c| out[[c, 3, 3]]), [0.2, 0.9, 0.4]);
+        assert!((out[[1, 3, 4]] - 0.225).abs() < 1e-6);
+    }
+
+    #[test]
+    fn jpeg_is_the_inputs_alone_and_leaves_it_near() {
+        let side = 32;
+        let through = Augmentation { jpeg: 1.0, ..Augmentation::none() };
+        let (geometry, _, both, input) = through.draw(&mut SmallRng::seed_from_u64(5), side, side);
+        let [plain, coded] = [vec![&both], vec![&both, &input]].map(|tones| {
+            let mut out = Array3::zeros((3, side, side));
+            sample_rgb(&picture(side), side, &geometry, &tones, out.view_mut());
+            out
+        });
+        let difference = (&plain - &coded).mapv(f32::abs).mean().unwrap_or(1.0);
+        assert!((1e-4..0.1).contains(&difference), "{difference}");
     }
 
     #[test]

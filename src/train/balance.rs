@@ -5,23 +5,26 @@ use crate::face::Look;
 /// Most that a face is worth more than the commonest one.
 const MOST: f32 = 8.0;
 
-/// Where one bin ends and the next begins: yaw and pitch in degrees, opening of mouth and eyes as in [`Look`].
+/// Where one bin ends and the next begins: yaw and pitch in degrees, opening of mouth and eyes and the gaze
+/// as in [`Look`].
 const YAW_DEG: [f64; 8] = [-45.0, -30.0, -18.0, -6.0, 6.0, 18.0, 30.0, 45.0];
 const PITCH_DEG: [f64; 6] = [-25.0, -15.0, -5.0, 5.0, 15.0, 25.0];
 const MOUTH: [f64; 4] = [0.04, 0.12, 0.25, 0.45];
 const EYES: [f64; 4] = [0.1, 0.18, 0.26, 0.36];
+const GAZE: [f64; 6] = [-0.18, -0.11, -0.04, 0.04, 0.11, 0.18];
 
 /// What of a face is counted.
 type Trait = fn(&Look) -> f64;
 
 /// For each face a number of 1 / 8 to 1: 1 for the rarest. A face is as rare as its rarest trait (histogram over yaw,
-/// pitch, mouth and eyes); one whose points say nothing is common.
+/// pitch, mouth, eyes and gaze); one whose points say nothing is common.
 pub fn rarity(looks: &[Option<Look>]) -> Vec<f32> {
-    let traits: [(Trait, &[f64]); 4] = [
+    let traits: [(Trait, &[f64]); 5] = [
         (|look| look.yaw_deg, &YAW_DEG),
         (|look| look.pitch_deg, &PITCH_DEG),
         (|look| look.mouth, &MOUTH),
         (|look| look.eyes, &EYES),
+        (|look| look.gaze, &GAZE),
     ];
     let mut worth = vec![0.0_f32; looks.len()];
     for (value, edges) in traits {
@@ -42,7 +45,7 @@ mod tests {
     use super::*;
 
     fn turned(yaw_deg: f64) -> Look {
-        Look { yaw_deg, pitch_deg: 0.0, mouth: 0.0, eyes: 0.3 }
+        Look { yaw_deg, pitch_deg: 0.0, mouth: 0.0, eyes: 0.3, gaze: 0.0 }
     }
 
     #[test]

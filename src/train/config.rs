@@ -218,6 +218,8 @@ impl TrainConfig {
         checked_f64("balance", self.balance, 0.0..=1.0)?;
         checked_f64("augmentation.flip", self.augmentation.flip, 0.0..=1.0)?;
         checked_f64("augmentation.warp", self.augmentation.warp, 0.0..=0.1)?;
+        checked_f64("augmentation.shade", self.augmentation.shade, 0.0..=2.0)?;
+        checked_f64("augmentation.jpeg", self.augmentation.jpeg, 0.0..=1.0)?;
         let Augmentation { rotation_deg, scale, shift, light, colour, noise, .. } = self.augmentation;
         checked_f64("augmentation.rotation_deg", rotation_deg, 0.0..=180.0)?;
         for (name, value) in

@@ -5,8 +5,9 @@ use ndarray::{Array3, Array4, ArrayViewMut3, Axis, s};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{
-    augment::{Augmentation, Geometry, Tone, sample_rgb, sample_weight},
+    augment::{Augmentation, Geometry, keep, sample_rgb, sample_weight},
     balance::rarity,
+    tone::Tone,
 };
 use crate::{
     Error, Result,
@@ -36,6 +37,8 @@ pub fn n_loaders() -> usize {
 /// A face in memory: 8 bits, rows of RGB.
 pub struct Sample {
     image: Vec<u8>,
+    /// How much of each pixel of the image is paint, of 255; none without guides.
+    paint: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
     mask: Vec<u8>,
     weight: Vec<u8>,
@@ -188,7 +191,18 @@ impl Identity {
         let rgb = |pixels: &[u8], geometry: &Geometry, tones: &[&Tone], to: ArrayViewMut3<'_, f32>| {
             sample_rgb(pixels, side_px, geometry, tones, to);
         };
-        rgb(&sample.image, warped, &[both, input], batch.input.index_axis_mut(Axis(0), i));
+        let mut face = batch.input.index_axis_mut(Axis(0), i);
+        if let Some(paint) = &sample.paint {
+            // In a swap the paint has its own colours, whatever the light: so it has here.
+            let mut clean = Array3::zeros(face.dim());
+            rgb(&sample.image, warped, &[], clean.view_mut());
+            rgb(&sample.image, warped, &[both, input], face.view_mut());
+            let mut share = Array3::zeros((1, face.dim().1, face.dim().2));
+            sample_weight(paint, side_px, warped, 255.0, share.view_mut());
+            keep(share.index_axis(Axis(0), 0), clean.view(), &mut face);
+        } else {
+            rgb(&sample.image, warped, &[both, input], face);
+        }
         let target = sample.target.as_ref().unwrap_or(&sample.image);
         rgb(target, geometry, &[both], batch.target.index_axis_mut(Axis(0), i));
         sample_weight(&sample.mask, side_px, geometry, 255.0, batch.mask.index_axis_mut(Axis(0), i));
@@ -231,13 +245,15 @@ impl Sample {
         }
         let image = set.rgb(&entry.image)?;
         let target = entry.target.as_ref().map(|name| set.rgb(name)).transpose()?;
-        let (image, target) = if guides {
-            (painted(&image, &entry.points), Some(target.unwrap_or(image)))
+        let (image, paint, target) = if guides {
+            let (painted, share) = painted(&image, &entry.points);
+            (painted, Some(share), Some(target.unwrap_or(image)))
         } else {
-            (image, target)
+            (image, None, target)
         };
         Ok(Self {
             image: image.into_raw(),
+            paint,
             target: target.map(image::RgbImage::into_raw),
             rarity,
             weight: weight_map(&mask, &entry.points),
@@ -246,8 +262,8 @@ impl Sample {
     }
 }
 
-/// A face with its mesh painted over it.
-fn painted(image: &image::RgbImage, points: &[[f32; 2]]) -> image::RgbImage {
+/// A face with its mesh painted over it, and how much of each pixel is paint, of 255.
+fn painted(image: &image::RgbImage, points: &[[f32; 2]]) -> (image::RgbImage, Vec<u8>) {
     let (w, h) = image.dimensions();
     let mut crop = Array3::from_shape_fn([3, h as usize, w as usize], |(c, y, x)| {
         f32::from(image.get_pixel(x as u32, y as u32).0[c]) / 255.0
@@ -255,7 +271,8 @@ fn painted(image: &image::RgbImage, points: &[[f32; 2]]) -> image::RgbImage {
     let points: Vec<CropPx> =
         points.iter().map(|[x, y]| CropPx { x: f64::from(*x), y: f64::from(*y) }).collect();
     guides::paint(&mut crop, &points);
-    rgb8_from_crop(&crop)
+    let share = guides::paint_share(&points, w as usize);
+    (rgb8_from_crop(&crop), share.iter().map(|share| (share * 255.0).round() as u8).collect())
 }
 
 /// How much each pixel counts, in units of `1 / WEIGHT_SCALE`: little outside the mask, most in eyes and mouth.
@@ -298,6 +315,7 @@ mod tests {
     fn identity(n_folders: u8) -> Identity {
         let sample = |value: u8| Sample {
             image: vec![value; 8 * 8 * 3],
+            paint: None,
             target: None,
             mask: vec![255; 64],
             weight: vec![64; 64],

@@ -36,6 +36,7 @@ mod seam;
 mod seeded;
 pub mod soft_targets;
 mod step;
+mod tone;
 
 use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
 

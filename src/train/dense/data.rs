@@ -23,8 +23,10 @@ const VARIATION: Augmentation = Augmentation {
     flip: 0.5,
     warp: 0.0,
     light: 0.25,
+    shade: 0.0,
     colour: 0.0,
     noise: 0.0,
+    jpeg: 0.0,
 };
 
 /// The faces of all sets.

@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use image::{ExtendedColorType, ImageFormat, codecs::jpeg::JpegEncoder};
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, ArrayViewMut3};
 use rand::{Rng, rngs::SmallRng};
 
 use super::plane::blurred_picture;
@@ -21,7 +21,7 @@ pub fn degrade(picture: &mut Array3<f32>, rng: &mut SmallRng) {
         grain(picture, rng.random_range(0.0..0.05), rng);
     }
     if rng.random_bool(0.4) {
-        compress(picture, rng.random_range(50..95));
+        compress(&mut picture.view_mut(), rng.random_range(50..95));
     }
     // The running sums of a blur may end a hair outside.
     picture.mapv_inplace(|v| v.clamp(0.0, 1.0));
@@ -64,8 +64,8 @@ pub fn grain(picture: &mut Array3<f32>, sigma: f32, rng: &mut SmallRng) {
 }
 
 /// Through JPEG of this quality and back; a picture that can't be coded stays as it is.
-fn compress(picture: &mut Array3<f32>, quality: u8) {
-    let coded = rgb8_from_crop(picture);
+pub fn compress(picture: &mut ArrayViewMut3<'_, f32>, quality: u8) {
+    let coded = rgb8_from_crop(&picture.to_owned());
     let mut bytes = Vec::new();
     let encoder = JpegEncoder::new_with_quality(Cursor::new(&mut bytes), quality);
     let (w, h) = coded.dimensions();

@@ -18,7 +18,7 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::atomic::AtomicBool};
 use ndarray::{Array2, Array3};
 use rand::rngs::SmallRng;
 
-pub(super) use self::degrade::degrade;
+pub(super) use self::degrade::{compress, degrade};
 pub use self::{
     data::Faces,
     step::run,
