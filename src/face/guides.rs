@@ -73,7 +73,7 @@ pub fn paint_share(points: &[CropPx], side: usize) -> Array2<f32> {
     let mut share = Array2::zeros([side, side]);
     if is_mesh(points) {
         each_stroke(points, side, |stroke, _| {
-            share.zip_mut_with(stroke, |all, one| *all += one * (1.0 - *all))
+            share.zip_mut_with(stroke, |all, one| *all += one * (1.0 - *all));
         });
     }
     share

@@ -221,9 +221,9 @@ pub fn sample_weight(
 
 /// Puts the pixels of `from` back over `to`, as much as `share`, `[side, side]`, 0..=1, says: what is painted over a face
 /// keeps its colour whatever becomes of the face.
-pub fn keep(share: ArrayView2<'_, f32>, from: ArrayView3<'_, f32>, to: &mut ArrayViewMut3<'_, f32>) {
+pub fn keep(share: &ArrayView2<'_, f32>, from: &ArrayView3<'_, f32>, to: &mut ArrayViewMut3<'_, f32>) {
     for (mut to, from) in to.outer_iter_mut().zip(from.outer_iter()) {
-        ndarray::Zip::from(&mut to).and(&from).and(&share).for_each(|to, from, share| {
+        ndarray::Zip::from(&mut to).and(&from).and(share).for_each(|to, from, share| {
             *to += share * (from - *to);
         });
     }
@@ -294,7 +294,7 @@ mod tests {
         let paint = Array3::from_shape_fn((3, 8, 8), |(c, ..)| [0.2, 0.9, 0.4][c]);
         let share = ndarray::Array2::from_shape_fn([8, 8], |(y, x)| if y == x { 1.0 } else { 0.25 });
         let mut out = Array3::zeros((3, 8, 8));
-        keep(share.view(), paint.view(), &mut out.view_mut());
+        keep(&share.view(), &paint.view(), &mut out.view_mut());
         assert_eq!([0, 1, 2].map(|c| out[[c, 3, 3]]), [0.2, 0.9, 0.4]);
         assert!((out[[1, 3, 4]] - 0.225).abs() < 1e-6);
     }

@@ -199,7 +199,7 @@ impl Identity {
             rgb(&sample.image, warped, &[both, input], face.view_mut());
             let mut share = Array3::zeros((1, face.dim().1, face.dim().2));
             sample_weight(paint, side_px, warped, 255.0, share.view_mut());
-            keep(share.index_axis(Axis(0), 0), clean.view(), &mut face);
+            keep(&share.index_axis(Axis(0), 0), &clean.view(), &mut face);
         } else {
             rgb(&sample.image, warped, &[both, input], face);
         }

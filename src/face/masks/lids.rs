@@ -70,7 +70,7 @@ fn outline(corners: [CropPx; 2], lower: &[CropPx], brow: &[CropPx]) -> Vec<CropP
     let (x, y) = (x + ABOVE * along_y, y - ABOVE * along_x);
     let square = (along_x * along_x + along_y * along_y).max(1e-12);
     let heights = brow.iter().map(|p| ((x - p.x) * -along_y + (y - p.y) * along_x) / square);
-    let up = (TO_BROW * heights.fold(f64::INFINITY, f64::min)).max(LEAST_ABOVE).min(REACH[1]);
+    let up = (TO_BROW * heights.fold(f64::INFINITY, f64::min)).clamp(LEAST_ABOVE, REACH[1]);
     let point = |i: usize| {
         let (sin, cos) = (std::f64::consts::TAU * i as f64 / N_POINTS as f64).sin_cos();
         let (right, down) = (REACH[0] * cos, sin * if sin < 0.0 { up } else { REACH[2] });
