@@ -179,3 +179,10 @@ fn what_cannot_be_exported_is_said() {
     assert!(refusal(&used).contains("is no identity"));
     assert!(dir.path().join("training").exists());
 }
+
+#[test]
+fn halves_round_and_know_no_minus_zero() {
+    let bytes = crate::train::onnx::halves(&[1.0, -0.5, 0.0, -0.0, -1e-9, 1e-9]);
+    let halves: Vec<u16> = bytes.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]])).collect();
+    assert_eq!(halves, [0x3c00, 0xb800, 0, 0, 0, 0]);
+}

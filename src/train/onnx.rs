@@ -269,12 +269,20 @@ impl GraphWriter {
                 self.initializer(dims, FLOAT, values.iter().flat_map(|v| v.to_le_bytes()).collect())
             }
             Weights::Half => {
-                let bytes = values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
+                let bytes = halves(values);
                 let stored = self.initializer(dims, FLOAT16, bytes);
                 self.node("Cast", vec![stored], vec![int("to", FLOAT.into())])
             }
         }
     }
+}
+
+/// Numbers in 16 bits. What is too small for them becomes 0, and never -0: a training that leaves a weight as it is adds 0
+/// to it, and that makes -0 a 0, so that an encoder that was kept would no longer be the same to the bit.
+pub(super) fn halves(values: &[f32]) -> Vec<u8> {
+    let half =
+        |value: &f32| Some(f16::from_f32(*value)).filter(|half| *half != f16::ZERO).unwrap_or(f16::ZERO);
+    values.iter().flat_map(|value| half(value).to_le_bytes()).collect()
 }
 
 pub(super) fn int(name: &str, i: i64) -> Attribute {

@@ -16,13 +16,12 @@ use burn::{
         module::max_pool2d,
     },
 };
-use half::f16;
 use prost::Message;
 
 use crate::train::{
     base::put,
     filters::{Filter, dims, stored, values},
-    onnx::{Attribute, FLOAT16, GraphProto, ModelProto, Node, TensorProto},
+    onnx::{Attribute, FLOAT16, GraphProto, ModelProto, Node, TensorProto, halves},
     quick::convolved,
 };
 
@@ -203,7 +202,7 @@ impl Plan {
         for tensor in &mut graph.initializer {
             let Some(values) = new.remove(tensor.name.as_str()) else { continue };
             tensor.raw_data = if tensor.data_type == FLOAT16 {
-                values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()
+                halves(&values)
             } else {
                 values.iter().flat_map(|v| v.to_le_bytes()).collect()
             };
