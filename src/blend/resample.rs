@@ -19,7 +19,8 @@ impl Filter {
         }
     }
 
-    fn at(self, x: f64) -> f64 {
+    /// The weight of a sample at the distance `x`, in samples of the coarser grid.
+    pub(crate) fn at(self, x: f64) -> f64 {
         let x = x.abs();
         match self {
             Self::Linear => (1.0 - x).max(0.0),

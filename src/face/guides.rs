@@ -11,7 +11,7 @@ use ndarray::{Array2, Array3};
 
 use super::{
     hull::coverage,
-    mesh::{BROWS_BOTTOM, BROWS_TOP, EYE_CORNERS, IRISES, LIDS, LOWER_LIP, N_POINTS, OVAL, UPPER_LIP},
+    mesh::{BROWS_BOTTOM, BROWS_TOP, EYE_CORNERS, IRISES, LIDS, LOWER_LIP, MOUTH, N_POINTS, OVAL, UPPER_LIP},
 };
 use crate::frame::CropPx;
 
@@ -25,9 +25,6 @@ pub const LIDS_SHUT: f64 = 0.085;
 /// ..and from where on an eye is as far open as it is measured.
 pub const LIDS_OPEN: f64 = 0.17;
 
-/// The inner edge of the lips, around.
-const MOUTH: [usize; 20] =
-    [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95];
 /// From the root of the nose to its tip.
 const BRIDGE: [usize; 6] = [168, 6, 197, 195, 5, 4];
 /// Below the nose, from wing to wing.
@@ -64,15 +61,16 @@ pub fn paint(crop: &mut Array3<f32>, points: &[CropPx]) {
         }
     }
 
-    mix(crop, &mouth(points, side), |c, at| sharp[[c, at.0, at.1]]);
-    each_stroke(points, side, |share, colour| mix(crop, share, |c, _| colour[c]));
+    let mouth = mouth(points, side);
+    mix(crop, &mouth, |c, at| sharp[[c, at.0, at.1]]);
+    each_stroke(points, &mouth, |share, colour| mix(crop, share, |c, _| colour[c]));
 }
 
 /// How much of each pixel of a crop with this side is [`paint`], 0..=1, and no part of the face: `[side, side]`.
 pub fn paint_share(points: &[CropPx], side: usize) -> Array2<f32> {
     let mut share = Array2::zeros([side, side]);
     if is_mesh(points) {
-        each_stroke(points, side, |stroke, _| {
+        each_stroke(points, &mouth(points, side), |stroke, _| {
             share.zip_mut_with(stroke, |all, one| *all += one * (1.0 - *all));
         });
     }
@@ -92,11 +90,12 @@ fn mouth(points: &[CropPx], side: usize) -> Array2<f32> {
     coverage(&ring(points, &MOUTH), side)
 }
 
-/// What is painted, in its order: how much of each pixel, and the colour.
-fn each_stroke(points: &[CropPx], side: usize, mut put: impl FnMut(&Array2<f32>, [f32; 3])) {
+/// What is painted around a [`mouth`], in its order: how much of each pixel, and the colour.
+fn each_stroke(points: &[CropPx], mouth: &Array2<f32>, mut put: impl FnMut(&Array2<f32>, [f32; 3])) {
+    let side = mouth.dim().0;
     let ring = |indices: &[usize]| ring(points, indices);
     let lips: Vec<usize> = UPPER_LIP.iter().chain(&LOWER_LIP).copied().collect();
-    let lips = coverage(&ring(&lips), side) - &mouth(points, side);
+    let lips = coverage(&ring(&lips), side) - mouth;
     put(&lips.mapv(|v| v.max(0.0)), LIPS);
     let stroke = LINE * side as f64;
     let mut contour = ring(&OVAL);
@@ -112,13 +111,18 @@ fn each_stroke(points: &[CropPx], side: usize, mut put: impl FnMut(&Array2<f32>,
         let mut lids = closed_as_seen([points[outer], points[inner]], &ring(&LIDS[eye]));
         let opening = coverage(&lids, side);
         put(&opening, WHITE);
-        let middle = points[IRISES[eye]];
-        let edge = (1..5).map(|k| points[IRISES[eye] + k]);
-        let reach = edge.map(|p| (p.x - middle.x).hypot(p.y - middle.y)).sum::<f64>() / 4.0;
-        put(&(disc(middle, reach, side) * &opening), IRIS);
+        let (middle, radius) = iris(points, eye);
+        put(&(disc(middle, radius, side) * &opening), IRIS);
         lids.push(lids[0]);
         put(&line(&lids, stroke, side), LID);
     }
+}
+
+/// The middle of the iris of an eye, right (0) or left (1), and its radius.
+pub fn iris(points: &[CropPx], eye: usize) -> (CropPx, f64) {
+    let middle = points[IRISES[eye]];
+    let edge = (1..5).map(|k| points[IRISES[eye] + k]);
+    (middle, edge.map(|p| (p.x - middle.x).hypot(p.y - middle.y)).sum::<f64>() / 4.0)
 }
 
 /// The mean gap between the lids of an eye over its width, from its corners and its [`LIDS`].

@@ -334,8 +334,8 @@ impl Landmarker {
     ///
     /// # Errors
     /// [`Error::Device`] when the network fails.
-    pub(crate) fn points_in(&mut self, crop: &Array3<f32>) -> Result<(Vec<CropPx>, f32)> {
-        let (points, presence) = self.answers(&crop.clone().insert_axis(Axis(0)))?;
+    pub(crate) fn points_in(&mut self, crop: Array3<f32>) -> Result<(Vec<CropPx>, f32)> {
+        let (points, presence) = self.answers(&crop.insert_axis(Axis(0)))?;
         let at = |i: usize| CropPx { x: points[[0, i, 0]].into(), y: points[[0, i, 1]].into() };
         let presence = presence.first().map_or(0.0, |logit| logistic(*logit));
         Ok(((0..mesh::N_POINTS).map(at).collect(), presence))

@@ -118,9 +118,7 @@ pub fn following(pairs: &[(f64, f64)]) -> Option<f64> {
     };
     let wanted = median(pairs.iter().map(|pair| pair.0).collect())?;
     let there = median(pairs.iter().map(|pair| pair.1).collect())?;
-    let moves = |(a, b): &(f64, f64)| (a / wanted - 1.0, b / there - 1.0);
-    let (both, square) = pairs.iter().map(moves).fold((0.0, 0.0), |(s, q), (a, b)| (s + a * b, q + a * a));
-    (square > MOVES * MOVES * pairs.len() as f64).then(|| both / square)
+    slope(pairs.iter().map(|(a, b)| (a / wanted - 1.0, b / there - 1.0)), MOVES)
 }
 
 /// How far a gaze follows another, from pairs of what is wanted and what is there, frame by frame, as in
@@ -131,9 +129,14 @@ pub fn gaze_following(pairs: &[(f64, f64)]) -> Option<f64> {
     const MOVES: f64 = 0.02;
     let n = pairs.len() as f64;
     let (wanted, there) = pairs.iter().fold((0.0, 0.0), |(a, b), pair| (a + pair.0 / n, b + pair.1 / n));
-    let moves = |(a, b): &(f64, f64)| (a - wanted, b - there);
-    let (both, square) = pairs.iter().map(moves).fold((0.0, 0.0), |(s, q), (a, b)| (s + a * b, q + a * a));
-    (square > MOVES * MOVES * n).then(|| both / square)
+    slope(pairs.iter().map(|(a, b)| (a - wanted, b - there)), MOVES)
+}
+
+/// The slope of the regression of motions on others, through 0; `None` where the others' root mean square is `least` or less.
+fn slope(moves: impl ExactSizeIterator<Item = (f64, f64)>, least: f64) -> Option<f64> {
+    let n = moves.len() as f64;
+    let (both, square) = moves.fold((0.0, 0.0), |(both, square), (a, b)| (both + a * b, square + a * a));
+    (square > least * least * n).then(|| both / square)
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl Gaze {
         let Some(seen) = seen.and_then(|seen| Array3::from_shape_vec((3, own, own), seen).ok()) else {
             return Ok(None);
         };
-        let (mut points, presence) = self.landmarker.points_in(&seen)?;
+        let (mut points, presence) = self.landmarker.points_in(seen)?;
         if presence < PRESENCE || points.iter().any(|p| !(p.x.is_finite() && p.y.is_finite())) {
             return Ok(None);
         }
@@ -201,10 +201,8 @@ impl Eye {
             places.sort_by(|p, q| p[0].total_cmp(&q[0]));
             places
         });
-        let iris = points[mesh::IRISES[eye]];
-        it.iris = it.place(iris.x, iris.y)[0];
-        let edge = (1..5).map(|k| points[mesh::IRISES[eye] + k]);
-        it.radius = edge.map(|p| (p.x - iris.x).hypot(p.y - iris.y)).sum::<f64>() / (4.0 * width);
+        let (iris, radius) = guides::iris(points, eye);
+        (it.iris, it.radius) = (it.place(iris.x, iris.y)[0], radius / width);
         it
     }
 
@@ -275,15 +273,10 @@ impl Taps {
     fn at(x: f64, y: f64, side: usize) -> Self {
         let axis = |at: f64| {
             let at = at - 0.5;
-            let (left, t) = (at.floor(), (at - at.floor()) as f32);
-            let weights = [
-                t * (-0.5 + t * (1.0 - 0.5 * t)),
-                1.0 + t * t * (1.5 * t - 2.5),
-                t * (0.5 + t * (2.0 - 1.5 * t)),
-                t * t * (0.5 * t - 0.5),
-            ];
-            let pixel = |k: usize| (left + k as f64 - 1.0).clamp(0.0, side as f64 - 1.0) as usize;
-            [0, 1, 2, 3].map(|k| (pixel(k), weights[k]))
+            [-1.0, 0.0, 1.0, 2.0].map(|k| {
+                let pixel = at.floor() + k;
+                (pixel.clamp(0.0, side as f64 - 1.0) as usize, Filter::CatmullRom.at(at - pixel) as f32)
+            })
         };
         Self { columns: axis(x), rows: axis(y) }
     }

@@ -192,16 +192,14 @@ impl Identity {
             sample_rgb(pixels, side_px, geometry, tones, to);
         };
         let mut face = batch.input.index_axis_mut(Axis(0), i);
-        if let Some(paint) = &sample.paint {
+        rgb(&sample.image, warped, &[], face.view_mut());
+        let clean = sample.paint.as_ref().map(|paint| (paint, face.to_owned()));
+        [both, input].into_iter().for_each(|tone| tone.apply(&mut face));
+        if let Some((paint, clean)) = clean {
             // In a swap the paint has its own colours, whatever the light: so it has here.
-            let mut clean = Array3::zeros(face.dim());
-            rgb(&sample.image, warped, &[], clean.view_mut());
-            rgb(&sample.image, warped, &[both, input], face.view_mut());
             let mut share = Array3::zeros((1, face.dim().1, face.dim().2));
             sample_weight(paint, side_px, warped, 255.0, share.view_mut());
             keep(&share.index_axis(Axis(0), 0), &clean.view(), &mut face);
-        } else {
-            rgb(&sample.image, warped, &[both, input], face);
         }
         let target = sample.target.as_ref().unwrap_or(&sample.image);
         rgb(target, geometry, &[both], batch.target.index_axis_mut(Axis(0), i));

@@ -280,8 +280,10 @@ impl GraphWriter {
 /// Numbers in 16 bits. What is too small for them becomes 0, and never -0: a training that leaves a weight as it is adds 0
 /// to it, and that makes -0 a 0, so that an encoder that was kept would no longer be the same to the bit.
 pub(super) fn halves(values: &[f32]) -> Vec<u8> {
-    let half =
-        |value: &f32| Some(f16::from_f32(*value)).filter(|half| *half != f16::ZERO).unwrap_or(f16::ZERO);
+    let half = |value: &f32| {
+        let half = f16::from_f32(*value);
+        if half == f16::ZERO { f16::ZERO } else { half }
+    };
     values.iter().flat_map(|value| half(value).to_le_bytes()).collect()
 }
 
