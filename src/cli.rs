@@ -241,7 +241,7 @@ pub struct WhoArgs {
 /// How faces are found and measured.
 #[derive(Debug, Args)]
 pub struct AnalysisArgs {
-    /// Search whole frames for faces in every Nth alone, and follow them in between; `auto` is 4
+    /// Search whole frames for faces in every Nth alone, and follow them in between; `auto` is 6
     #[arg(long, value_name = "N", default_value = "auto")]
     pub detect_every: String,
     /// How heads stand in the picture: some of 0, 90, 180, 270 (degrees clockwise, e.g. 0,180), looked for in every
@@ -287,6 +287,11 @@ pub struct ExtractArgs {
     /// crops become the targets of the training
     #[arg(long, value_name = "FILE")]
     pub truth: Vec<PathBuf>,
+    /// For each file of FOOTAGE, where its face's points really are, if that is known: a line of JSON for each frame,
+    /// {"points": [[x, y], null, ..]}, all 478 in pixels of the frame, or null for one that isn't known. They take the place of
+    /// those that are measured: labels for `distill-landmarks`
+    #[arg(long, value_name = "FILE")]
+    pub true_points: Vec<PathBuf>,
     /// Device
     #[command(flatten)]
     pub runtime: RuntimeArgs,

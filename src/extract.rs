@@ -1,15 +1,20 @@
 //! Footage in, a set of aligned faces out: the material to train on.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Lines},
+    path::{Path, PathBuf},
+};
 
 use ndarray::Array3;
+use serde::Deserialize;
 
 use crate::{
     Error, Result,
     batch::media_files,
-    face::{self, Analysis, AnalysisSettings, Template},
+    face::{self, Analysis, AnalysisSettings, Template, mesh},
     face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
-    frame::{Frame, Tracked},
+    frame::{Frame, FramePx, Tracked},
     line,
     nn::Runtime,
     pipeline::until_stopped,
@@ -25,6 +30,9 @@ pub struct ExtractSettings {
     /// For each of the footage's files, in order, a file that shows frame by frame what its swap shall look
     /// like; empty for ordinary footage.
     pub truth: Vec<PathBuf>,
+    /// For each of the footage's files, in order, one that says where its face's points really are, see [`TruePoints`]; empty
+    /// for ordinary footage.
+    pub true_points: Vec<PathBuf>,
     /// Folder of the face set; one that exists grows.
     pub output: PathBuf,
     /// Side of a face picture, pixels.
@@ -50,18 +58,25 @@ pub struct ExtractSettings {
 pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<'_>) -> Result<u64> {
     let files = listed(&settings.footage)?;
     let truth = listed(&settings.truth)?;
-    if !truth.is_empty() && truth.len() != files.len() {
-        let reason =
-            format!("{} files for {} files of footage; one each is needed", truth.len(), files.len());
-        return Err(Error::setting("--truth", settings.truth[0].display(), reason));
+    for (flag, given) in [("--truth", &truth), ("--true-points", &settings.true_points)] {
+        if !given.is_empty() && given.len() != files.len() {
+            let reason =
+                format!("{} files for {} files of footage; one each is needed", given.len(), files.len());
+            return Err(Error::setting(flag, given[0].display(), reason));
+        }
     }
     let template = Template::default();
     let header = FaceSetHeader::new(template.name(), settings.margin, settings.side_px);
     let mut set = FaceSetWriter::create(&settings.output, &header)?;
     let mut n_faces = 0;
     for (i, file) in files.iter().enumerate() {
-        let cutter =
-            Cutter { settings, template: &template, file, truth: truth.get(i).map(PathBuf::as_path) };
+        let cutter = Cutter {
+            settings,
+            template: &template,
+            file,
+            truth: truth.get(i).map(PathBuf::as_path),
+            true_points: settings.true_points.get(i).map(PathBuf::as_path),
+        };
         n_faces += if video::is_picture(file) {
             cutter.cut_picture(runtime, &mut set)?
         } else {
@@ -91,6 +106,7 @@ struct Cutter<'a> {
     template: &'a Template,
     file: &'a Path,
     truth: Option<&'a Path>,
+    true_points: Option<&'a Path>,
 }
 
 impl Cutter<'_> {
@@ -98,7 +114,9 @@ impl Cutter<'_> {
         let frame = video::read_picture(self.file)?;
         let tracked = Analysis::new(runtime, &self.analysis(), 0, 1)?.single(frame)?;
         let truth = self.truth.map(video::read_picture).transpose()?;
-        self.write(&tracked, truth.as_ref(), set)
+        let true_points = self.true_points.map(TruePoints::open).transpose()?;
+        let points = true_points.map(|mut points| points.of_next_frame()).transpose()?;
+        self.write(&tracked, (truth.as_ref(), points.as_deref()), set)
     }
 
     /// As in a swap, but for what the settings say of it.
@@ -111,6 +129,7 @@ impl Cutter<'_> {
     fn cut_video(&self, runtime: &Runtime, set: &mut FaceSetWriter, watch: &mut Watch<'_>) -> Result<u64> {
         let open = |path| Decoder::open(path, &self.settings.decode);
         let (mut decoder, mut truth) = (open(self.file)?, self.truth.map(open).transpose()?);
+        let mut true_points = self.true_points.map(TruePoints::open).transpose()?;
         let settings = self.analysis();
         let analysis =
             Analysis::new(runtime, &settings, decoder.probe().quarter_turns, self.settings.n_workers)?;
@@ -121,8 +140,9 @@ impl Cutter<'_> {
             let tracked = analysis.into_line(&mut line, frames)?;
             line.drain("write", tracked, |tracked: Tracked| {
                 let truth = truth.as_mut().map(|truth| self.truth_frame(truth, n_frames)).transpose()?;
+                let points = true_points.as_mut().map(TruePoints::of_next_frame).transpose()?;
                 if n_frames.is_multiple_of(self.settings.every as u64) {
-                    n_faces += self.write(&tracked, truth.as_ref(), set)?;
+                    n_faces += self.write(&tracked, (truth.as_ref(), points.as_deref()), set)?;
                 }
                 n_frames += 1;
                 watch.frame(n_frames, tracked.faces.len());
@@ -140,22 +160,102 @@ impl Cutter<'_> {
     }
 
     /// Writes the largest face of a frame, and says whether there was one.
-    fn write(&self, tracked: &Tracked, truth: Option<&Frame>, set: &mut FaceSetWriter) -> Result<u64> {
+    fn write(
+        &self,
+        tracked: &Tracked,
+        (truth, true_points): (Option<&Frame>, Option<&[Option<FramePx>]>),
+        set: &mut FaceSetWriter,
+    ) -> Result<u64> {
         let Some(face) = tracked.faces.first() else { return Ok(0) };
         let side_px = self.settings.side_px;
         let alignment = face::align(&face.points, self.template, self.settings.margin, side_px);
         let cut = |frame: &Frame| -> Array3<f32> { face::crop(&frame.picture, &alignment, side_px) };
-        let points =
-            face.points.iter().map(|p| alignment.to_crop(*p)).map(|p| [p.x as f32, p.y as f32]).collect();
+        let point = |(i, measured): (usize, &FramePx)| {
+            let known = true_points.and_then(|points| points[i]).unwrap_or(*measured);
+            let p = alignment.to_crop(known);
+            [p.x as f32, p.y as f32]
+        };
         set.append(&FaceRecord {
             pixels: cut(&tracked.frame),
             target: truth.map(cut),
             mask: face::hull_mask(&face.points, &alignment, side_px),
             source: self.file.file_name().unwrap_or(self.file.as_os_str()).to_string_lossy().into_owned(),
             frame: tracked.frame.idx,
-            points,
+            points: face.points.iter().enumerate().map(point).collect(),
             presence: face.presence,
         })?;
         Ok(1)
+    }
+}
+
+/// Where the points of the largest face of each frame really are, as a renderer knows.
+///
+/// JSON lines, one for each frame: `{"points": [[x, y], null, ..]}`, all 478 of the mesh in pixels of the frame, whose upper
+/// left corner is 0, 0; `null` for a point that isn't known. Lines without points, such as a header, are left out.
+struct TruePoints {
+    path: PathBuf,
+    lines: Lines<BufReader<File>>,
+    /// Lines read.
+    n_lines: usize,
+}
+
+#[derive(Deserialize)]
+struct TruePointsLine {
+    points: Option<Vec<Option<[f64; 2]>>>,
+}
+
+impl TruePoints {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::input(path, e.to_string()))?;
+        Ok(Self { path: path.into(), lines: BufReader::new(file).lines(), n_lines: 0 })
+    }
+
+    fn of_next_frame(&mut self) -> Result<Vec<Option<FramePx>>> {
+        for line in self.lines.by_ref() {
+            self.n_lines += 1;
+            let wrong = |what: String| Error::input(&self.path, format!("line {}: {what}", self.n_lines));
+            let line = line.map_err(Error::io(&self.path))?;
+            let line: TruePointsLine = serde_json::from_str(&line).map_err(|e| wrong(e.to_string()))?;
+            let Some(points) = line.points else { continue };
+            if points.len() != mesh::N_POINTS {
+                return Err(wrong(format!("{} points, not {}", points.len(), mesh::N_POINTS)));
+            }
+            return Ok(points.into_iter().map(|p| p.map(|[x, y]| FramePx { x, y })).collect());
+        }
+        let reason = format!("ends after {} lines, before its footage", self.n_lines);
+        Err(Error::input(&self.path, reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (tempfile::TempDir, TruePoints) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("points.jsonl");
+        std::fs::write(&path, text).expect("written");
+        let points = TruePoints::open(&path).expect("opened");
+        (dir, points)
+    }
+
+    #[test]
+    fn true_points_come_frame_by_frame_and_may_be_unknown() {
+        let all = vec!["[1.5,2.5]"; 476].join(",");
+        let line = format!("{{\"points\":[null,[3,4],{all}]}}");
+        let (_dir, mut points) = read(&format!("{{\"header\":1}}\n{line}\n"));
+        let first = points.of_next_frame().expect("a frame");
+        assert_eq!(first[..3], [None, Some(FramePx { x: 3.0, y: 4.0 }), Some(FramePx { x: 1.5, y: 2.5 })]);
+        let told = points.of_next_frame().expect_err("the end").to_string();
+        assert!(told.contains("points.jsonl") && told.contains("2 lines"), "{told}");
+    }
+
+    #[test]
+    fn what_holds_no_points_is_named_with_its_line() {
+        for (text, what) in [("{\"points\":[[1,2]]}", "1 points, not 478"), ("{}\nface", "line 2")] {
+            let (_dir, mut points) = read(text);
+            let told = points.of_next_frame().expect_err("refused").to_string();
+            assert!(told.contains("points.jsonl") && told.contains(what), "{told}");
+        }
     }
 }

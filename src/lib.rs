@@ -34,6 +34,7 @@
 //! | [`run`] | from one to the other |
 //! | [`digest`] | SHA-256 sums |
 //! | `dispatch` | loops that use what the processor has |
+//! | `curve` | curves that several places share |
 //! | `page` | pages that need nothing but themselves |
 //! | [`error`] | what can go wrong, by what the caller does about it |
 //!
@@ -87,6 +88,7 @@ pub mod settings;
 pub mod cli;
 pub mod run;
 pub mod digest;
+mod curve;
 mod dispatch;
 mod page;
 pub mod error;

@@ -208,6 +208,7 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
     let settings = extract::ExtractSettings {
         footage: args.footage.clone(),
         truth: args.truth.clone(),
+        true_points: args.true_points.clone(),
         output: args.output.clone(),
         side_px: checked("--side", args.side, 32..=1024)?,
         margin: checked_f64("--margin", args.margin, 1.0..=4.0)?,
@@ -217,7 +218,8 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
         decode: shelter::decode_settings(&args.runtime),
     };
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
-    shelter::enter_for(args.footage.iter().chain(&args.truth), [&args.output], &args.runtime, &runtime)?;
+    let read = args.footage.iter().chain(&args.truth).chain(&args.true_points);
+    shelter::enter_for(read, [&args.output], &args.runtime, &runtime)?;
     let mut watch = Watch::new(style(&args.progress), stop);
     let n_faces = extract::extract(&settings, &runtime, &mut watch)?;
     watch.clear();

@@ -6,6 +6,7 @@ use ndarray::Array2;
 
 use super::resample::{Filter, resize};
 use crate::{
+    curve::smooth_step,
     dispatch::dispatched,
     face::{hull_mask, mesh},
     frame::{CropPx, NewFace},
@@ -312,12 +313,6 @@ fn hardness(soft: &[f32], side: usize, features: impl Iterator<Item = CropPx>) -
         }
     }
     hardness
-}
-
-/// 0 below 0, 1 above 1, and a step without corners between.
-fn smooth_step(t: f32) -> f32 {
-    let t = t.clamp(0.0, 1.0);
-    t * t * (3.0 - 2.0 * t)
 }
 
 /// Distance from each pixel's centre to the edge of `mask`, pixels; 0 outside.

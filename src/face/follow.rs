@@ -33,7 +33,7 @@ const MAX_UNSEEN: usize = 3;
 /// How often the detector searches a whole frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub enum DetectEvery {
-    /// Every fourth frame.
+    /// Every sixth frame.
     #[default]
     Auto,
     /// Every Nth frame, from 1. Which ones depends on their numbers alone.
@@ -58,7 +58,7 @@ impl DetectEvery {
     /// The number of frames from one search to the next.
     pub fn n_frames(self) -> u64 {
         match self {
-            Self::Auto => 4,
+            Self::Auto => 6,
             Self::Frames(n) => n.max(1),
         }
     }

@@ -23,5 +23,5 @@ fn the_schedule_is_typed_as_a_number_or_auto() {
         let told = DetectEvery::parse(bad).expect_err("refused").to_string();
         assert!(told.contains("1 to 1000"), "{told}");
     }
-    assert_eq!((DetectEvery::Auto.n_frames(), DetectEvery::Frames(7).n_frames()), (4, 7));
+    assert_eq!((DetectEvery::Auto.n_frames(), DetectEvery::Frames(7).n_frames()), (6, 7));
 }

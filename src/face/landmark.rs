@@ -85,12 +85,12 @@ impl Region {
 
     /// The region of sample `k` of `n`, and whether it is looked at in a mirror, as every other one is.
     ///
-    /// The sizes are spread evenly over +-24 % of the region's own: the network errs with the size at which it is shown
+    /// The sizes are spread evenly over +-28 % of the region's own: the network errs with the size at which it is shown
     /// a face, in one pose to this side and in another to that, and the mean over sizes errs less (docs/faces.md). From
     /// the third on they are moved by up to 5 % as well (uniformly, beta = 0.05 in Naruniec et al. 2020). The numbers
     /// depend on `k` and `n` alone: the same little cloud of regions in every frame adds no tremor of its own.
     fn sample(&self, k: usize, n: usize) -> Sample {
-        const ZOOM: f64 = 0.24;
+        const ZOOM: f64 = 0.28;
         const BETA: f64 = 0.05;
         // The middles of n equal parts, from large to small.
         let zoom = ZOOM * (1.0 - (2 * k + 1) as f64 / n as f64);

@@ -9,10 +9,10 @@
 use super::detect::SIDE;
 use crate::{Error, Result};
 
-/// Every second searched frame is searched with care, every fourth for smaller faces, and every 32nd in all sizes.
+/// Every second searched frame is searched with care, every third for smaller faces, and every 24th in all sizes.
 const CAREFUL_EVERY: u64 = 2;
-const WIDE_EVERY: u64 = 4;
-const WHOLE_EVERY: u64 = 32;
+const WIDE_EVERY: u64 = 3;
+const WHOLE_EVERY: u64 = 24;
 /// Least size of a face in the picture that the network looks at, pixels: 14 are found in 95 %, 16 always.
 const LEAST_PX: f64 = 14.4;
 /// Least size of a face in the frame that is looked for, pixels.
@@ -166,10 +166,10 @@ mod tests {
 
     #[test]
     fn the_schedule_follows_from_the_number_of_the_frame() {
-        let efforts: Vec<Effort> = (0..5).map(|i| Effort::at(4 * i, 4)).collect();
-        assert_eq!(efforts, [Effort::Whole, Effort::Quick, Effort::Careful, Effort::Quick, Effort::Wide]);
+        let efforts: Vec<Effort> = (0..5).map(|i| Effort::at(6 * i, 6)).collect();
+        assert_eq!(efforts, [Effort::Whole, Effort::Quick, Effort::Careful, Effort::Wide, Effort::Careful]);
         assert_eq!(
-            (Effort::at(128, 4), Effort::at(32, 1), Effort::at(33, 1)),
+            (Effort::at(144, 6), Effort::at(24, 1), Effort::at(25, 1)),
             (Effort::Whole, Effort::Whole, Effort::Quick)
         );
     }

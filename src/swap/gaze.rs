@@ -12,6 +12,7 @@ use ndarray::{Array3, Axis};
 use crate::{
     Result,
     blend::resample::{Filter, resize},
+    curve::smooth_step,
     face::{LandmarkNetwork, Landmarker, guides, mesh},
     frame::{CropPx, NewFace, Swapped},
     line::Stage,
@@ -155,8 +156,7 @@ fn strength(old: [&Eye; 2], new: &Eye) -> f64 {
 
 /// From 0 at the first limit to 1 at the second, without a corner.
 fn share(value: f64, [from, to]: [f64; 2]) -> f64 {
-    let t = ((value - from) / (to - from)).clamp(0.0, 1.0);
-    t * t * (3.0 - 2.0 * t)
+    smooth_step((value - from) / (to - from))
 }
 
 /// An eye in its crop. Places in it are in widths of the eye: along the line of its corners, from the middle to the right,

@@ -9,6 +9,7 @@ use rand::{Rng, rngs::SmallRng};
 use serde::{Deserialize, Serialize};
 
 use super::tone::{Shade, Tone};
+use crate::curve::smooth_step;
 
 /// Points per side of the grid whose shifts make a random warp.
 const GRID: usize = 5;
@@ -152,7 +153,7 @@ impl Geometry {
                 if let Some(grid) = &self.grid {
                     let (gx, gy) = (x as f32 * step, y as f32 * step);
                     let (i, j) = ((gx as usize).min(GRID - 2), (gy as usize).min(GRID - 2));
-                    let (u, v) = (smooth(gx - i as f32), smooth(gy - j as f32));
+                    let (u, v) = (smooth_step(gx - i as f32), smooth_step(gy - j as f32));
                     let at = |i: usize, j: usize| grid[j * GRID + i];
                     let mix = |k: usize| {
                         let top = at(i, j)[k] * (1.0 - u) + at(i + 1, j)[k] * u;
@@ -166,10 +167,6 @@ impl Geometry {
             }
         }
     }
-}
-
-fn smooth(t: f32) -> f32 {
-    t * t * (3.0 - 2.0 * t)
 }
 
 /// Bilinear taps: the left and upper index, and the share of the right and lower one; the border is repeated.

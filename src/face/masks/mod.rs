@@ -26,6 +26,7 @@ pub use self::{
 use crate::{
     Error, Result,
     blend::{sample::linear, warp::way_through},
+    curve::smooth_step,
     face::{DEFAULT_MARGIN, Template, align, crop, mesh},
     frame::{FramePx, Rect, Similarity, Swapped},
     nn::Runtime,
@@ -324,8 +325,7 @@ fn luma(pixels: &Array3<f32>, factor: usize) -> Array2<f32> {
 
 /// A step from 0 to 1 around `middle`, `width` wide, so that a faint doubt leaves no ghost.
 fn decided(v: f32, middle: f32, width: f32) -> f32 {
-    let t = ((v - middle) / width + 0.5).clamp(0.0, 1.0);
-    t * t * (3.0 - 2.0 * t)
+    smooth_step((v - middle) / width + 0.5)
 }
 
 #[cfg(test)]
