@@ -11,7 +11,7 @@ pub mod sort;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{BufRead, BufReader, BufWriter, Write},
+    io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -71,6 +71,13 @@ pub struct FaceEntry {
     pub points: Vec<[f32; 2]>,
 }
 
+impl FaceEntry {
+    /// The number that its picture is called by; `None` for one that somebody has named.
+    fn number(&self) -> Option<u64> {
+        self.image.split('.').next()?.parse().ok()
+    }
+}
+
 /// A face to be written.
 #[derive(Debug, Clone)]
 pub struct FaceRecord {
@@ -95,19 +102,22 @@ pub struct FaceRecord {
 pub struct FaceSetWriter {
     dir: PathBuf,
     sidecar: BufWriter<File>,
-    n_faces: usize,
+    /// The number of the next face, above all that are in use.
+    next: u64,
 }
 
 impl FaceSetWriter {
-    /// Makes the folder `dir`, or goes on with the set in it.
+    /// Makes the folder `dir`, or goes on with the set in it. A last line that was cut off is taken away: its pictures may
+    /// be half.
     ///
     /// # Errors
     /// [`Error::BadInput`] when the set in it was cut otherwise, [`Error::Io`] when it can't be written.
     pub fn create(dir: &Path, header: &FaceSetHeader) -> Result<Self> {
         fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let path = dir.join(SIDECAR);
-        let mut n_faces = 0;
-        if path.exists() {
+        let mut next = 0;
+        let is_new = !path.exists() || whole_lines(&path)? == 0;
+        if !is_new {
             let set = FaceSet::open(dir)?;
             if set.header != *header {
                 let reason = format!(
@@ -116,11 +126,13 @@ impl FaceSetWriter {
                 );
                 return Err(Error::input(dir, reason));
             }
-            n_faces = set.entries.len() + set.excluded.len();
+            // Not how many there are: somebody may have removed a line.
+            let numbers = set.entries.iter().chain(&set.excluded).filter_map(FaceEntry::number);
+            next = numbers.max().map_or(0, |last| last + 1);
         }
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
-        let mut writer = Self { dir: dir.into(), sidecar: BufWriter::new(file), n_faces };
-        if n_faces == 0 && fs::metadata(&path).is_ok_and(|m| m.len() == 0) {
+        let mut writer = Self { dir: dir.into(), sidecar: BufWriter::new(file), next };
+        if is_new {
             writer.line(header)?;
         }
         Ok(writer)
@@ -131,7 +143,7 @@ impl FaceSetWriter {
     /// # Errors
     /// [`Error::Io`] when it can't be written.
     pub fn append(&mut self, face: &FaceRecord) -> Result<()> {
-        let name = format!("{:06}", self.n_faces);
+        let name = format!("{:06}", self.next);
         let entry = FaceEntry {
             image: format!("{name}.png"),
             mask: format!("{name}.mask.png"),
@@ -148,7 +160,7 @@ impl FaceSetWriter {
             self.save(path, &rgb8_from_crop(target))?;
         }
         self.line(&entry)?;
-        self.n_faces += 1;
+        self.next += 1;
         Ok(())
     }
 
@@ -173,6 +185,22 @@ impl FaceSetWriter {
         let text = serde_json::to_string(value).map_err(|e| Error::input(&path, e.to_string()))?;
         writeln!(self.sidecar, "{text}").and_then(|()| self.sidecar.flush()).map_err(Error::io(&path))
     }
+}
+
+/// Cuts a sidecar off behind its last whole line, and gives its length in bytes.
+fn whole_lines(path: &Path) -> Result<u64> {
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole == bytes.len() {
+        return Ok(whole as u64);
+    }
+    let mut file = OpenOptions::new().write(true).open(path).map_err(Error::io(path))?;
+    // Editors leave the end of the last line out; what was cut off in the middle is no JSON.
+    if serde_json::from_slice::<serde_json::Value>(&bytes[whole..]).is_ok() {
+        let ended = file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(b"\n"));
+        return ended.map(|()| bytes.len() as u64 + 1).map_err(Error::io(path));
+    }
+    file.set_len(whole as u64).map(|()| whole as u64).map_err(Error::io(path))
 }
 
 /// A set that can be read.
@@ -336,5 +364,62 @@ mod tests {
                 .to_string()
                 .contains("another folder")
         );
+    }
+
+    /// The grey of each face's picture, in the order of the lines.
+    fn greys(dir: &Path) -> Vec<u8> {
+        let set = FaceSet::open(dir).expect("read");
+        let grey = |entry: &FaceEntry| set.rgb(&entry.image).expect("read").get_pixel(3, 3).0[0];
+        set.entries.iter().chain(&set.excluded).map(grey).collect()
+    }
+
+    /// Adds faces of these greys to the set in `dir`.
+    fn add(dir: &Path, greys: &[u8]) {
+        let mut set = FaceSetWriter::create(dir, &FaceSetHeader::new("t", 1.3, 8)).expect("made");
+        greys.iter().for_each(|grey| set.append(&face(f32::from(*grey) / 255.0)).expect("written"));
+        set.finish().expect("written");
+    }
+
+    /// The sidecar of the set in `dir` as `change` makes it.
+    fn rewritten(dir: &Path, change: impl Fn(String) -> String) {
+        let path = dir.join(SIDECAR);
+        let text = change(fs::read_to_string(&path).expect("read"));
+        fs::write(&path, text).expect("written");
+    }
+
+    #[test]
+    fn a_set_that_lost_a_line_grows_without_touching_the_other_faces() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        add(dir.path(), &[10, 20, 30]);
+        rewritten(dir.path(), |text| {
+            let lines = text.split_inclusive('\n').enumerate().filter(|(i, _)| *i != 1);
+            lines.map(|(_, line)| line).collect()
+        });
+        let mut set = FaceSet::open(dir.path()).expect("read");
+        let mut last = set.entries.pop().expect("two are left");
+        last.excluded = Some("blurred".into());
+        set.excluded.push(last);
+        set.rewrite().expect("written");
+        add(dir.path(), &[40]);
+        assert_eq!(greys(dir.path()), [20, 40, 30]);
+    }
+
+    #[test]
+    fn a_sidecar_that_was_cut_off_goes_on_from_its_last_whole_line() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        add(dir.path(), &[10, 20]);
+        rewritten(dir.path(), |text| text[..text.len() - 9].into());
+        add(dir.path(), &[30]);
+        assert_eq!(greys(dir.path()), [10, 30]);
+        // Who edited it by hand may have left out the last line's end.
+        rewritten(dir.path(), |text| text.trim_end().into());
+        add(dir.path(), &[40]);
+        assert_eq!(greys(dir.path()), [10, 30, 40]);
+        // Cut off in its header, or before it.
+        for left in [9, 0] {
+            rewritten(dir.path(), |text| text[..left].into());
+            add(dir.path(), &[50]);
+            assert_eq!(greys(dir.path()), [50]);
+        }
     }
 }

@@ -75,7 +75,7 @@ pub struct TrainArgs {
     /// the trained ones, which are made sharp by it, e.g. 0.05; slower by a half [default: as the configuration, 0]
     #[arg(long, value_name = "WEIGHT")]
     pub adversarial: Option<f64>,
-    /// Seed of everything random
+    /// Seed of everything random; a training that goes on keeps its own
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Time between two checkpoints, e.g. 3m or 30s

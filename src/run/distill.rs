@@ -6,7 +6,7 @@ use super::{emit, json, runtime_settings, style};
 use crate::{
     Error, Outcome, Result, cli,
     progress::Watch,
-    settings::{checked, checked_f64},
+    settings::{checked, checked_f64, free_output},
     train::{
         self, Convolution, Device, DistillSettings, Ending, LandmarkProgress, LandmarkSettings, Phase,
         Projection, SeamSettings, StudentConfig,
@@ -74,7 +74,7 @@ pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outco
 
 /// Teaches the landmark network, and prints how it does on the faces that are held out.
 pub(super) fn distill_landmarks(args: cli::DistillLandmarksArgs, stop: &AtomicBool) -> Result<Outcome> {
-    super::free_output(&args.output, args.overwrite)?;
+    free_output(&args.output, args.overwrite)?;
     let settings = LandmarkSettings {
         faces: args.faces,
         held_out: args.held_out,

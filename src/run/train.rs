@@ -10,6 +10,7 @@ use crate::{
     nn::{Runtime, RuntimeSettings},
     progress::Watch,
     settings::{checked, checked_f64, n_hardware_threads},
+    swap::manifest,
     train::{
         self, CompressSettings, Compression, Device, ExportSettings, Overrides, Precision, Preset, Source,
         TrainEvent, TrainSettings,
@@ -24,6 +25,10 @@ pub(super) fn train(args: cli::TrainArgs, stop: &AtomicBool) -> Result<Outcome> 
             .split_once('=')
             .filter(|(name, dir)| !name.is_empty() && !dir.is_empty())
             .ok_or_else(|| Error::setting("--faces", pair, "must be NAME=FOLDER, e.g. A=faces/A"))?;
+        if !manifest::is_name(name) || name == cli::NO_IDENTITY {
+            let reason = "the name must be a word without / and \\, and not `none`, which swaps nobody";
+            return Err(Error::setting("--faces", pair, reason));
+        }
         faces.push((name.to_owned(), PathBuf::from(dir)));
     }
     let device = Device::by_name(&args.device)?;

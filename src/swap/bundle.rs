@@ -121,7 +121,8 @@ pub struct Installed {
 }
 
 /// The identities of `dirs`: each sub-folder, or sub-folder of `identities`, that holds an `identity.toml`; sorted by
-/// folder, in the order of `dirs`. Folders that can't be read have none.
+/// folder, in the order of `dirs`. Folders that can't be read have none. A hidden one is what an export that was killed
+/// has left.
 pub fn installed(dirs: &[PathBuf]) -> Vec<Installed> {
     candidates(dirs).map(|path| load_candidate(&path)).collect()
 }
@@ -158,7 +159,7 @@ fn candidates(dirs: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
             .into_iter()
             .flatten()
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.join(FILE_NAME).is_file())
+            .filter(|path| !folder_name(path).starts_with('.') && path.join(FILE_NAME).is_file())
             .collect();
         paths.sort();
         paths

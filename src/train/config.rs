@@ -104,6 +104,7 @@ impl Preset {
             balance: 0.5,
             guides: false,
             seed: 1,
+            planned_from: Vec::new(),
             network: self.network(side_px)?,
             augmentation: Augmentation::default(),
             levels: levels.iter().map(level).collect(),
@@ -144,6 +145,9 @@ pub struct TrainConfig {
     pub guides: bool,
     /// Seed of everything random.
     pub seed: u64,
+    /// The levels' steps as they were before they were planned into a time; empty where they weren't.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planned_from: Vec<u64>,
     /// The network's size.
     pub network: CombConfig,
     /// What is done to a face before the encoder sees it.
@@ -238,6 +242,25 @@ impl TrainConfig {
             return Err(Error::setting("[[level]]", format!("{ends} px"), reason));
         }
         Ok(self)
+    }
+
+    /// The levels' steps.
+    pub fn steps(&self) -> Vec<u64> {
+        self.levels.iter().map(|level| level.n_steps).collect()
+    }
+
+    /// The configuration with the steps that the training of `saved` was planned with, where it is what they were planned
+    /// from: the same command goes on. Whoever asks for other steps or sides gets these.
+    #[must_use]
+    pub fn planned_as(mut self, saved: &Self) -> Self {
+        let sides = |of: &Self| -> Vec<usize> { of.levels.iter().map(|level| level.side_px).collect() };
+        let has_same_sides = sides(&self) == sides(saved);
+        if has_same_sides && self.steps() == saved.planned_from {
+            self.levels.iter_mut().zip(&saved.levels).for_each(|(level, of)| level.n_steps = of.n_steps);
+        }
+        let is_same = has_same_sides && self.steps() == saved.steps();
+        self.planned_from = if is_same { saved.planned_from.clone() } else { Vec::new() };
+        self
     }
 
     /// Side of the finished network, pixels.

@@ -87,6 +87,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Bytes of a face of `side_px`.
+    pub fn n_bytes(side_px: usize) -> usize {
+        (3 + 3 + 1 + 1) * side_px * side_px * size_of::<f32>()
+    }
+
     /// The `nth` of `n` equal parts.
     pub fn part(&self, nth: usize, n: usize) -> Self {
         let size = self.input.dim().0 / n;
@@ -157,11 +162,22 @@ impl Identity {
         (n, side_px): (usize, usize),
         (augmentation, balance): (&Augmentation, f64),
     ) -> Batch {
+        self.batch_from(step.wrapping_mul(n as u64), (who, step, seed), (n, side_px), (augmentation, balance))
+    }
+
+    /// The same where the steps before have drawn `n_before` faces and not `n` each.
+    pub fn batch_from(
+        &self,
+        n_before: u64,
+        (who, step, seed): (usize, u64, u64),
+        (n, side_px): (usize, usize),
+        (augmentation, balance): (&Augmentation, f64),
+    ) -> Batch {
         let mut batch = Batch::zeros(n, side_px);
         for i in 0..n {
             let mut rng = SmallRng::seed_from_u64(mixed(&[seed, step, who as u64, i as u64]));
             // Folder after folder, on from where the step before stopped: more folders than samples is no loss.
-            let nth = (step as usize).wrapping_mul(n).wrapping_add(i);
+            let nth = (n_before as usize).wrapping_add(i);
             let folder = &self.folders[nth % self.folders.len()];
             let sample = pick(folder, balance, &mut rng);
             self.fill(&mut batch, i, sample, &augmentation.draw(&mut rng, self.side_px, side_px));

@@ -7,7 +7,7 @@ use burn::backend::{Autodiff, Flex};
 use super::{
     TrainSettings,
     dense::{self, LabelProgress, LabelSettings},
-    distill::{self, DistillProgress, DistillSettings},
+    distill::{self, DistillEvent, DistillSettings},
     landmarks::{self, LandmarkProgress, LandmarkReport, LandmarkSettings},
     seam::{self, SeamReport, SeamSettings},
     step::{Material, Tell, Trainer},
@@ -127,7 +127,7 @@ pub fn distill_on(
     settings: &DistillSettings,
     material: &distill::Material<'_>,
     goal: distill::Goal,
-    tell: &mut dyn FnMut(&DistillProgress) -> Result<()>,
+    tell: &mut dyn FnMut(&DistillEvent),
     stop: &AtomicBool,
 ) -> Result<Option<distill::Done>> {
     on_backend!(settings.device, |Graph, place| {

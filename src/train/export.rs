@@ -246,6 +246,9 @@ pub(super) fn check_out(out: &Path, overwrite: bool) -> Result<()> {
 }
 
 /// Writes the folder under a temporary name, and renames it when it is whole.
+///
+/// # Errors
+/// [`Error::Io`] when it can't be written; what was there before is there then, and nothing half.
 pub(super) fn write(out: &Path, manifest: &Manifest, files: &[(&str, Vec<u8>)]) -> Result<()> {
     let text = toml::to_string_pretty(manifest).map_err(|e| Error::model(out, e.to_string()))?;
     let text = format!("# An identity for faceswap. Both networks belong to it; change neither.\n\n{text}");
@@ -254,21 +257,42 @@ pub(super) fn write(out: &Path, manifest: &Manifest, files: &[(&str, Vec<u8>)]) 
     fs::create_dir_all(parent).map_err(Error::io(parent))?;
     let [partial, old] =
         ["partial", "old"].map(|end| parent.join(format!(".{name}.{}.{end}", std::process::id())));
-    fs::create_dir_all(&partial).map_err(Error::io(&partial))?;
     let all =
         files.iter().map(|(name, bytes)| (*name, &bytes[..])).chain([(manifest::FILE_NAME, text.as_bytes())]);
-    for (name, bytes) in all {
-        let path = partial.join(name);
+    let put = fill(&partial, all).and_then(|()| put_in_place(&partial, out, &old));
+    if put.is_err() {
+        // What is half would take the room that the next one needs.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    put
+}
+
+/// Makes the folder `dir` of whole files.
+fn fill<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<()> {
+    fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    for (name, bytes) in files {
+        let path = dir.join(name);
         fs::write(&path, bytes).map_err(Error::io(&path))?;
         fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;
     }
+    Ok(())
+}
+
+/// Renames the folder `new` to `out`; one that is there is called `old` for the moment in between.
+fn put_in_place(new: &Path, out: &Path, old: &Path) -> Result<()> {
     let is_replaced = out.exists();
     if is_replaced {
-        fs::rename(out, &old).map_err(Error::io(out))?;
+        fs::rename(out, old).map_err(Error::io(out))?;
     }
-    fs::rename(&partial, out).map_err(Error::io(out))?;
+    if let Err(e) = fs::rename(new, out) {
+        if is_replaced {
+            // What can't be put back lies there under its other name.
+            let _ = fs::rename(old, out);
+        }
+        return Err(Error::io(out)(e));
+    }
     if is_replaced {
-        fs::remove_dir_all(&old).map_err(Error::io(&old))?;
+        fs::remove_dir_all(old).map_err(Error::io(old))?;
     }
     Ok(())
 }

@@ -160,6 +160,27 @@ fn a_bundle_holds_what_was_trained_and_is_replaced_on_demand_only() {
 }
 
 #[test]
+fn a_bundle_that_cannot_be_written_leaves_the_one_before_it_and_nothing_half() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    training(&settings.training, Stage { level: 3, alpha: 1.0 });
+    let bundle = export(&settings).unwrap();
+    let models = dir.path().join("models");
+    let is_as_before = || {
+        let left: Vec<_> = fs::read_dir(&models).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["B"]);
+        assert!(Bundle::load(&settings.out).unwrap().manifest == bundle.manifest);
+    };
+    // As on a disk that is full after the first file.
+    let files = [("encoder.onnx", bundle.encoder.clone()), ("nowhere/decoder.onnx", bundle.decoder.clone())];
+    assert!(matches!(write(&settings.out, &bundle.manifest, &files), Err(Error::Io { .. })));
+    is_as_before();
+    let (gone, old) = (models.join("gone"), models.join(".B.old"));
+    assert!(matches!(put_in_place(&gone, &settings.out, &old), Err(Error::Io { .. })));
+    is_as_before();
+}
+
+#[test]
 fn what_cannot_be_exported_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let good = settings(dir.path());

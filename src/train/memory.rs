@@ -43,8 +43,8 @@ pub fn n_parts(n: usize, least: usize) -> Option<usize> {
     (least..=n).find(|parts| n.is_multiple_of(*parts))
 }
 
-/// Each batch in `n` equal parts: what was one pass of every identity becomes `n`. Mean losses and gradients stay as
-/// they were.
+/// Each batch in `n` equal parts: what was one pass of every identity becomes `n`. Mean losses and gradients stay near what
+/// they were: what is weighed over a whole batch, by how much face there is in it, is weighed over each part instead.
 pub fn split(batches: &[Vec<Batch>], n: usize) -> Vec<Vec<Batch>> {
     let parts = |of_all: &Vec<Batch>| -> Vec<Vec<Batch>> {
         (0..n).map(|nth| of_all.iter().map(|batch| batch.part(nth, n)).collect()).collect()

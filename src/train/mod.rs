@@ -21,6 +21,7 @@ mod distill;
 mod export;
 mod filters;
 mod landmarks;
+mod log;
 mod losses;
 mod memory;
 mod model;
@@ -38,7 +39,11 @@ pub mod soft_targets;
 mod step;
 mod tone;
 
-use std::{fmt, fs, io::Write, path::PathBuf, sync::atomic::AtomicBool};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
 
 pub use augment::Augmentation;
 pub use compress::{CompressReport, CompressSettings, Compression, Precision, Source, compress, is_bundle};
@@ -46,7 +51,8 @@ pub use config::{Overrides, Preset, TrainConfig};
 pub use dense::{LabelProgress, LabelSettings, Task, train_labels};
 pub use device::Device;
 pub use distill::{
-    Convolution, DistillProgress, DistillSettings, Ending, Phase, Projection, Report, StudentConfig, distill,
+    Convolution, DistillEvent, DistillProgress, DistillSettings, Ending, Phase, Projection, Report,
+    StudentConfig, distill,
 };
 pub use export::{Checkpoint, ExportSettings, export};
 pub use landmarks::{LandmarkProgress, LandmarkReport, LandmarkSettings, distill_landmarks};
@@ -55,11 +61,11 @@ pub use model::{Comb, CombConfig, Stage};
 pub use schedule::{Level, SideSteps};
 pub use seam::{SeamReport, SeamRow, SeamSettings, compare_seam_students};
 
-use self::data::{Alignment, Identity};
+use self::{
+    data::{Alignment, Identity},
+    log::Log,
+};
 use crate::{Error, Result, face_set::FaceSet, resume::Lock};
-
-/// The name of the log in a training's folder.
-const LOG_NAME: &str = "log.jsonl";
 
 /// What is trained on, where, and for how long. What is trained says [`TrainConfig`].
 #[derive(Debug, Clone)]
@@ -155,7 +161,7 @@ impl fmt::Display for TrainEvent {
             Self::Config { text, step } => write!(f, "{text}\ngoing on from step {step}"),
             Self::Step(progress) => progress.fmt(f),
             Self::Saved { step, score } => write!(f, "checkpoint at step {step}, score {score:.4}"),
-            Self::Done { step, n_steps, minutes } if step == n_steps => {
+            Self::Done { step, n_steps, minutes } if step >= n_steps => {
                 write!(f, "done: {step} steps, {minutes:.1} min")
             }
             Self::Done { step, n_steps, minutes } => {
@@ -221,21 +227,15 @@ impl fmt::Display for TrainProgress {
 pub fn train(settings: &TrainSettings, tell: &mut dyn FnMut(&TrainEvent), stop: &AtomicBool) -> Result<()> {
     let guides = plan::wants_guides(settings)?;
     let (identities, alignment) = read_faces(&settings.faces, guides)?;
-    let strangers = settings.preview.as_ref().map(|dir| read_strangers(dir, guides)).transpose()?;
+    let strangers = settings.preview.as_ref().map(|dir| read_strangers(dir, &alignment)).transpose()?;
     let _lock = Lock::on(&settings.out, &settings.out)?;
-    let log_path = settings.out.join(LOG_NAME);
-    let mut log =
-        fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(Error::io(&log_path))?;
-    let mut log_is_broken = false;
+    let mut log = Log::open(&settings.out)?;
     let mut tell_and_log = |event: &TrainEvent| {
         tell(event);
-        let TrainEvent::Step(progress) = event else { return };
-        let line = serde_json::to_string(progress).unwrap_or_default();
-        // A full disk must not end a night of training for the sake of a line.
-        if let Err(e) = writeln!(log, "{line}")
-            && !std::mem::replace(&mut log_is_broken, true)
+        if let TrainEvent::Step(progress) = event
+            && let Some(text) = log.add(progress)
         {
-            tell(&TrainEvent::Note { text: format!("{}: {e}; training goes on", log_path.display()) });
+            tell(&TrainEvent::Note { text });
         }
     };
     let material = step::Material { identities: &identities, alignment, strangers: strangers.as_ref() };
@@ -257,10 +257,19 @@ fn read_faces(faces: &[(String, PathBuf)], guides: bool) -> Result<(Vec<Identity
     Ok((identities, alignment))
 }
 
-fn read_strangers(dir: &std::path::Path, guides: bool) -> Result<Identity> {
-    let mut strangers = Identity::new("strangers", guides);
-    strangers.add(&FaceSet::open(dir)?, &mut None)?;
+/// The faces of `--preview`, which must be cut as the others are: the networks know no other ones.
+fn read_strangers(dir: &Path, alignment: &Alignment) -> Result<Identity> {
+    let mut strangers = Identity::new("strangers", alignment.guides);
+    strangers.add(&FaceSet::open(dir)?, &mut Some(alignment.clone()))?;
     Ok(strangers)
+}
+
+/// The folder beside `dir` whose name ends in `ending` as well, however `dir` is typed: `models/B/` has no other one than
+/// `models/B`.
+fn beside(dir: &Path, ending: &str) -> PathBuf {
+    let mut name = dir.components().collect::<PathBuf>().into_os_string();
+    name.push(ending);
+    name.into()
 }
 
 #[cfg(test)]

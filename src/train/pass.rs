@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::{
     module::{Module, ModuleMapper, Param},
-    optim::GradientsParams,
+    optim::{GradientsAccumulator, GradientsParams},
     tensor::{
         ElementConversion, Tensor,
         backend::{AutodiffBackend, Backend},
@@ -13,10 +13,10 @@ use burn::{
 
 use super::{
     LossParts,
-    critic::{Critic, Duel},
+    critic::{Critic, Critics, Duel},
     data::Batch,
     losses::{LossWeights, loss},
-    model::{Comb, Stage, colours},
+    model::{Comb, Decoder, Encoder, Stage, colours},
     preview,
 };
 
@@ -100,6 +100,40 @@ pub fn backward<B: AutodiffBackend>(
         decoder: GradientsParams::from_module(&mut gradients, &model.decoders[who]),
         critic: of_critic,
         losses,
+    }
+}
+
+/// What the passes of a step come to: the sums of their gradients, in the order of the passes, and of their losses.
+pub struct Learnt<B: AutodiffBackend> {
+    /// Gradients of the encoder.
+    pub of_encoder: GradientsAccumulator<Encoder<B>>,
+    /// Gradients of the decoders.
+    pub of_decoders: GradientsAccumulator<Vec<Decoder<B>>>,
+    /// Gradients of the critics.
+    pub of_critics: GradientsAccumulator<Vec<Critic<B>>>,
+    /// Losses of each identity.
+    pub losses: Vec<LossParts>,
+}
+
+impl<B: AutodiffBackend> Learnt<B> {
+    /// Nothing yet.
+    pub fn nothing(n_identities: usize) -> Self {
+        Self {
+            of_encoder: GradientsAccumulator::new(),
+            of_decoders: GradientsAccumulator::new(),
+            of_critics: GradientsAccumulator::new(),
+            losses: vec![LossParts::default(); n_identities],
+        }
+    }
+
+    /// Adds a pass of the identity `who`.
+    pub fn add(&mut self, who: usize, pass: Backward, model: &Comb<B>, critics: Option<&Critics<B>>) {
+        self.of_encoder.accumulate(&model.encoder, pass.encoder);
+        self.of_decoders.accumulate(&model.decoders, pass.decoder);
+        if let (Some(critics), Some(of_critic)) = (critics, pass.critic) {
+            self.of_critics.accumulate(&critics.all, of_critic);
+        }
+        self.losses[who].add(&pass.losses);
     }
 }
 

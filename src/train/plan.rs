@@ -8,7 +8,7 @@ use super::{
     checkpoint::{self, State},
     config::{self, Preset, TrainConfig},
     data::Alignment,
-    model::{Comb, CombConfig},
+    model::Comb,
     schedule::{Level, Schedule},
 };
 use crate::{Error, Result};
@@ -75,7 +75,7 @@ impl Plan {
             config.network = grown(base, &config.network)?;
             config.levels = begun_at(base.side_px(), config.levels);
         }
-        config.network = checkpointed(settings, config.network)?;
+        config = resumed(settings, config)?;
         let schedule = Schedule::new(config.levels.clone(), config.learning_rate)?;
         Ok(Self { config, schedule, base })
     }
@@ -97,6 +97,7 @@ impl Plan {
     pub fn fit_into(&mut self, seconds: f64, step_s: &[f64]) -> Result<()> {
         let whole: f64 = self.config.levels.iter().zip(step_s).map(|(l, s)| l.n_steps as f64 * s).sum();
         let factor = seconds / whole.max(1e-9);
+        self.config.planned_from = self.config.steps();
         let scaled = |level: &Level| Level {
             n_steps: ((level.n_steps as f64 * factor).round() as u64).max(1),
             ..level.clone()
@@ -123,12 +124,32 @@ fn begun_at(base_px: usize, levels: Vec<Level>) -> Vec<Level> {
     missing.map(|side_px| Level { side_px, n_steps: 1, ..first.clone() }).chain(levels).collect()
 }
 
-/// The size of the training in the settings' folder, if there is one of the wanted side; else `comb`. One that began
-/// from a base goes on without it.
-fn checkpointed(settings: &TrainSettings, comb: CombConfig) -> Result<CombConfig> {
-    let Some(path) = checkpoint::newest(&settings.out)? else { return Ok(comb) };
-    let found = checkpoint::state::<State>(&path)?.comb;
-    Ok(if found.side_px() == comb.side_px() { found } else { comb })
+/// `config` as the training in the settings' folder goes on with it, if there is one: of that training's size where the side
+/// is the wanted one, since it may have begun from a base that isn't there any more; with its seed, and its plan.
+///
+/// # Errors
+/// [`Error::BadSetting`] for another seed, else those of [`checkpoint::state`].
+fn resumed(settings: &TrainSettings, mut config: TrainConfig) -> Result<TrainConfig> {
+    let Some(path) = checkpoint::newest(&settings.out)? else {
+        return Ok(TrainConfig { planned_from: Vec::new(), ..config });
+    };
+    let found = checkpoint::state::<State>(&path)?;
+    if found.comb.side_px() == config.network.side_px() {
+        config.network = found.comb;
+    }
+    // A file that can't be read is written anew, unless it is what is trained.
+    let saved = TrainConfig::read(&settings.out.join(config::FILE_NAME)).ok();
+    // The checkpoint's own seed is another one after it was taken back to.
+    config.seed = saved.as_ref().map_or(found.seed, |saved| saved.seed);
+    if let Some(asked) = settings.overrides.seed.filter(|asked| *asked != config.seed) {
+        let reason = format!(
+            "the training in {} goes on with its own, {}; leave it out, or give another folder",
+            settings.out.display(),
+            config.seed
+        );
+        return Err(Error::setting("--seed", asked, reason));
+    }
+    Ok(saved.map_or(config.clone(), |saved| config.planned_as(&saved)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{LOG_NAME, config::TrainConfig, preview};
+use super::{config::TrainConfig, log, preview};
 use crate::{Error, Result, page::escaped};
 
 /// The page's name in the training's folder.
@@ -44,7 +44,7 @@ struct Entry {
 /// # Errors
 /// [`Error::Io`] when the log can't be read or the page can't be written.
 pub fn write(training: &Path, config: &TrainConfig) -> Result<()> {
-    let path = training.join(LOG_NAME);
+    let path = training.join(log::FILE_NAME);
     let file = File::open(&path).map_err(Error::io(&path))?;
     // A line that was cut off by a crash is no reason to show nothing.
     let entries: Vec<Entry> =
@@ -222,7 +222,7 @@ mod tests {
         let mut log: Vec<String> =
             (1..=1000).map(|i| line(i * 10, 64 << (i / 600), 4.0 / i as f64)).collect();
         log.push("{\"step\": 12".into());
-        fs::write(dir.path().join(LOG_NAME), log.join("\n")).expect("written");
+        fs::write(dir.path().join(log::FILE_NAME), log.join("\n")).expect("written");
         write(dir.path(), &config).expect("written");
         let page = fs::read_to_string(dir.path().join(FILE_NAME)).expect("there");
         for wanted in

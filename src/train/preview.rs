@@ -28,6 +28,14 @@ const FILM: &str = "timelapse";
 /// Largest side of a face in the film, pixels.
 const FILM_SIDE_PX: u32 = 128;
 
+/// Side above which faces go through one by one, pixels: a row of larger ones takes more memory than a step of training.
+const MOST_AT_ONCE_PX: usize = 256;
+
+/// How many of `n` faces go through at once.
+pub fn n_at_once(side_px: usize, n: usize) -> usize {
+    if side_px > MOST_AT_ONCE_PX { 1 } else { n }
+}
+
 /// What is shown.
 pub struct Sheet {
     picture: RgbImage,
@@ -45,7 +53,16 @@ pub fn sheet<B: Backend>(
     let side_px = side_of_level(stage.level);
     let mut rows = Vec::new();
     let swap = |input: &Array4<f32>, who: usize| -> Array4<f32> {
-        array_from_tensor(comb.forward(tensor_from_array(input, device), who, stage))
+        let (n, _, h, w) = input.dim();
+        let mut row = Array4::zeros((n, 4, h, w));
+        let n_at_once = n_at_once(side_px, n);
+        let parts =
+            row.axis_chunks_iter_mut(Axis(0), n_at_once).zip(input.axis_chunks_iter(Axis(0), n_at_once));
+        for (mut to, from) in parts {
+            let input = tensor_from_array(&from.to_owned(), device);
+            to.assign(&array_from_tensor(comb.forward(input, who, stage)));
+        }
+        row
     };
     for (who, identity) in identities.iter().enumerate() {
         let batch = identity.plain(N_COLUMNS, side_px);

@@ -190,6 +190,14 @@ impl Schedule {
     }
 }
 
+/// What a training without checkpoints ends with, in place of a network that says nothing.
+pub fn not_finite(step: u64, rate: f64) -> Error {
+    Error::Device(format!(
+        "the loss is not a number at step {step}; begin again with --learning-rate {:e}",
+        rate / 2.0
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,6 @@
 //! The loop of a training on one backend.
 
 use std::{
-    fs,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
@@ -9,7 +8,7 @@ use std::{
 
 use burn::{
     module::AutodiffModule,
-    optim::{GradientsAccumulator, GradientsParams, Optimizer},
+    optim::{GradientsParams, Optimizer},
     tensor::backend::AutodiffBackend,
 };
 
@@ -23,7 +22,7 @@ use super::{
     losses::loss,
     memory,
     model::{Comb, side_of_level},
-    pass::{Backward, Pass, Sums, Task, backward, parts_of, with_own_leaves},
+    pass::{Learnt, Pass, Sums, Task, backward, parts_of, with_own_leaves},
     plan::{Plan, pace},
     plot, preview,
     schedule::Level,
@@ -31,13 +30,14 @@ use super::{
 use crate::{
     Error, Result,
     line::{self, side_by_side},
+    resume::durable,
     settings::n_hardware_threads,
 };
 
 /// Steps between two lines of the log.
 const TELL_EVERY: u64 = 50;
 
-/// Roll-backs without a finite loss in between before a training gives up.
+/// Roll-backs without a new checkpoint in between before a training gives up.
 const MAX_ROLL_BACKS: u32 = 3;
 
 /// Steps that are measured at each level to plan a training into a time, after one that warms up.
@@ -48,6 +48,9 @@ const PLANNED: f64 = 0.95;
 
 /// Faces of each identity that a checkpoint's score is taken on.
 const N_SCORED: usize = 16;
+
+/// Bytes of batches that are drawn ahead, at most, as long as two steps aren't more.
+const DRAWN_BYTES: u64 = 2 << 30;
 
 /// What is trained on.
 pub struct Material<'a> {
@@ -110,7 +113,8 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                 Learners::begun(&trainer.plan, material, &trainer.device);
         }
         let path = settings.out.join(config::FILE_NAME);
-        fs::write(&path, trainer.plan.config.to_toml()?).map_err(Error::io(&path))?;
+        // A full disk must not take away what the training was until now.
+        durable::replace_file(&path, trainer.plan.config.to_toml()?.as_bytes())?;
         tell(&TrainEvent::Config { text: trainer.plan.config.to_string(), step: trainer.trained.state.step });
         Ok(trainer)
     }
@@ -132,7 +136,8 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                     pass_s += drawn.elapsed().as_secs_f64() / N_MEASURED as f64;
                 }
             }
-            step_s.push(pace(draw_s, pass_s, self.settings.n_threads, n_loaders(), n_hardware_threads()));
+            let n_slots = n_slots(&self.plan, self.material);
+            step_s.push(pace(draw_s, pass_s, self.settings.n_threads, n_slots, n_hardware_threads()));
             first += level.n_steps;
             let text =
                 format!("measured: {} px, {:.0} ms a step", level.side_px, step_s[step_s.len() - 1] * 1e3);
@@ -147,9 +152,9 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     /// [`Error::Io`] when the last checkpoint can't be written, [`Error::Device`] when the loss stays not a number.
     pub fn run(mut self, tell: Tell<'_>, stop: &AtomicBool) -> Result<()> {
         let start = Instant::now();
-        let mut n_roll_backs = 0;
+        // To the same checkpoint, or to an earlier one: a later one alone is progress.
+        let (mut n_roll_backs, mut furthest) = (0, None);
         loop {
-            let before = self.trained.state.step;
             match self.run_until_trouble(start, tell, stop)? {
                 Ending::Done => {
                     self.save(tell)?;
@@ -159,24 +164,28 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                     return Ok(());
                 }
                 Ending::NotFinite => {
-                    n_roll_backs =
-                        if self.trained.state.step > before + TELL_EVERY { 1 } else { n_roll_backs + 1 };
-                    self.roll_back(n_roll_backs, tell)?;
+                    let step = self.trained.state.step;
+                    let back_to = self.roll_back()?;
+                    n_roll_backs = if Some(back_to) > furthest { 1 } else { n_roll_backs + 1 };
+                    furthest = furthest.max(Some(back_to));
+                    if n_roll_backs > MAX_ROLL_BACKS {
+                        let rate = self.plan.config.learning_rate / 2.0;
+                        return Err(Error::Device(format!(
+                            "the loss is not a number at step {step}, {MAX_ROLL_BACKS} times in a row; try \
+                             --learning-rate {rate:e}"
+                        )));
+                    }
+                    let text = format!(
+                        "the loss is not a number at step {step}; going on from step {back_to} with other draws"
+                    );
+                    tell(&TrainEvent::Note { text });
                 }
             }
         }
     }
 
-    /// Goes on from the last checkpoint with other random draws.
-    fn roll_back(&mut self, n_roll_backs: u32, tell: Tell<'_>) -> Result<()> {
-        let step = self.trained.state.step;
-        if n_roll_backs > MAX_ROLL_BACKS {
-            let rate = self.plan.config.learning_rate;
-            return Err(Error::Device(format!(
-                "the loss is not a number at step {step}, {MAX_ROLL_BACKS} times in a row; try --learning-rate {:e}",
-                rate / 2.0
-            )));
-        }
+    /// Goes back to the last checkpoint, from where other faces are drawn, and gives its step.
+    fn roll_back(&mut self) -> Result<u64> {
         // Not the checkpoint's seed and one more, which would draw the same again after every roll-back to it.
         let seed = self.trained.state.seed.wrapping_add(1);
         let begun = Learners::begun(&self.plan, self.material, &self.device);
@@ -186,11 +195,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                 None => begun,
             };
         self.trained.state.seed = seed;
-        let back_to = self.trained.state.step;
-        let text =
-            format!("the loss is not a number at step {step}; going on from step {back_to} with other draws");
-        tell(&TrainEvent::Note { text });
-        Ok(())
+        Ok(self.trained.state.step)
     }
 
     fn run_until_trouble(&mut self, start: Instant, tell: Tell<'_>, stop: &AtomicBool) -> Result<Ending> {
@@ -206,7 +211,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         let mut ending = Ending::Done;
         let result = line::run(|mut line| {
             let steps = line.source("steps", steps)?;
-            let batches = line.parallel("batches", steps, vec![loader; n_loaders()])?;
+            let batches = line.parallel("batches", steps, vec![loader; n_slots(&plan, material)])?;
             line.drain("step", batches, |(step, batches): (u64, Vec<Vec<Batch>>)| {
                 sums.waited_s += idle_since.elapsed().as_secs_f64();
                 let parts = self.step(step, &batches, tell)?;
@@ -245,43 +250,31 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     /// One step: batches of every identity, a backward pass for each, one step of Adam, one of the average. Gives the
     /// mean losses of every identity.
     fn step(&mut self, step: u64, batches: &[Vec<Batch>], tell: Tell<'_>) -> Result<Vec<LossParts>> {
-        let (n, results) = loop {
+        let (n, mut learnt) = loop {
             let batch = self.plan.schedule.level(step).batch;
             let n_parts = memory::n_parts(batch, self.n_parts).unwrap_or(batch);
             let parts = (n_parts > 1).then(|| memory::split(batches, n_parts));
             let batches = parts.as_deref().unwrap_or(batches);
-            if let Some(results) = self.passes(step, batches)? {
-                break (batches.len(), results);
+            if let Some(learnt) = self.passes(step, batches)? {
+                break (batches.len(), learnt);
             }
             self.divide(step, n_parts, tell)?;
         };
-        let model = &self.trained.model;
-        let mut of_encoder = GradientsAccumulator::new();
-        let mut of_decoders = GradientsAccumulator::new();
-        let mut of_critics = GradientsAccumulator::new();
-        let mut parts = vec![LossParts::default(); self.material.identities.len()];
-        let n_identities = parts.len();
-        for (i, pass) in results.into_iter().enumerate() {
-            of_encoder.accumulate(&model.encoder, pass.encoder);
-            of_decoders.accumulate(&model.decoders, pass.decoder);
-            if let (Some(critics), Some(of_critic)) = (&self.critics, pass.critic) {
-                of_critics.accumulate(&critics.all, of_critic);
-            }
-            parts[i % n_identities].add(&pass.losses);
-        }
-        self.descend(of_encoder.grads(), of_decoders.grads(), self.plan.schedule.rate(step));
+        let rate = self.plan.schedule.rate(step);
+        self.descend(learnt.of_encoder.grads(), learnt.of_decoders.grads(), rate);
         if let Some(critics) = &mut self.critics {
-            critics.descend(of_critics, self.plan.config.learning_rate * self.plan.schedule.level(step).rate);
+            let rate = self.plan.config.learning_rate * self.plan.schedule.level(step).rate;
+            critics.descend(learnt.of_critics, rate);
         }
         let weights = self.trained.model.valid();
         self.trained.average = average::follow(self.trained.average.clone(), &weights, step);
         let state = &mut self.trained.state;
         (state.step, state.stage) = (step + 1, self.plan.schedule.stage(step));
-        Ok(parts.into_iter().map(|sum| sum.over(n as f32)).collect())
+        Ok(learnt.losses.into_iter().map(|sum| sum.over(n as f32)).collect())
     }
 
     /// The backward passes of one step; `None` when the device hasn't the memory for them.
-    fn passes(&self, step: u64, batches: &[Vec<Batch>]) -> Result<Option<Vec<Backward>>> {
+    fn passes(&self, step: u64, batches: &[Vec<Batch>]) -> Result<Option<Learnt<B>>> {
         let pass = Pass {
             stage: self.plan.schedule.stage(step),
             weights: self.plan.schedule.level(step).loss,
@@ -290,18 +283,26 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
             draw: (step, self.trained.state.seed),
         };
         let critics = self.critics.as_ref().filter(|_| pass.weights.adversarial > 0.0);
-        // Weights that graphs of two threads had in common would join these graphs, and the framework's locks of joined
-        // graphs wait for each other. So each pass has leaves of its own; their values are shared.
-        let all = batches.iter().flat_map(|batches| batches.iter().enumerate());
-        let own = all.map(|task| {
-            let critic = critics.map(|critics| with_own_leaves(critics.all[task.0].clone()));
-            (with_own_leaves(self.trained.model.clone()), critic, task)
-        });
         let work = |(model, critic, task): (Comb<B>, Option<Critic<B>>, Task<'_>)| {
             memory::attempt(|| backward(&model, critic.as_ref(), task, &pass, &self.device))
         };
-        let results = side_by_side(own.collect(), self.settings.n_threads, &work)?;
-        Ok(results.into_iter().collect::<std::result::Result<_, _>>().ok())
+        let mut learnt = Learnt::nothing(self.material.identities.len());
+        let all: Vec<Task<'_>> = batches.iter().flat_map(|batches| batches.iter().enumerate()).collect();
+        // The gradients of so many as are worked on at once are held beside their sum, and no more.
+        for tasks in all.chunks(self.settings.n_threads.max(1)) {
+            // Weights that graphs of two threads had in common would join these graphs, and the framework's locks of joined
+            // graphs wait for each other. So each pass has leaves of its own; their values are shared.
+            let own = tasks.iter().map(|task| {
+                let critic = critics.map(|critics| with_own_leaves(critics.all[task.0].clone()));
+                (with_own_leaves(self.trained.model.clone()), critic, *task)
+            });
+            let results = side_by_side(own.collect(), self.settings.n_threads, &work)?;
+            for (result, (who, _)) in results.into_iter().zip(tasks) {
+                let Ok(pass) = result else { return Ok(None) };
+                learnt.add(*who, pass, &self.trained.model, self.critics.as_ref());
+            }
+        }
+        Ok(Some(learnt))
     }
 
     /// More parts for each batch than `n_parts`, which were too large.
@@ -315,7 +316,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         self.n_parts = more;
         let text = format!(
             "the device hasn't the memory for {} faces of {side_px} px at once: each batch of {batch} goes through in {more} \
-             parts from here on, with the same gradients",
+             parts from here on",
             batch / n_parts
         );
         tell(&TrainEvent::Note { text });
@@ -362,8 +363,10 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
         checkpoint::save::<B, _, _, _>(&self.settings.out, &self.trained, self.settings.n_kept, &also)?;
         let State { stage, step, .. } = self.trained.state;
         let (out, comb, material) = (&self.settings.out, &self.trained.average, self.material);
-        let shown = preview::sheet(comb, stage, material.identities, material.strangers, &self.device)
-            .write(out, &self.plan.config)
+        let draw = || preview::sheet(comb, stage, material.identities, material.strangers, &self.device);
+        let shown = memory::attempt(draw)
+            .map_err(|_| Error::Device("the device hasn't the memory for it".into()))
+            .and_then(|sheet| sheet.write(out, &self.plan.config))
             .and_then(|()| plot::write(out, &self.plan.config));
         if let Err(e) = shown {
             tell(&TrainEvent::Note { text: format!("no preview was written: {e}") });
@@ -374,16 +377,27 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
 
     /// Loss of the averaged weights on the same few faces each time, as they are.
     fn score(&self) -> f32 {
+        let n_at_once = preview::n_at_once(side_of_level(self.trained.state.stage.level), N_SCORED);
+        memory::attempt(|| self.score_of(n_at_once)).unwrap_or_else(|_| self.score_of(1))
+    }
+
+    /// The same, so many faces at once, of which [`N_SCORED`] is a multiple.
+    fn score_of(&self, n_at_once: usize) -> f32 {
         let stage = self.trained.state.stage;
         let weights = self.plan.schedule.level(self.trained.state.step.saturating_sub(1)).loss;
-        let identities = self.material.identities;
-        let score = |(who, identity): (usize, &Identity)| {
-            let batch = identity.plain(N_SCORED, side_of_level(stage.level));
-            let tensor = |array| preview::tensor_from_array::<B::InnerBackend>(array, &self.device);
+        let tensor = |array: &_| preview::tensor_from_array::<B::InnerBackend>(array, &self.device);
+        let loss_of = |who: usize, batch: &Batch| {
             let output = self.trained.average.forward(tensor(&batch.input), who, stage);
             let (target, mask, weight) = (tensor(&batch.target), tensor(&batch.mask), tensor(&batch.weight));
             parts_of(loss(output, &target, mask, &weight, &weights).1).total
         };
+        let n_parts = N_SCORED / n_at_once;
+        let score = |(who, identity): (usize, &Identity)| {
+            let batch = identity.plain(N_SCORED, side_of_level(stage.level));
+            let parts = (0..n_parts).map(|nth| loss_of(who, &batch.part(nth, n_parts)));
+            parts.sum::<f32>() / n_parts as f32
+        };
+        let identities = self.material.identities;
         identities.iter().enumerate().map(score).sum::<f32>() / identities.len() as f32
     }
 }
@@ -397,4 +411,12 @@ fn drawn(plan: &Plan, material: &Material<'_>, step: u64, seed: u64) -> Vec<Vec<
     };
     let of_all = |nth: u64| material.identities.iter().enumerate().map(|one| draw(nth, one)).collect();
     (0..config.accumulate as u64).map(of_all).collect()
+}
+
+/// Threads that draw steps, each of which holds a whole one: fewer where steps of many batches would fill the memory.
+fn n_slots(plan: &Plan, material: &Material<'_>) -> usize {
+    let n_faces = |level: &Level| level.batch * plan.config.accumulate * material.identities.len();
+    let step_bytes = |level: &Level| (n_faces(level) * Batch::n_bytes(level.side_px)) as u64;
+    let most = plan.schedule.levels().iter().map(step_bytes).max().unwrap_or(0);
+    n_loaders().min((DRAWN_BYTES / most.max(1)) as usize).max(2)
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod plans;
+
 use std::{fs, path::Path, sync::Mutex};
 
 use burn::{
@@ -371,21 +373,4 @@ fn the_last_checkpoints_are_kept_and_the_best() {
     let best = checkpoint::best::<checkpoint::State>(&settings.out).unwrap().unwrap();
     assert!(best.ends_with("checkpoints/3"), "{best:?}");
     assert!(longer.out.join("timelapse/000001.png").exists() && longer.out.join("loss.html").exists());
-}
-
-#[test]
-fn a_training_is_planned_into_a_time() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut settings = settings(dir.path(), "out", ["A", "B"]);
-    settings.preset = Some(Preset::Tiny);
-    settings.overrides.side_px = Some(32);
-    settings.overrides.n_steps = Some(100_000);
-    // A quarter of a minute, and nothing but the plan: at once stopped.
-    settings.plan_minutes = Some(0.25);
-    train(&settings, &mut |_| (), &AtomicBool::new(true)).unwrap();
-    let planned = TrainConfig::read(&settings.out.join("train.toml")).unwrap();
-    let steps: Vec<u64> = planned.levels.iter().map(|level| level.n_steps).collect();
-    assert!(steps.iter().all(|n| *n < 20_000), "{steps:?}");
-    // The shares of the levels are as they were: 40 000 and 60 000.
-    assert!((steps[1] as f64 / steps[0] as f64 - 1.5).abs() < 0.3, "{steps:?}");
 }

@@ -167,6 +167,8 @@ fn identities_are_found_by_name_in_the_order_of_the_folders() {
     fs::create_dir_all(dirs[1].join("identities/broken")).unwrap();
     fs::write(dirs[1].join("identities/broken/identity.toml"), "schema = 3").unwrap();
     fs::create_dir_all(dirs[1].join("identities/empty")).unwrap();
+    // Left behind by an export that was killed.
+    write_tiny(&dirs[1].join("identities/.A.4711.old"), "A");
 
     let all = installed(&dirs);
     let names: Vec<_> = all.iter().map(|i| (i.name.as_str(), i.bundle.is_ok())).collect();

@@ -25,9 +25,10 @@ use self::{
 use super::{
     Device,
     base::alignment_of,
+    beside,
     distill::{
-        Bench, Contestant, Convolution, DistillProgress, DistillSettings, Goal, Parts, StudentConfig,
-        Teacher, networks, pruned,
+        Bench, Contestant, Convolution, DistillEvent, DistillSettings, Goal, Parts, StudentConfig, Teacher,
+        networks, pruned,
     },
     export::{self, ExportSettings},
     onnx::Weights,
@@ -42,6 +43,9 @@ use crate::{
         manifest::{self, Compressed, NetworkFile, Networks},
     },
 };
+
+/// How the folder of the fine-tune's checkpoints ends, which is there while it lasts.
+const WORK: &str = ".prune";
 
 /// The numbers that an identity's networks hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -154,7 +158,7 @@ pub struct Compression {
 /// missing or fails; [`Error::Io`] when the bundle can't be written.
 pub fn compress(
     settings: &CompressSettings,
-    tell: &mut dyn FnMut(&DistillProgress),
+    tell: &mut dyn FnMut(&DistillEvent),
     stop: &AtomicBool,
 ) -> Result<Option<Compression>> {
     settings.check()?;
@@ -210,7 +214,7 @@ pub fn compress(
     let files = [("encoder.onnx", made.encoder), ("decoder.onnx", made.decoder)];
     export::write(&settings.out, &manifest, &files)?;
     if settings.prune > 0.0 {
-        let work = work(&settings.out);
+        let work = beside(&settings.out, WORK);
         let checkpoints = work.join(Goal::Student.name());
         fs::remove_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
         let _ = fs::remove_file(work.join(Lock::FILE_NAME));
@@ -224,14 +228,14 @@ pub fn compress(
 fn without_channels(
     settings: &CompressSettings,
     source: &Bundle,
-    tell: &mut dyn FnMut(&DistillProgress),
+    tell: &mut dyn FnMut(&DistillEvent),
     stop: &AtomicBool,
 ) -> Result<Option<Parts<Vec<u8>>>> {
     let teacher = Teacher::of(source.clone())?;
     let tuning = DistillSettings {
         faces: settings.calibrate.clone(),
         held_out: settings.held_out.clone(),
-        work: work(&settings.out),
+        work: beside(&settings.out, WORK),
         student: StudentConfig {
             width: 1.0 - settings.prune,
             convolution: Convolution::Full,
@@ -247,13 +251,6 @@ fn without_channels(
         let [encoder, decoder] = networks(&done, Weights::Full);
         Parts { encoder, decoder }
     }))
-}
-
-/// The folder of the fine-tune's checkpoints, which is there while it lasts.
-fn work(out: &Path) -> PathBuf {
-    let mut work = out.as_os_str().to_owned();
-    work.push(".prune");
-    work.into()
 }
 
 /// The identity as it is before anything is taken away, and what the new one is called.

@@ -167,7 +167,7 @@ fn pruned_channels_are_gone_and_the_rest_is_tuned() {
     let half = CompressSettings { precision: Precision::Fp16, prune: 0.5, ..settings(&room, "B.half") };
     let stop = AtomicBool::new(true);
     assert!(compress(&half, &mut |_| (), &stop).unwrap().is_none());
-    assert!(!half.out.exists() && work(&half.out).exists());
+    assert!(!half.out.exists() && beside(&half.out, WORK).exists());
     stop.store(false, Ordering::Relaxed);
     let Compression { bundle, report } = compress(&half, &mut |_| (), &stop).unwrap().unwrap();
     let report = report.unwrap();
@@ -178,7 +178,7 @@ fn pruned_channels_are_gone_and_the_rest_is_tuned() {
     assert!(report.rows[2].mmac.decoder < 0.5 * report.rows[0].mmac.decoder && report.psnr_db().is_some());
     assert_eq!(bundle.manifest.compressed.as_ref().unwrap().pruned, Some(0.5));
     assert!(bundle.to_string().ends_with("fp16 of B, 50 % pruned"), "{bundle}");
-    assert!(!work(&half.out).exists());
+    assert!(!beside(&half.out, WORK).exists());
     Teacher::open(&half.out).unwrap();
     let none = CompressSettings { prune: 0.01, ..half.clone() };
     let none = CompressSettings { out: room.dir.path().join("none"), ..none };

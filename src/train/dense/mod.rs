@@ -155,7 +155,8 @@ impl fmt::Display for LabelProgress {
 ///
 /// # Errors
 /// [`Error::BadInput`] for face sets that can't be read, [`Error::BadModel`] for an `init` of another shape,
-/// [`Error::Io`] when the network can't be written, [`Error::Device`] for a device that isn't compiled in.
+/// [`Error::Io`] when the network can't be written, [`Error::Device`] for a device that isn't compiled in, and when the loss
+/// is not a number: what was written until then stays.
 pub fn train_labels(
     settings: &LabelSettings,
     tell: &mut dyn FnMut(&LabelProgress),

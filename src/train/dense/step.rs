@@ -34,7 +34,7 @@ use crate::{
         onnx::Weights,
         optimizer::adam,
         preview::{array_from_tensor, tensor_from_array},
-        schedule::{Level, Schedule},
+        schedule::{Level, Schedule, not_finite},
         seeded::seeded,
     },
 };
@@ -81,19 +81,23 @@ pub fn run<B: AutodiffBackend>(
         line.drain("step", batches, |(step, batch): (u64, Batch)| {
             let logits = unet.forward(tensor_from_array(&batch.pictures, device));
             let (loss, parts) = loss(logits, &batch, device);
+            if parts.iter().any(|part| !part.is_finite()) {
+                return Err(not_finite(step, settings.learning_rate));
+            }
             let gradients = GradientsParams::from_grads(loss.backward(), &unet);
             unet = optimizer.step(schedule.rate(step), unet.clone(), gradients);
             average = average::follow(average.clone(), &unet.valid(), step);
             sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
             let done = step + 1;
             if done.is_multiple_of(TELL_EVERY) || done == settings.n_steps {
+                let n_steps = if done.is_multiple_of(TELL_EVERY) { TELL_EVERY } else { done % TELL_EVERY };
                 tell(&LabelProgress {
                     step: done,
                     n_steps: settings.n_steps,
-                    samples_per_s: (TELL_EVERY * settings.batch as u64) as f64 / told.elapsed().as_secs_f64(),
-                    loss: sums[0] / TELL_EVERY as f32,
+                    samples_per_s: (n_steps * settings.batch as u64) as f64 / told.elapsed().as_secs_f64(),
+                    loss: sums[0] / n_steps as f32,
                     iou: sums[2] / sums[3].max(1.0),
-                    score_loss: sums[1] / TELL_EVERY as f32,
+                    score_loss: sums[1] / n_steps as f32,
                 });
                 (told, sums) = (Instant::now(), [0.0; 4]);
             }

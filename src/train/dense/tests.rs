@@ -122,29 +122,47 @@ fn onnx_runtime_gives_what_the_framework_gives_and_training_goes_on_from_it() {
     }
 }
 
-#[test]
-fn a_training_writes_a_network_and_its_loss_falls() {
-    let dir = tempfile::tempdir().unwrap();
+/// Ten steps on three faces in the folder `dir`.
+fn settings(dir: &std::path::Path) -> LabelSettings {
     let (pixels, mask) = face(64);
     let one = |frame| FaceRecord { mask: mask.clone(), ..record(frame, pixels.clone()) };
-    let faces = face_set(&dir.path().join("faces"), 1.3, (0..3).map(one));
-    let settings = LabelSettings {
+    let faces = face_set(&dir.join("faces"), 1.3, (0..3).map(one));
+    LabelSettings {
         task: Task::Occlusion,
         faces: vec![faces],
-        out: dir.path().join("occlusion.onnx"),
+        out: dir.join("occlusion.onnx"),
         init: None,
         batch: 2,
         n_steps: 10,
         learning_rate: 1e-2,
         seed: 1,
         device: Device::Cpu,
-    };
+    }
+}
+
+#[test]
+fn a_training_that_comes_to_nothing_is_said_and_writes_no_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = LabelSettings { learning_rate: 1e30, ..settings(dir.path()) };
+    let told = train_labels(&settings, &mut |_| (), &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(told.contains("not a number") && told.contains("--learning-rate 5e29"), "{told}");
+    assert!(!settings.out.exists());
+}
+
+#[test]
+fn a_training_writes_a_network_and_its_loss_falls() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
     let faces = Faces::read(&settings.faces).unwrap();
     let mut losses = Vec::new();
     let stop = AtomicBool::new(false);
     let mut longer = LabelSettings { n_steps: 20, ..settings };
     run::<Autodiff<Flex>>(&longer, &faces, &FlexDevice, &mut |p| losses.push(p.loss), &stop).unwrap();
     assert!(losses.len() == 2 && losses[1] < losses[0], "{losses:?}");
+    // The last line's means are those of its own steps.
+    let (mut last, shorter) = (None, LabelSettings { n_steps: 1, ..longer.clone() });
+    run::<Autodiff<Flex>>(&shorter, &faces, &FlexDevice, &mut |p| last = Some(p.loss), &stop).unwrap();
+    assert!(last.unwrap() > 0.3, "the cross-entropy of a network from chance: {last:?}");
     assert!(longer.out.exists() && longer.out.with_extension("png").exists());
     longer.out = dir.path().join("nowhere/occlusion.onnx");
     let refusal = train_labels(&longer, &mut |_| (), &stop).unwrap_err().to_string();

@@ -28,8 +28,7 @@ mod teacher;
 mod transfer;
 
 use std::{
-    fmt, fs,
-    io::Write,
+    fmt,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
     time::Instant,
@@ -48,7 +47,7 @@ pub(super) use self::{
     transfer::{HeldFace, Truth, held_face, opened, split},
 };
 use self::{plan::Plan, transfer::Transfer};
-use super::{Augmentation, Device, device, export};
+use super::{Augmentation, Device, beside, device, export, log::Log};
 use crate::{
     Error, Result,
     nn::RuntimeSettings,
@@ -109,14 +108,12 @@ pub struct DistillSettings {
 impl DistillSettings {
     /// Settings of a student that learns in the usual way; the rest is as usual.
     pub fn new(teacher: PathBuf, out: PathBuf) -> Self {
-        let mut work = out.clone().into_os_string();
-        work.push(".distill");
         Self {
             teacher,
             faces: Vec::new(),
             own: Vec::new(),
             held_out: Vec::new(),
-            work: work.into(),
+            work: beside(&out, ".distill"),
             out,
             student: StudentConfig::default(),
             phases: Vec::new(),
@@ -134,6 +131,27 @@ impl DistillSettings {
             half: true,
             overwrite: false,
             save_every_minutes: 3.0,
+        }
+    }
+}
+
+/// Something that happened in a distillation; its `Display` is a line for a person.
+#[derive(Debug, Clone)]
+pub enum DistillEvent {
+    /// Where it stands.
+    Step(DistillProgress),
+    /// Something that a person should know.
+    Note {
+        /// In words.
+        text: String,
+    },
+}
+
+impl fmt::Display for DistillEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(progress) => progress.fmt(f),
+            Self::Note { text } => f.write_str(text),
         }
     }
 }
@@ -182,7 +200,7 @@ pub enum Ending {
 /// another process works on it; [`Error::Device`] when the loss is not a number, or ONNX Runtime is missing.
 pub fn distill(
     settings: &DistillSettings,
-    tell: &mut dyn FnMut(&DistillProgress),
+    tell: &mut dyn FnMut(&DistillEvent),
     stop: &AtomicBool,
 ) -> Result<Ending> {
     let name = student_name(&settings.out)?;
@@ -196,12 +214,14 @@ pub fn distill(
     let bench = Bench::load(&settings.runtime)?;
 
     let _lock = Lock::on(&settings.work, &settings.work)?;
-    let path = settings.work.join("log.jsonl");
-    let mut log = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
-    let mut tell_and_log = |progress: &DistillProgress| -> Result<()> {
-        tell(progress);
-        let line = serde_json::to_string(progress).map_err(|e| Error::model(&path, e.to_string()))?;
-        writeln!(log, "{line}").map_err(Error::io(&path))
+    let mut log = Log::open(&settings.work)?;
+    let mut tell_and_log = |event: &DistillEvent| {
+        tell(event);
+        if let DistillEvent::Step(progress) = event
+            && let Some(text) = log.add(progress)
+        {
+            tell(&DistillEvent::Note { text });
+        }
     };
     let material = Material {
         teacher: &teacher,
@@ -230,7 +250,7 @@ pub fn distill(
 pub(super) fn pruned(
     settings: &DistillSettings,
     teacher: &Teacher,
-    tell: &mut dyn FnMut(&DistillProgress),
+    tell: &mut dyn FnMut(&DistillEvent),
     stop: &AtomicBool,
 ) -> Result<Option<Done>> {
     let config = settings.student.comb(teacher.config()).map_err(|_| {
@@ -244,11 +264,7 @@ pub(super) fn pruned(
     let _lock = Lock::on(&settings.work, &settings.work)?;
     let material =
         Material { teacher, transfer: &transfer, config: &config, plan: &plan, begin: Instant::now() };
-    let mut told = |progress: &DistillProgress| {
-        tell(progress);
-        Ok(())
-    };
-    device::distill_on(settings, &material, Goal::Student, &mut told, stop)
+    device::distill_on(settings, &material, Goal::Student, tell, stop)
 }
 
 /// The student's name, which is that of its folder.

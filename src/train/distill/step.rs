@@ -15,7 +15,7 @@ use burn::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DistillProgress, DistillSettings, init,
+    DistillEvent, DistillProgress, DistillSettings, init,
     phases::{Lesson, Told},
     plan::{Phase, Plan},
     student::{Student, StudentConfig},
@@ -140,14 +140,14 @@ type Trained<B> =
 /// Trains the student, or goes on with it; `None` when there are steps left and the minutes are over or `stop` is set.
 ///
 /// # Errors
-/// [`Error::BadSetting`] when the folder holds another distillation, [`Error::Io`] when a checkpoint can't be written,
+/// [`Error::BadSetting`] when the folder holds another distillation, [`Error::Io`] when the last checkpoint can't be written,
 /// [`Error::Device`] when the loss is not a number.
 pub fn train_student<B: AutodiffBackend>(
     settings: &DistillSettings,
     material: &Material<'_>,
     goal: Goal,
     device: B::Device,
-    tell: &mut dyn FnMut(&DistillProgress) -> Result<()>,
+    tell: &mut dyn FnMut(&DistillEvent),
     stop: &AtomicBool,
 ) -> Result<Option<Done>> {
     let folder = settings.work.join(goal.name());
@@ -229,7 +229,7 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
     }
 
     /// Trains until the steps or the minutes are done, or `stop` is set; with a checkpoint at the end.
-    fn run(&mut self, tell: &mut dyn FnMut(&DistillProgress) -> Result<()>, stop: &AtomicBool) -> Result<()> {
+    fn run(&mut self, tell: &mut dyn FnMut(&DistillEvent), stop: &AtomicBool) -> Result<()> {
         let (settings, material) = (self.settings, self.material);
         let State { step: first, minutes: minutes_before, n_steps, goal, .. } = self.trained.state;
         let side_px = material.config.side_px();
@@ -260,11 +260,15 @@ impl<'a, B: AutodiffBackend> Trainer<'a, B> {
                 if (step + 1).is_multiple_of(TELL_EVERY) || ends_phase {
                     let n_samples = (n_summed * settings.batch) as f64;
                     let per_s = n_samples / told.elapsed().as_secs_f64();
-                    tell(&self.progress(phase, &sums, n_summed, per_s))?;
+                    tell(&DistillEvent::Step(self.progress(phase, &sums, n_summed, per_s)));
                     (sums, n_summed, told) = (Vec::new(), 0, Instant::now());
                 }
                 if saved.elapsed().as_secs_f64() / 60.0 >= settings.save_every_minutes {
-                    self.save()?;
+                    // A disk that is full now may not be so later; the last checkpoint is the one that must be written.
+                    if let Err(e) = self.save() {
+                        let text = format!("no checkpoint was written: {e}; training goes on");
+                        tell(&DistillEvent::Note { text });
+                    }
                     saved = Instant::now();
                 }
                 Ok(())

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use std::sync::{Mutex, atomic::Ordering};
+use std::{
+    fs,
+    sync::{Mutex, atomic::Ordering},
+};
 
 use super::*;
 use crate::{
@@ -83,6 +86,14 @@ fn run(settings: &DistillSettings) -> Result<Ending> {
     distill(settings, &mut |_| (), &AtomicBool::new(false))
 }
 
+/// What a line of the log says of the losses.
+fn losses(event: &DistillEvent) -> Option<Vec<(&'static str, f32)>> {
+    match event {
+        DistillEvent::Step(progress) => Some(progress.losses.clone()),
+        DistillEvent::Note { .. } => None,
+    }
+}
+
 fn refusal(settings: &DistillSettings) -> String {
     run(settings).unwrap_err().to_string()
 }
@@ -155,7 +166,7 @@ fn every_projection_and_width_learns() {
             learning_rate: 4e-3,
             ..settings(&room, &format!("B.{i}"))
         };
-        distill(&settings, &mut |p| told.lock().unwrap().push(p.losses.clone()), &AtomicBool::new(false))
+        distill(&settings, &mut |event| told.lock().unwrap().extend(losses(event)), &AtomicBool::new(false))
             .unwrap();
         let told = told.into_inner().unwrap();
         let level = |losses: &[(&str, f32)]| losses.iter().find(|(name, _)| *name == "decoder").unwrap().1;

@@ -134,20 +134,24 @@ impl Transfer {
         augmentation: &Augmentation,
         truth_only: bool,
     ) -> (Batch, usize) {
-        let n_with = match (self.with_truth.n_faces(), self.without.n_faces()) {
-            (0, _) => 0,
-            (_, 0) => n,
-            _ if truth_only => n,
+        let is_mixed = self.has_truth() && self.without.n_faces() > 0 && !truth_only;
+        // How many of them have a truth, and how many of all those that the steps before have drawn.
+        let n_before = step.wrapping_mul(n as u64);
+        let (n_with, before_with) = match (self.has_truth(), is_mixed) {
+            (false, _) => (0, 0),
+            (true, false) => (n, n_before),
             // An odd one goes to each kind in turn.
-            _ => n / 2 + (n & step as usize & 1),
+            (true, true) => (n / 2 + (n & step as usize & 1), n_before / 2),
         };
-        let draw = |identity: &Identity, who: usize, n: usize| {
-            identity.batch(who, step, seed, (n, side_px), (augmentation, BALANCE))
+        let draw = |identity: &Identity, who: usize, before: u64, n: usize| {
+            identity.batch_from(before, (who, step, seed), (n, side_px), (augmentation, BALANCE))
         };
+        let with = || draw(&self.with_truth, 0, before_with, n_with);
+        let without = || draw(&self.without, 1, n_before - before_with, n - n_with);
         let batch = match n_with {
-            0 => draw(&self.without, 1, n),
-            _ if n_with == n => draw(&self.with_truth, 0, n),
-            _ => joined(&draw(&self.with_truth, 0, n_with), &draw(&self.without, 1, n - n_with)),
+            0 => without(),
+            _ if n_with == n => with(),
+            _ => joined(&with(), &without()),
         };
         (batch, n_with)
     }
@@ -243,4 +247,40 @@ pub fn held_face(
         face: first(&batch.input),
         points: entry.points.iter().map(point).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::faces_for_tests::{SIDE_PX, face_set, record};
+
+    /// Grey levels of what `n_steps` steps of `batch` faces draw from `n_sets` sets of either kind, each of its own grey.
+    fn drawn(n_sets: usize, batch: usize, n_steps: u64) -> Vec<usize> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let alignment = Alignment { template: "mesh-inner-v1".into(), margin: 1.3, guides: false };
+        let empty = || Identity::new("the transfer set", false);
+        let mut transfer =
+            Transfer { with_truth: empty(), without: empty(), guides: false, held_out: Vec::new() };
+        for nth in 0..2 * n_sets {
+            let grey = Array3::from_elem((3, SIDE_PX, SIDE_PX), (nth + 1) as f32 / 10.0);
+            let set = face_set(&dir.path().join(nth.to_string()), 1.3, [record(0, grey)]);
+            let truth = if nth < n_sets { Truth::Itself } else { Truth::Beside };
+            transfer.add(&FaceSet::open(&set).expect("read"), truth, &alignment).expect("cut alike");
+        }
+        let greys = |step| -> Vec<usize> {
+            let (drawn, _) = transfer.batch(step, 1, batch, 8, &Augmentation::none(), false);
+            drawn.input.outer_iter().map(|face| (face[[0, 4, 4]] * 10.0).round() as usize).collect()
+        };
+        (0..n_steps).flat_map(greys).collect()
+    }
+
+    #[test]
+    fn every_set_has_its_turn_however_small_and_odd_a_batch_is() {
+        for (n_sets, batch, n_steps) in [(2, 1, 4), (4, 3, 8), (3, 1, 6), (2, 4, 3)] {
+            let drawn = drawn(n_sets, batch, n_steps);
+            let times: Vec<usize> =
+                (1..=2 * n_sets).map(|grey| drawn.iter().filter(|is| **is == grey).count()).collect();
+            assert!(times.iter().all(|n| *n == times[0] && *n > 0), "batches of {batch}: {times:?}");
+        }
+    }
 }

@@ -91,7 +91,7 @@ impl fmt::Display for LandmarkReport {
 /// [`Error::BadInput`](crate::Error::BadInput) for face sets that can't be read, have no faces, or no room around them;
 /// [`Error::BadModel`](crate::Error::BadModel) for an `init` of
 /// another kind, [`Error::Io`](crate::Error::Io) when the network can't be written, [`Error::Device`](crate::Error::Device) for a device
-/// that isn't compiled in.
+/// that isn't compiled in, and when the loss is not a number: what was written until then stays.
 pub fn distill_landmarks(
     settings: &LandmarkSettings,
     tell: &mut dyn FnMut(&LandmarkProgress),

@@ -33,7 +33,7 @@ use crate::{
         data::n_loaders,
         optimizer::adam,
         preview::tensor_from_array,
-        schedule::{Level, Schedule},
+        schedule::{Level, Schedule, not_finite},
     },
 };
 
@@ -95,7 +95,11 @@ pub fn run<B: AutodiffBackend>(
             let said = plan.end(&student, Plan::with_graph(&begun));
             let before = plan.end(&teacher, begun);
             let targets = Targets::<B>::new(&looks, &before, device);
-            let gradients = GradientsParams::from_grads(targets.loss(&said, &weights).backward(), &student);
+            let loss = targets.loss(&said, &weights);
+            if !number(loss.clone().inner()).is_finite() {
+                return Err(not_finite(step, settings.learning_rate));
+            }
+            let gradients = GradientsParams::from_grads(loss.backward(), &student);
             let stepped = optimizer.step(schedule.rate(step), student.clone(), gradients);
             let pace = |id| paces.0.get(&id).copied().unwrap_or(0.0);
             let paced = average::towards(student.valid(), &stepped.valid(), pace);

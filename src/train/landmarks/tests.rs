@@ -138,6 +138,10 @@ fn a_few_steps_bring_the_points_nearer_and_leave_the_rest_as_it_was() {
     assert!(!is_same_network(&written, landmark::NETWORK));
     // The finer layers stay as they are.
     let plan = |bytes: &[u8]| Plan::read::<Flex>(bytes, &FlexDevice).unwrap().0;
+    let wild =
+        LandmarkSettings { learning_rate: 1e30, out: room.path().join("wild.onnx"), ..settings.clone() };
+    let told = distill_landmarks(&wild, &mut |_| (), &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(told.contains("--learning-rate 5e29") && !wild.out.exists(), "{told}");
     assert!(plan(&written).differs_in_what_learns(&plan(landmark::NETWORK)));
     // And on from there, where it stands.
     let on = LandmarkSettings {
