@@ -30,6 +30,14 @@ pub struct FramePx {
     pub y: f64,
 }
 
+impl FramePx {
+    /// The point at `part` (0..=1) of the way to another.
+    #[must_use]
+    pub fn towards(self, other: Self, part: f64) -> Self {
+        Self { x: self.x + part * (other.x - self.x), y: self.y + part * (other.y - self.y) }
+    }
+}
+
 /// A point in the pixels of an aligned crop.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct CropPx {

@@ -3,6 +3,8 @@
 //! Whatever the method, its result is a table of displacements over the RGB cube, so that one look-up carries out all of
 //! them and tables of neighbouring frames can be averaged.
 
+use std::sync::LazyLock;
+
 use wide::f32x4;
 
 use super::{
@@ -40,6 +42,15 @@ const MAX_SCALE: f32 = 1.6;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table(pub(super) Vec<f32>);
 
+/// The nodes' colours in L*a*b*, and on the way back from there.
+static NODES: LazyLock<Vec<([f32; 3], [f32; 3])>> = LazyLock::new(|| {
+    let there_and_back = |i: usize| {
+        let at = lab::from_rgb(node(i));
+        (at, lab::to_rgb(at))
+    };
+    (0..N_NODES * N_NODES * N_NODES).map(there_and_back).collect()
+});
+
 impl Table {
     /// The table that brings `new` to `target`, both L*a*b* samples of the same places.
     ///
@@ -69,12 +80,9 @@ impl Table {
 
     /// The table of a map of L*a*b* colours.
     fn of(map: impl Fn([f32; 3]) -> [f32; 3]) -> Self {
-        let moved = |i: usize| {
-            let at = lab::from_rgb(node(i));
-            // The same way back for both, so that the map that moves nothing gives exactly 0.
-            subtract(lab::to_rgb(map(at)), lab::to_rgb(at))
-        };
-        Self((0..N_NODES * N_NODES * N_NODES).flat_map(moved).collect())
+        // The same way back for both, so that the map that moves nothing gives exactly 0.
+        let moved = |(at, back): &([f32; 3], [f32; 3])| subtract(lab::to_rgb(map(*at)), *back);
+        Self(NODES.iter().flat_map(moved).collect())
     }
 
     /// The table that moves the mean of `new` to that of `target`, and what differs from it by a matrix that `map` makes

@@ -146,10 +146,20 @@ impl Place {
         let Placed { mask, beside_thin } = placed(face, side, feather, &settings.padding);
         let reached = reach(&mask, side, &alignment, size_px)?;
         let rect = match settings.mode {
-            BlendMode::MultiBand => widened(reached, (ROOM * crop_px) as usize, Floors::step(crop_px)),
+            BlendMode::MultiBand => {
+                widened(reached, (ROOM * crop_px) as usize, Floors::step(crop_px), size_px)
+            }
             _ => reached,
         };
-        let to_frame = |mask: &[f32]| mask_to_frame(mask, side, &alignment, rect, reached);
+        // Where the frame cuts a face off, its mask goes on over the rectangle's last cells: a mask that ended there would
+        // fade the coarse bands towards the frame's edge.
+        let beyond = |end: usize, frame: usize, rect: usize| if end == frame { rect } else { end };
+        let masked = Rect {
+            x1: beyond(reached.x1, size_px.0, rect.x1),
+            y1: beyond(reached.y1, size_px.1, rect.y1),
+            ..reached
+        };
+        let to_frame = |mask: &[f32]| mask_to_frame(mask, side, &alignment, rect, masked);
         Some(Self {
             mask: to_frame(&mask),
             beside_thin: beside_thin.map(|beside| to_frame(&beside)),
@@ -169,11 +179,11 @@ impl Place {
     }
 }
 
-/// The rectangle with `room` around it, its edges on multiples of `step`.
-fn widened(rect: Rect, room: usize, step: usize) -> Rect {
+/// The rectangle with as much of the frame around it as there is, up to `room`, its edges on multiples of `step`.
+fn widened(rect: Rect, room: usize, step: usize, (width, height): (usize, usize)) -> Rect {
     let low = |v: usize| v.saturating_sub(room) / step * step;
-    let high = |v: usize| (v + room).div_ceil(step) * step;
-    Rect { x0: low(rect.x0), y0: low(rect.y0), x1: high(rect.x1), y1: high(rect.y1) }
+    let high = |v: usize, end: usize| (v + room).min(end).div_ceil(step) * step;
+    Rect { x0: low(rect.x0), y0: low(rect.y0), x1: high(rect.x1, width), y1: high(rect.y1, height) }
 }
 
 /// Puts one face into the picture.

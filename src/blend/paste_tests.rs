@@ -225,6 +225,39 @@ fn a_face_at_the_frames_edge_is_cut_off_there() {
 }
 
 #[test]
+fn a_face_that_the_frame_cuts_off_is_as_new_on_its_right_as_on_its_left() {
+    const SIDE: usize = 64;
+    let (width, height) = (330, 310); // No multiples of a cell.
+    let picture = Picture::from_rgb8(width, height, &vec![102; 3 * width * height]);
+    // How much of another tone arrives at the frame's edge, and a little inside, in the middle of the face.
+    let share = |(x, y): (f64, f64), angle: f64| {
+        let (scale, half) = (SIDE as f64 / 400.0, 0.5 * SIDE as f64);
+        let (a, b) = (scale * angle.cos(), -scale * angle.sin());
+        let face = NewFace {
+            alignment: Similarity { a, b, tx: half - (a * x - b * y), ty: half - (b * x + a * y) },
+            face: Face::new(0, oval_mesh((x, y), (150.0, 190.0), angle), 1.0),
+            ..new_face(SIDE, |_| Array3::from_elem((3, SIDE, SIDE), 0.6))
+        };
+        let after = blended(&picture, vec![face], &BlendSettings::default());
+        let at = |x: usize, y: usize| (after[[1, y, x]] - 0.4) / 0.2;
+        let (x, y) = ((x as usize).min(width - 1), (y as usize).min(height - 1));
+        let inside = |v: usize, n: usize| match v {
+            0 => 40,
+            v if v == n - 1 => n - 41,
+            v => v,
+        };
+        [at(x, y), at(inside(x, width), inside(y, height))]
+    };
+    // Upright and at the sides, then lying and at the top and the bottom: what the frame cuts off is half of it.
+    let lying = std::f64::consts::FRAC_PI_2;
+    for (low, high, angle) in [((0.0, 155.0), (330.0, 155.0), 0.0), ((165.0, 0.0), (165.0, 310.0), lying)] {
+        let (low, high) = (share(low, angle), share(high, angle));
+        assert!(low[0] > 0.7 && low[1] > 0.6, "{low:?}");
+        assert!(low.iter().zip(high).all(|(low, high)| (low - high).abs() < 0.04), "{low:?} {high:?}");
+    }
+}
+
+#[test]
 fn pictures_that_are_no_squares_are_refused() {
     let frame = Frame { idx: 0, picture: noise_picture(60, 50) };
     let good = new_face(64, |_| Array3::zeros((3, 64, 64)));

@@ -53,6 +53,7 @@ impl Analysis {
         let detectors =
             (0..n_workers.max(1)).map(|_| Detector::new(runtime, (&finder).into())).collect::<Result<_>>()?;
         let tracker = Tracker::new(&settings.tracker)
+            .turned(quarter_turns)
             .following(Follower::new(Finder::new(runtime, &finder)?))
             .knowing(Witness::new(Embedder::new(runtime)?));
         let every = settings.detect_every.n_frames();

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::{mesh, reference::Reference, witness::Gallery};
+use super::{memory::Held, mesh, reference::Reference, witness::Gallery};
 use crate::{Error, Result, frame::Face};
 
 /// Frames that are held back while a pick depends on what comes.
@@ -92,6 +92,8 @@ impl std::fmt::Display for Pick {
 #[derive(Debug, Clone)]
 pub struct Chooser {
     picks: Vec<Pick>,
+    /// Clockwise quarter turns that show the stored picture upright, 0..=3.
+    pub quarter_turns: u8,
     /// What it remembers.
     pub state: Choices,
 }
@@ -122,18 +124,25 @@ struct Seen {
 pub struct Place {
     /// Its number.
     pub track: u32,
-    /// The middle of the face from the left, pixels.
+    /// How far to the right the middle of the face is in the upright picture, pixels from anywhere.
     pub x: f64,
     /// Height of the face, pixels.
     pub height_px: f64,
 }
 
-/// Where the tracks are that show in most of some frames, whose faces these are.
-pub fn places(frames: &[&[Face]]) -> Vec<Place> {
+/// Where the tracks are that show in most of some frames, whose faces these are; `quarter_turns` show these upright.
+fn places(frames: &[&[Face]], quarter_turns: u8) -> Vec<Place> {
     let mut sums: Vec<(Place, usize)> = Vec::new();
     for face in frames.iter().copied().flatten() {
         let [x0, y0, x1, y1] = mesh::bounds(&face.points);
-        let (x, height_px) = (0.5 * (x0 + x1), y1 - y0);
+        let (x, y) = (0.5 * (x0 + x1), 0.5 * (y0 + y1));
+        let x = match quarter_turns % 4 {
+            0 => x,
+            1 => -y,
+            2 => -x,
+            _ => y,
+        };
+        let height_px = mesh::height_px(&face.points);
         match sums.iter_mut().find(|(place, _)| place.track == face.track) {
             Some((place, n)) => {
                 (place.x, place.height_px, *n) = (place.x + x, place.height_px + height_px, *n + 1);
@@ -157,7 +166,13 @@ impl Chooser {
             n_chosen: vec![0; picks.len()],
             people: BTreeMap::new(),
         };
-        Self { picks, state }
+        Self { picks, quarter_turns: 0, state }
+    }
+
+    /// For a clip that players turn clockwise by `quarter_turns`.
+    #[must_use]
+    pub fn turned(self, quarter_turns: u8) -> Self {
+        Self { quarter_turns, ..self }
     }
 
     /// Whether a pick asks for the person of a picture.
@@ -168,6 +183,14 @@ impl Chooser {
     /// Frames that it wants to see before it decides on one.
     pub fn look_ahead(&self) -> usize {
         if self.picks.iter().any(Pick::needs_future) { LOOK_AHEAD } else { 0 }
+    }
+
+    /// Where the tracks are in most of the first frame that `waiting` holds and those of its scene that are looked ahead at.
+    pub(super) fn around<'a>(&self, mut waiting: impl Iterator<Item = &'a Held>) -> Vec<Place> {
+        let first = waiting.next();
+        let scene = waiting.take_while(|held| !held.is_cut).take(self.look_ahead());
+        let frames: Vec<&[Face]> = first.into_iter().chain(scene).map(|held| &held.faces[..]).collect();
+        places(&frames, self.quarter_turns)
     }
 
     /// A new scene begins: places are given anew.
@@ -233,7 +256,6 @@ impl Chooser {
 
     /// Remembers that a track was there, and decides who it is.
     fn note(&mut self, idx: u64, face: &Face, gallery: Option<&Gallery>) {
-        let [_, y0, _, y1] = mesh::bounds(&face.points);
         let people = &mut self.state.people;
         if people.len() > N_REMEMBERED {
             // Who was there for the shortest time, and isn't any more, is the least loss.
@@ -248,7 +270,7 @@ impl Chooser {
             matches: vec![None; self.picks.len()],
         });
         seen.last_frame = idx;
-        seen.height_px = seen.height_px.max(y1 - y0);
+        seen.height_px = seen.height_px.max(mesh::height_px(&face.points));
         for (pick, decision) in self.picks.iter().zip(&mut seen.matches) {
             let Pick::Person(reference) = pick else { continue };
             let Some(distance) = gallery.and_then(|gallery| reference.distance(gallery)) else { continue };

@@ -35,6 +35,27 @@ fn picks_are_typed_as_they_are_told() {
 }
 
 #[test]
+fn left_is_left_as_players_show_the_picture() {
+    // One face in the left upper corner of the stored picture, one in the right lower corner.
+    let corner = |track, at: f64| {
+        let mut face = face(track, at, 50.0);
+        face.points.iter_mut().for_each(|p| p.y += 0.5 * at);
+        face
+    };
+    let faces = [corner(0, 0.0), corner(1, 400.0)];
+    let left = [0, 1, 1, 0]; // Turned clockwise the lower edge comes to the left.
+    for (quarter_turns, left) in (0..4).zip(left) {
+        let places = super::places(&[&faces], quarter_turns);
+        let first = holder(&Pick::LeftToRight(1), None, 0, &places);
+        let last = holder(&Pick::RightToLeft(1), None, 0, &places);
+        assert_eq!((first, last), (Some(left), Some(1 - left)), "{quarter_turns}");
+        assert!(places.iter().all(|place| (place.height_px - 50.0).abs() < 1e-9));
+    }
+    let turned = Chooser::new(vec![Pick::LeftToRight(1)]).turned(3);
+    assert_eq!(turned.quarter_turns, 3);
+}
+
+#[test]
 fn the_largest_stays_until_another_is_clearly_larger() {
     let mut chooser = Chooser::new(vec![Pick::Largest]);
     let of = |a: f64, b: f64| vec![face(0, 0.0, a), face(1, 500.0, b)];

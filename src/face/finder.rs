@@ -184,7 +184,7 @@ impl Finder {
         let mut faces = self.landmarker.landmarks(&frame.picture, &regions, settings)?;
         faces.retain(|face| face.presence > self.settings.presence_threshold);
         let mut faces = without_doubles(faces);
-        faces.sort_by(|a, b| height(b).total_cmp(&height(a)));
+        faces.sort_by(|a, b| mesh::height_px(&b.points).total_cmp(&mesh::height_px(&a.points)));
         faces.truncate(self.settings.max_faces);
         Ok(faces)
     }
@@ -195,11 +195,6 @@ pub fn is_there(detection: &Detection, region: &Region) -> bool {
     let found = Region::from_detection(detection);
     let shift = (found.centre.x - region.centre.x).hypot(found.centre.y - region.centre.y);
     shift < 0.5 * region.side && (found.side / region.side).ln().abs() < 0.7
-}
-
-fn height(face: &FoundFace) -> f64 {
-    let [_, y0, _, y1] = mesh::bounds(&face.points);
-    y1 - y0
 }
 
 /// Keeps the more certain of two meshes that lie on the same face.

@@ -58,8 +58,8 @@ pub fn coverage(polygon: &[CropPx], side_px: usize) -> Array2<f32> {
                 add_span(row, left, right);
             }
         }
+        row.iter_mut().for_each(|v: &mut f32| *v = v.min(1.0));
     }
-    mask.mapv_inplace(|v: f32| v.min(1.0));
     mask
 }
 

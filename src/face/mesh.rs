@@ -16,7 +16,7 @@ pub const IRISES: [usize; 2] = [N_SKIN, N_SKIN + 5];
 pub const NOSE_TIP: usize = 4;
 /// Where the nose meets the upper lip.
 pub const NOSE_BASE: usize = 2;
-/// Inner and outer corner of the right eye, then of the left.
+/// The corners of the right eye, then of the left, from left to right in the picture: outer and inner, inner and outer.
 pub const EYE_CORNERS: [[usize; 2]; 2] = [[33, 133], [362, 263]];
 
 /// The contour of the face, clockwise in the picture from the middle of the forehead.
@@ -102,6 +102,12 @@ pub fn bounds(points: &[FramePx]) -> [f64; 4] {
         .iter()
         .take(N_SKIN)
         .fold(start, |b, p| [b[0].min(p.x), b[1].min(p.y), b[2].max(p.x), b[3].max(p.y)])
+}
+
+/// The longer side of that box: the height of a face, whichever side of the picture is up.
+pub fn height_px(points: &[FramePx]) -> f64 {
+    let [x0, y0, x1, y1] = bounds(points);
+    (x1 - x0).max(y1 - y0)
 }
 
 /// The middle of an eye, halfway between its corners; 0 is the right eye, 1 the left.

@@ -1,11 +1,11 @@
 //! Following faces through a clip: stable numbers, short gaps filled, points held still, and the choice of who is
 //! swapped.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     association::{Pairs, Track},
-    choose::{Chooser, Pick, Place, places},
+    choose::{Chooser, Pick},
     follow::{Confirmed, Follower},
     memory::{Held, Memory},
     mesh,
@@ -23,6 +23,10 @@ use crate::{
 
 /// A track that ended in this scene goes on in a new face that is this like it.
 const SAME_AGAIN: f64 = 0.45;
+
+/// A face that is found late is followed back through this many frames that nobody searched, at most: those between two
+/// careful searches where nobody is in view. So frames that are seldom searched don't pile up.
+const MAX_UNSEARCHED: usize = 17;
 
 /// How faces are followed.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -130,10 +134,17 @@ impl Tracker {
         self
     }
 
+    /// For a clip that players turn clockwise by `quarter_turns`: what is left in it.
+    #[must_use]
+    pub fn turned(mut self, quarter_turns: u8) -> Self {
+        self.chooser = self.chooser.turned(quarter_turns);
+        self
+    }
+
     /// Keeps the faces of `picks` alone.
     #[must_use]
     pub fn picking(mut self, picks: Vec<Pick>) -> Self {
-        self.chooser = Chooser::new(picks);
+        self.chooser = Chooser::new(picks).turned(self.chooser.quarter_turns);
         self
     }
 
@@ -193,6 +204,10 @@ impl Tracker {
             for face in &held.faces {
                 witness.see(face.track, &frame.picture, &face.measured)?;
             }
+            let waiting = self.window.range(self.n_done..).chain([&held]).flat_map(|held| &held.faces);
+            let here: BTreeSet<u32> =
+                waiting.map(|face| face.track).chain(self.tracks.iter().map(|track| track.id)).collect();
+            witness.keep_few(&here);
         }
         self.tracks.retain(|track| track.n_missing <= self.settings.max_gap);
         self.window.push_back(Held { frame: Some(frame), ..held });
@@ -334,7 +349,7 @@ impl Tracker {
         let n_held = self.window.len();
         for k in 1..=n_gap.min(n_held) {
             let part = (n_gap + 1 - k) as f64 / *n_missing as f64;
-            let points = last.iter().zip(&face.points).map(|(a, b)| between(*a, *b, part)).collect();
+            let points = last.iter().zip(&face.points).map(|(a, b)| a.towards(*b, part)).collect();
             let faces = &mut self.window[n_held - k].faces;
             faces.push(Face { origin: Origin::Filled, ..Face::new(*id, points, face.presence) });
         }
@@ -348,7 +363,8 @@ impl Tracker {
         // The gap of a face that may come back could still be filled in the frames that this one looks at, and a face
         // that is found later may be followed back into those that nobody searched.
         let longest_gap = self.tracks.iter().map(|track| track.n_missing).max().unwrap_or(0);
-        let n_unsearched = self.window.iter().rev().take_while(|held| !held.is_searched).count();
+        let unsearched = self.window.iter().rev().take(MAX_UNSEARCHED).take_while(|held| !held.is_searched);
+        let n_unsearched = unsearched.count();
         if n_waiting == 0 || (!is_end && n_waiting <= look_ahead + longest_gap.max(n_unsearched)) {
             return None;
         }
@@ -362,9 +378,9 @@ impl Tracker {
         let faces: Vec<Face> = (0..n_faces).map(|i| self.held_still(i)).collect();
         let nobody = BTreeMap::new();
         let galleries = self.witness.as_ref().map_or(&nobody, |witness| &witness.galleries);
-        let around = self.around();
+        let around = self.chooser.around(self.window.range(self.n_done..));
         let mut faces = self.chooser.choose(frame.idx, faces, &around, galleries);
-        faces.sort_by(|a, b| height(b).total_cmp(&height(a)));
+        faces.sort_by(|a, b| mesh::height_px(&b.points).total_cmp(&mesh::height_px(&a.points)));
         self.n_done += 1;
         while self.n_done > radius {
             self.window.pop_front();
@@ -379,15 +395,6 @@ impl Tracker {
         let waiting = self.window.range(self.n_done..).flat_map(|held| &held.faces);
         let first = waiting.map(|face| face.track).min().unwrap_or(self.scene_start).min(self.scene_start);
         witness.galleries.retain(|id, _| *id >= first);
-    }
-
-    /// Where the tracks of this scene are in most of the frames from the next one to go out on.
-    fn around(&self) -> Vec<Place> {
-        let mut rest = self.window.range(self.n_done..);
-        let first = rest.next();
-        let scene = rest.take_while(|held| !held.is_cut).take(self.chooser.look_ahead());
-        let frames: Vec<&[Face]> = first.into_iter().chain(scene).map(|held| &held.faces[..]).collect();
-        places(&frames)
     }
 
     /// A face of the frame that goes out next, stabilised.
@@ -428,20 +435,10 @@ impl Stage for Tracker {
     }
 }
 
-fn height(face: &Face) -> f64 {
-    let [_, y0, _, y1] = mesh::bounds(&face.points);
-    y1 - y0
-}
-
 /// A track's face in the next frame, measured in its own place.
 fn go_on(track: &mut Track, face: FoundFace) -> Face {
     track.see(&face.points);
     Face { origin: Origin::Followed, ..Face::new(track.id, face.points, face.presence) }
-}
-
-/// The point at `part` (0..=1) of the way from `a` to `b`.
-fn between(a: FramePx, b: FramePx, part: f64) -> FramePx {
-    FramePx { x: a.x + part * (b.x - a.x), y: a.y + part * (b.y - a.y) }
 }
 
 #[cfg(test)]

@@ -62,6 +62,21 @@ fn no_more_frames_are_held_than_said() {
 }
 
 #[test]
+fn frames_that_are_seldom_searched_do_not_pile_up() {
+    let settings = TrackerSettings::default();
+    let limit = settings.stabilisation.radius + MAX_UNSEARCHED;
+    let mut tracker = Tracker::new(&settings);
+    let (mut n_in, mut n_out) = (0_usize, 0);
+    for i in 0..100 {
+        n_in += 1;
+        let item = Found { is_thorough: false, ..found(i, 90, vec![]) };
+        n_out += usize::from(tracker.push(item).unwrap().is_some());
+        assert!(n_in - n_out <= limit, "{} frames wait after {n_in}", n_in - n_out);
+    }
+    assert_eq!(n_in - n_out, limit);
+}
+
+#[test]
 fn two_faces_keep_their_numbers_while_they_move() {
     let items = (0..12).map(|i| {
         let t = i as f64;

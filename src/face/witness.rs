@@ -1,6 +1,6 @@
 //! What the people of a clip look like: a few good faces of each track, embedded once in a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ use crate::{Result, frame::FramePx, video::Picture};
 const N_FACES: usize = 5;
 /// Ages of a track, in frames, at which it is looked at. The first four lie within the look-ahead of a choice.
 const AGES: [u32; 12] = [0, 2, 4, 7, 12, 20, 33, 54, 88, 143, 232, 376];
+
+/// Galleries that are kept, so that a long clip takes no more memory than a short one.
+const N_REMEMBERED: usize = 64;
 
 /// The best faces of one track.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -89,6 +92,15 @@ impl Witness {
             gallery.add(quality, embedding);
         }
         Ok(())
+    }
+
+    /// Forgets whom it saw for the shortest time when it remembers too many; those who are `here` stay.
+    pub fn keep_few(&mut self, here: &BTreeSet<u32>) {
+        if self.galleries.len() > N_REMEMBERED {
+            let gone = self.galleries.iter().filter(|(id, _)| !here.contains(id));
+            let shortest = gone.min_by_key(|(_, gallery)| gallery.age).map(|(id, _)| *id);
+            shortest.map(|id| self.galleries.remove(&id));
+        }
     }
 }
 

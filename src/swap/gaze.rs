@@ -49,6 +49,9 @@ const END: f64 = 0.6;
 /// lashes and skin, stays.
 const HEIGHTS: [f64; 2] = [0.9, 1.5];
 
+/// Shifts below this, widths of the eye, aren't seen.
+const LEAST_SHIFT: f64 = 1e-3;
+
 /// Measures new faces: at one look, as it was taught to.
 const NETWORK: LandmarkNetwork = LandmarkNetwork::Fast;
 
@@ -92,15 +95,19 @@ impl Gaze {
             self.drawn.iter().flatten().filter(|(other, _)| *other == track).map(|(_, drawn)| *drawn);
         let drawn = [0, 1].map(|eye| new[eye].iris);
         let all: Vec<[f64; 2]> = before.chain([drawn]).collect();
-        let untouched = face.pixels.clone();
-        for eye in 0..2 {
+        let shifts = [0, 1].map(|eye| {
             let mean = all.iter().map(|drawn| drawn[eye]).sum::<f64>() / all.len() as f64;
             let strength = strength([&old[eye], &old[1 - eye]], &new[eye]);
             // What the network itself draws farther out isn't taken back.
             let farthest = mean.abs().max(FARTHEST);
-            let shift = strength * (old[eye].iris.clamp(-farthest, farthest) - mean);
-            if shift.abs() > 1e-3 {
-                new[eye].move_iris(mean, shift, &untouched, &mut face.pixels);
+            (mean, strength * (old[eye].iris.clamp(-farthest, farthest) - mean))
+        });
+        if shifts.iter().any(|(_, shift)| shift.abs() > LEAST_SHIFT) {
+            let untouched = face.pixels.clone();
+            for (eye, (mean, shift)) in new.iter().zip(shifts) {
+                if shift.abs() > LEAST_SHIFT {
+                    eye.move_iris(mean, shift, &untouched, &mut face.pixels);
+                }
             }
         }
         Ok(Some(drawn))

@@ -40,6 +40,11 @@ struct Seen {
     rims: f32,
 }
 
+/// What one frame alone says of a track.
+fn mask_of(all: &[Seen], track: u32) -> Option<&Array2<f32>> {
+    all.iter().find(|seen| seen.track == track)?.visible.as_ref()
+}
+
 /// Steadies what is in view of all new faces, track by track. It holds one frame back.
 #[derive(Debug, Default)]
 pub struct Steadier {
@@ -59,9 +64,7 @@ impl Steadier {
         let (mut swapped, seen) = self.waiting.pop_front()?;
         let after = self.waiting.front().map(|(_, seen)| &seen[..]).unwrap_or_default();
         for (face, now) in swapped.faces.iter_mut().zip(&seen) {
-            let of_track = |all: &'_ [Seen]| all.iter().position(|other| other.track == now.track);
-            let mask_of = |all: &'_ [Seen]| of_track(all).and_then(|i| all[i].visible.clone());
-            let steady = |mask| steadied(mask_of(&self.before).as_ref(), mask, mask_of(after).as_ref());
+            let steady = |mask| steadied(mask_of(&self.before, now.track), mask, mask_of(after, now.track));
             let around = self.before.iter().chain(after).chain([now]).map(|seen| (seen.track, seen.rims));
             let all = around.chain(self.lines.iter().flatten().copied());
             let strengths = all.filter(|(track, _)| *track == now.track).map(|(_, rims)| rims).collect();
@@ -80,13 +83,13 @@ impl Stage for Steadier {
     type In = Swapped;
     type Out = Swapped;
 
-    fn push(&mut self, swapped: Swapped) -> Result<Option<Swapped>> {
-        let seen = |face: &NewFace| Seen {
+    fn push(&mut self, mut swapped: Swapped) -> Result<Option<Swapped>> {
+        let seen = |face: &mut NewFace| Seen {
             track: face.face.track,
-            visible: face.visible.clone(),
+            visible: face.visible.take(),
             rims: face.rims.as_ref().map_or(0.0, Rims::strength),
         };
-        let seen = swapped.faces.iter().map(seen).collect();
+        let seen = swapped.faces.iter_mut().map(seen).collect();
         self.waiting.push_back((swapped, seen));
         Ok(self.ready(false))
     }
