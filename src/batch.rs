@@ -22,7 +22,7 @@ use crate::{
     progress::Watch,
     report::{self, FrameCounts, Record, Report, Sync, Tally, Times},
     resume,
-    settings::{SwapSettings, output_path},
+    settings::{SwapSettings, output_in, output_path},
     swap::{Gaze, GazeOf, Swapper},
     video,
 };
@@ -70,6 +70,20 @@ impl Job<'_> {
         Ok(if result?.is_damaged() { Outcome::Damaged } else { Outcome::Whole })
     }
 
+    /// What [`Job::run`] is going to read, and where each of it goes.
+    ///
+    /// # Errors
+    /// As [`output_path`] and [`media_files`].
+    pub fn pairs(&self, input: &Path, output: Option<&Path>) -> Result<Vec<(PathBuf, PathBuf)>> {
+        if !input.is_dir() {
+            let output = output_path(input, output, &self.name(), self.overwrite)?;
+            return Ok(vec![(input.into(), output)]);
+        }
+        let out_dir = self.out_dir(input, output);
+        let files = media_files(input, self.follow_symlinks)?.files;
+        Ok(files.into_iter().map(|file| (file.clone(), output_in(&out_dir, &file))).collect())
+    }
+
     fn cast(&self) -> Option<&Cast> {
         self.swap.map(|swap| swap.cast)
     }
@@ -93,6 +107,10 @@ impl Job<'_> {
 
     /// A picture is a clip of one frame that nothing follows.
     fn swap_picture(&self, input: &Path, output: &Path) -> Result<Report> {
+        if self.settings.encode.scale.is_some() {
+            let reason = "is for videos and numbered pictures; a single picture keeps its size";
+            return Err(Error::setting("--output-video-scale", input.display(), reason));
+        }
         let start = Instant::now();
         let frame = video::read_picture_within(input, self.settings.decode.max_pixels)?;
         let (frame, replaced) = match self.swap {
@@ -118,6 +136,8 @@ impl Job<'_> {
         tally.add(&replaced);
         let n_swapped = u64::from(!replaced.is_empty());
         let no_face = self.swap.is_some() && replaced.is_empty();
+        let is_unlabelled = label.is_some() && !video::holds_label(output);
+        let notes = [(no_face, "no face was found"), (is_unlabelled, video::NO_ROOM_FOR_LABEL)];
         Ok(Report {
             schema: report::SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
@@ -133,7 +153,7 @@ impl Job<'_> {
             sync: Sync::default(),
             tracks: video::Tracks::default(),
             damage: Vec::new(),
-            notes: if no_face { vec!["no face was found".into()] } else { Vec::new() },
+            notes: notes.into_iter().filter(|(holds, _)| *holds).map(|(_, note)| note.into()).collect(),
             size_px: frame.picture.size_px(),
             seconds: start.elapsed().as_secs_f64(),
             stages: Vec::new(),

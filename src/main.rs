@@ -24,11 +24,16 @@ fn main() -> ExitCode {
     }
     crash::tell_crashes();
     let cli = Cli::parse();
+    let ignored = ignored_signals();
     let listening = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             // SAFETY: ends the process; nothing else is run, since other threads are in the midst of their work.
             unsafe { libc::_exit(INTERRUPTED.into()) };
         }
+    });
+    // SAFETY: a disposition that was there before is set again.
+    ignored.iter().for_each(|signal| unsafe {
+        libc::signal(*signal, libc::SIG_IGN);
     });
     if let Err(e) = listening {
         eprintln!("warning: Ctrl-C will not end cleanly: {e}");
@@ -44,6 +49,19 @@ fn main() -> ExitCode {
         // What it was about is on the terminal already.
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// The signals that stop a run and that whoever started it had it ignore, as `nohup` and shells do for what is to go on in
+/// the background.
+fn ignored_signals() -> Vec<libc::c_int> {
+    let is_ignored = |signal: &libc::c_int| {
+        // SAFETY: the present disposition is read into memory of our own, and nothing is set.
+        unsafe {
+            let mut now = std::mem::zeroed::<libc::sigaction>();
+            libc::sigaction(*signal, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+        }
+    };
+    [libc::SIGHUP, libc::SIGINT, libc::SIGTERM].into_iter().filter(is_ignored).collect()
 }
 
 /// The process that decodes for another one. When that is gone, so is whoever might want to read why.

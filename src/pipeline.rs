@@ -56,7 +56,7 @@ pub fn swap_video(
     watch: &mut Watch<'_>,
 ) -> Result<Report> {
     if let Some(pattern) = Pattern::parse(output) {
-        return pictures::swap_to_pictures(input, pattern, swap, settings, watch);
+        return pictures::swap_to_pictures(input, &pattern, swap, settings, watch);
     }
     let open = || Source::open(input, &settings.decode, &settings.source);
     let opened = open()?;
@@ -126,7 +126,9 @@ pub fn swap_video(
         },
         people: written.tally.people(swap.map(|swap| swap.cast)),
         pts: written.times,
-        sync: Sync { max_skew_ms: video::max_skew_ms(output, &written.tracks, &written.times)? },
+        sync: Sync {
+            max_skew_ms: video::max_skew_ms(output, written.stream, &written.tracks, &written.times)?,
+        },
         tracks: written.tracks,
         damage: written.end.damage,
         notes: [written.end.notes, written.notes].concat(),

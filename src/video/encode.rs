@@ -282,9 +282,9 @@ fn try_open(name: &str, demand: &Demand, look: &Look) -> Result<Encoder, Refusal
         return Err(unfit(format!("the container doesn't hold {}", codec.id().name())));
     }
     let (format, note) = pixel_format(codec, demand, look).map_err(unfit)?;
-    let mut context = codec::context::Context::new_with_codec(codec);
     let journal = Journal::default();
-    // SAFETY: the context is ours and not yet open; plain fields are set. The journal is dropped after it.
+    let mut context = codec::context::Context::new_with_codec(codec);
+    // SAFETY: the context is ours and not yet open; plain fields are set. The journal is dropped after it, being older.
     unsafe {
         journal.attach(&mut context);
         let raw = &mut *context.as_mut_ptr();

@@ -4,10 +4,14 @@
 const DESCRIPTION: u16 = 0x010e;
 /// Type 2: bytes of text that end with a zero.
 const ASCII: u16 = 2;
+/// Tags of where a thumbnail lies, and of how long it is: as JPEG, or in one strip.
+const THUMBNAIL_AT: [u16; 2] = [0x0201, 0x0111];
+const THUMBNAIL_LEN: [u16; 2] = [0x0202, 0x0117];
 /// Bytes of one entry of a directory.
 const ENTRY_LEN: usize = 12;
 
-/// EXIF data that says `label`, with everything else that `existing` says; what can't be read is left out.
+/// EXIF data that says `label` as well, with everything else that `existing` says but its thumbnail, which shows the old
+/// face; what can't be read is left out.
 ///
 /// The old directory is written anew at the end, so that no other offset moves.
 pub(super) fn labelled(existing: Option<Vec<u8>>, label: &str) -> Vec<u8> {
@@ -27,15 +31,44 @@ fn with_description(mut exif: Vec<u8>, label: &str) -> Option<Vec<u8>> {
         let bytes = data.get(at..at + 2)?.try_into().ok()?;
         Some(if little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
     };
+    let u32_at = |data: &[u8], at: usize| {
+        let bytes = data.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(if little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) } as usize)
+    };
     let put_u16 = |v: u16| if little { v.to_le_bytes() } else { v.to_be_bytes() };
     let put_u32 = |v: u32| if little { v.to_le_bytes() } else { v.to_be_bytes() };
-    let start: [u8; 4] = exif.get(4..8)?.try_into().ok()?;
-    let start = if little { u32::from_le_bytes(start) } else { u32::from_be_bytes(start) } as usize;
+    let start = u32_at(&exif, 4)?;
     let n_entries = usize::from(u16_at(&exif, start)?);
     let end = start + 2 + n_entries * ENTRY_LEN;
-    let next = exif.get(end..end + 4).unwrap_or(&[0; 4]).to_vec();
+    // The second directory is the thumbnail's: nothing leads there any more, and its picture is wiped out.
+    if let Some(second) = u32_at(&exif, end).filter(|at| *at > 0) {
+        let n = u16_at(&exif, second).map_or(0, usize::from);
+        let places = (0..n).map(|i| second + 2 + i * ENTRY_LEN);
+        let value = |tags: [u16; 2]| {
+            let at = places.clone().find(|at| u16_at(&exif, *at).is_some_and(|tag| tags.contains(&tag)))?;
+            u32_at(&exif, at + 8)
+        };
+        if let (Some(from), Some(len)) = (value(THUMBNAIL_AT), value(THUMBNAIL_LEN))
+            && let Some(picture) = from.checked_add(len).and_then(|to| exif.get_mut(from..to))
+        {
+            picture.fill(0);
+        }
+    }
 
-    let mut text: Vec<u8> = label.bytes().filter(|b| *b != 0).collect();
+    let entry_of = |exif: &[u8]| {
+        (0..n_entries)
+            .map(|i| start + 2 + i * ENTRY_LEN)
+            .find(|at| u16_at(exif, *at) == Some(DESCRIPTION) && u16_at(exif, *at + 2) == Some(ASCII))
+    };
+    let said = entry_of(&exif).and_then(|at| {
+        let n = u32_at(&exif, at + 4)?;
+        let from = if n <= 4 { at + 8 } else { u32_at(&exif, at + 8)? };
+        let text = exif.get(from..from.checked_add(n)?)?;
+        Some(String::from_utf8_lossy(text).trim_end_matches(['\0', ' ']).to_owned())
+    });
+    let said = said.filter(|said| !said.is_empty() && !said.contains(label));
+    let text = said.map_or(label.to_owned(), |said| format!("{said}; {label}"));
+    let mut text: Vec<u8> = text.bytes().filter(|b| *b != 0).collect();
     text.push(0);
     let text_at = u32::try_from(exif.len()).ok()?;
     let mut ours = [put_u16(DESCRIPTION), put_u16(ASCII)].concat();
@@ -56,7 +89,7 @@ fn with_description(mut exif: Vec<u8>, label: &str) -> Option<Vec<u8>> {
     let directory_at = u32::try_from(exif.len()).ok()?;
     exif.extend(put_u16(entries.len() as u16));
     exif.extend(entries.concat());
-    exif.extend(next);
+    exif.extend(put_u32(0));
     exif[4..8].copy_from_slice(&put_u32(directory_at));
     Some(exif)
 }
@@ -78,11 +111,32 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_found_again_and_replaces_the_one_before() {
+    fn a_label_is_found_again_and_stands_behind_what_was_said_before() {
         let once = labelled(None, "first, a longer one");
         assert_eq!(description(&once), "first, a longer one");
         let twice = labelled(Some(once), "second");
-        assert_eq!(description(&twice), "second");
+        assert_eq!(description(&twice), "first, a longer one; second");
+        let thrice = labelled(Some(twice), "second");
+        assert_eq!(description(&thrice), "first, a longer one; second");
+    }
+
+    #[test]
+    fn a_thumbnail_of_the_old_face_is_wiped_out() {
+        // An empty first directory, a second one with a JPEG of 8 bytes behind it.
+        let mut exif = b"II*\0\x08\0\0\0\0\0\x0e\0\0\0\x02\0".to_vec();
+        exif.extend(b"\x01\x02\x04\0\x01\0\0\0\x2c\0\0\0");
+        exif.extend(b"\x02\x02\x04\0\x01\0\0\0\x08\0\0\0");
+        exif.extend([0; 4]);
+        assert_eq!(exif.len(), 0x2c);
+        exif.extend(b"OLD FACE");
+        let made = labelled(Some(exif.clone()), "x");
+        assert_eq!(description(&made), "x");
+        assert!(!made.windows(8).any(|w| w == b"OLD FACE"));
+        let start = u32::from_le_bytes(made[4..8].try_into().expect("4 bytes")) as usize;
+        assert_eq!(made[start + 2 + ENTRY_LEN..][..4], [0; 4], "no second directory");
+        // A length beyond the end is no harm.
+        exif[0x24..0x28].fill(0xff);
+        assert_eq!(description(&labelled(Some(exif), "x")), "x");
     }
 
     #[test]

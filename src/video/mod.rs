@@ -15,8 +15,10 @@ mod encode;
 mod exif;
 mod feed;
 mod hdr;
+mod lane;
 mod layout;
 mod log;
+mod loops;
 mod mend;
 mod mux;
 mod open;
@@ -66,13 +68,19 @@ pub use rate::parse_rate;
 pub use scale::Scale;
 pub use segments::{Place, Stretch};
 pub use source::{Source, SourceSettings};
-pub use still::{is_picture, read_picture, read_picture_within, write_picture};
+pub use still::{holds_label, is_picture, read_picture, read_picture_within, write_picture};
 pub use sync::max_skew_ms;
 pub use tracks::{OnUnsupported, Track, Tracks};
 pub use trim::{Cut, Trim, parse_time};
 pub use write::{ClipWriter, Writer, Written};
 
 use std::sync::Once;
+
+/// What is told when a format can't say what it shows.
+pub(crate) const NO_ROOM_FOR_LABEL: &str =
+    "the format has no room for the label that says that its face is AI-generated: say so where it is shown";
+/// The same of a picture that players turn.
+pub(crate) const NO_ROOM_FOR_TURNS: &str = "the picture is stored turned, and this format can't say so: players show it as it is stored; .mp4 and .mov can";
 
 /// Gets FFmpeg ready, once in a process: error texts, no log, a bound on single allocations.
 fn init() {

@@ -52,6 +52,30 @@ const CONTAINERS: [&str; 20] = [
     "hevc",
 ];
 
+/// What players find again in MPEG's transport stream.
+const IN_TRANSPORT_STREAMS: [codec::Id; 20] = [
+    codec::Id::MPEG1VIDEO,
+    codec::Id::MPEG2VIDEO,
+    codec::Id::MPEG4,
+    codec::Id::H264,
+    codec::Id::HEVC,
+    codec::Id::CAVS,
+    codec::Id::DIRAC,
+    codec::Id::VC1,
+    codec::Id::MP2,
+    codec::Id::MP3,
+    codec::Id::AAC,
+    codec::Id::AAC_LATM,
+    codec::Id::AC3,
+    codec::Id::EAC3,
+    codec::Id::DTS,
+    codec::Id::TRUEHD,
+    codec::Id::OPUS,
+    codec::Id::DVB_SUBTITLE,
+    codec::Id::DVB_TELETEXT,
+    codec::Id::HDMV_PGS_SUBTITLE,
+];
+
 /// The ending that the output of a video must have in place of its own, where that is of a container that isn't
 /// written (MPEG's program stream, RealMedia, DV, ..) or of none that is known: Matroska's, which holds the same streams.
 /// `None` where its own will do, or where it is a picture's.
@@ -76,6 +100,10 @@ pub(super) struct Muxer {
     copies: Option<Copies>,
     /// What the file says of itself.
     pub(super) label: Option<String>,
+    /// Players turn the picture, as the input says.
+    pub(super) is_turned: bool,
+    /// How often moving pictures are played, 0 for ever; `None` where the input doesn't say.
+    pub(super) loops: Option<u16>,
 }
 
 struct VideoTrack {
@@ -108,11 +136,15 @@ impl Muxer {
             return Err(unknown_ending(dest));
         }
         // SAFETY: the context is ours and has no file yet; `finish` or `Output` closes it.
-        let code = unsafe { avio_open(&raw mut (*output.as_mut_ptr()).pb, url.as_ptr(), AVIO_FLAG_WRITE) };
+        let code = unsafe {
+            // What the container holds by its own word it takes: FLAC in MP4 is said to be an experiment.
+            (*output.as_mut_ptr()).strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
+            avio_open(&raw mut (*output.as_mut_ptr()).pb, url.as_ptr(), AVIO_FLAG_WRITE)
+        };
         if code < 0 {
             return Err(write_error(dest, ff::Error::from(code)));
         }
-        Ok(Self { output, partial, video: None, copies: None, label: None })
+        Ok(Self { output, partial, video: None, copies: None, label: None, is_turned: false, loops: None })
     }
 
     /// Reads `input` a second time and copies all streams but number `video`.
@@ -140,6 +172,8 @@ impl Muxer {
         // SAFETY: the format is constant.
         let answer = unsafe { avformat_query_codec(format, id.into(), FF_COMPLIANCE_EXPERIMENTAL) };
         match name(format) {
+            // It has no list of what it holds, and takes anything for data.
+            "mpegts" => IN_TRANSPORT_STREAMS.contains(&id),
             // Containers for one kind of stream that answer for their own only.
             "gif" | "apng" | "ivf" | "h264" | "hevc" => format.video_codec == id.into() || answer == 1,
             _ => answer != 0,
@@ -153,6 +187,24 @@ impl Muxer {
 
     pub(super) fn wants_global_header(&self) -> bool {
         format(&self.output).flags & AVFMT_GLOBALHEADER != 0
+    }
+
+    /// Number of the picture's stream; 0 before the start.
+    pub(super) fn video_stream(&self) -> usize {
+        self.video.as_ref().map_or(0, |video| video.index)
+    }
+
+    /// Whether the container can say that its picture is turned.
+    pub(super) fn holds_turns(&self) -> bool {
+        self.is_mov()
+    }
+
+    /// Whether the container has room for the label of the file.
+    pub(super) fn holds_label(&self) -> bool {
+        !matches!(
+            name(format(&self.output)),
+            "gif" | "apng" | "ivf" | "yuv4mpegpipe" | "h264" | "hevc" | "mxf"
+        )
     }
 
     /// What is left out of the other tracks with the picture's begin and end; to be told before the start.
@@ -190,11 +242,30 @@ impl Muxer {
         let mut options = Dictionary::new();
         if is_mov {
             // The index in front, so that players on a network start at once; the input's own ticks.
-            options.set("movflags", "+faststart");
+            let is_quicktime = copies.as_ref().is_some_and(Copies::has_quicktime_tags);
+            let flags = if is_quicktime { "+faststart+use_metadata_tags" } else { "+faststart" };
+            options.set("movflags", flags);
             options.set("video_track_timescale", &time_base.1.to_string());
         }
-        if let Some(copies) = &copies {
-            copies.describe_file(&mut self.output, is_mov, self.label.as_deref());
+        match (name(format(&self.output)), self.loops) {
+            // There it is how often they are played again.
+            ("gif", Some(1)) => options.set("loop", "-1"),
+            ("gif", Some(n)) => options.set("loop", &n.saturating_sub(1).to_string()),
+            ("apng", n) => options.set("plays", &n.unwrap_or(0).to_string()),
+            _ => {}
+        }
+        match (&copies, &self.label) {
+            (Some(copies), label) => copies.describe_file(&mut self.output, is_mov, label.as_deref()),
+            (None, Some(label)) => {
+                self.output.set_metadata(Dictionary::from_iter([("comment", label.as_str())]));
+            }
+            (None, None) => {}
+        }
+        if let (Some(label), "mpegts") = (&self.label, name(format(&self.output))) {
+            // The one tag that a transport stream has room for, beside its language.
+            let mut tags = self.output.metadata().to_owned();
+            tags.set("service_provider", label);
+            self.output.set_metadata(tags);
         }
         self.output.write_header_with(options).map(drop).map_err(|e| match e {
             ff::Error::Other { errno } if errno != libc::EINVAL => write_error(&dest, e),

@@ -1,6 +1,6 @@
 //! One picture in the pixel format that it came in.
 
-use std::{fmt, slice, sync::Arc};
+use std::{fmt, path::Path, slice, sync::Arc};
 
 use ffmpeg_next::{
     ffi::{AVColorRange, AVColorSpace, av_frame_get_buffer, av_frame_make_writable, av_frame_ref},
@@ -20,6 +20,8 @@ pub struct Picture {
     is_sure: bool,
     /// The file that it was read from, where that holds more than its samples.
     original: Option<Arc<Original>>,
+    /// The name of the file whose only picture it is.
+    file: Option<Arc<Path>>,
 }
 
 impl Picture {
@@ -56,10 +58,25 @@ impl Picture {
         self.original.as_ref()
     }
 
-    /// The same picture with the file that another one was read from.
+    /// Of the file `path` it is the only picture.
     #[must_use]
-    pub(super) fn of_original(mut self, original: Option<Arc<Original>>) -> Self {
-        self.original = original;
+    pub(super) fn of_file(mut self, path: &Path) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// What it was read from: the file that holds more than its samples, and the name of the file.
+    pub(super) fn origin(&self) -> (Option<Arc<Original>>, Option<Arc<Path>>) {
+        (self.original.clone(), self.file.clone())
+    }
+
+    /// The same picture as one that was read from there.
+    #[must_use]
+    pub(super) fn with_origin(
+        mut self,
+        (original, file): (Option<Arc<Original>>, Option<Arc<Path>>),
+    ) -> Self {
+        (self.original, self.file) = (original, file);
         self
     }
 
@@ -122,7 +139,7 @@ impl Picture {
     /// Takes a decoded frame; gives it back when its samples can't be handled in place.
     pub(super) fn from_frame(frame: Video, pts: i64, duration: i64) -> Result<Self, Video> {
         let Some(layout) = Layout::of(&frame) else { return Err(frame) };
-        let picture = Self { frame, layout, pts, duration, is_sure: true, original: None };
+        let picture = Self { frame, layout, pts, duration, is_sure: true, original: None, file: None };
         if picture.is_sound() { Ok(picture) } else { Err(picture.frame) }
     }
 
@@ -240,7 +257,15 @@ impl Clone for Picture {
         let code = unsafe { av_frame_ref(frame.as_mut_ptr(), self.frame.as_ptr()) };
         assert!(code >= 0, "no memory for a reference to a picture");
         let Self { layout, pts, duration, is_sure, .. } = *self;
-        Self { frame, layout, pts, duration, is_sure, original: self.original.clone() }
+        Self {
+            frame,
+            layout,
+            pts,
+            duration,
+            is_sure,
+            original: self.original.clone(),
+            file: self.file.clone(),
+        }
     }
 }
 

@@ -41,15 +41,18 @@ impl PictureWriter {
     /// [`Error::Io`] when it can't be written, [`Error::BadSetting`] when the format can't hold it.
     pub fn write(&mut self, frame: Frame) -> Result<()> {
         let path = self.pattern.path(self.n_written + 1);
+        // Where its source is a picture of its own, that one's colour profile is the new one's as well.
+        let (_, file) = frame.picture.origin();
         let picture = self.rgb(frame.picture, &path)?;
-        still::write_picture(&path, &picture, Path::new(""), self.label.as_deref())?;
+        let source = file.as_deref().unwrap_or(Path::new(""));
+        still::write_picture(&path, &picture, source, self.label.as_deref())?;
         self.n_written += 1;
         Ok(())
     }
 
     /// The picture as RGB with all its depth.
     fn rgb(&mut self, picture: Picture, path: &Path) -> Result<Picture> {
-        let original = picture.original().cloned();
+        let origin = picture.origin();
         let (depth, has_alpha) = (picture.bit_depth(), picture.layout().alpha.is_some());
         let is_gray = picture.layout().n_channels == 1 && !has_alpha;
         let format = match (depth, is_gray, has_alpha) {
@@ -75,7 +78,7 @@ impl PictureWriter {
             let name = layout::name_and_depth(frame.format().into()).0;
             Error::setting("--output", path.display(), format!("{name} can't be written as a picture"))
         })?;
-        Ok(picture.of_original(original))
+        Ok(picture.with_origin(origin))
     }
 
     /// Pictures so far.

@@ -60,7 +60,7 @@ pub struct Probe {
 
 impl Probe {
     /// The container of numbered pictures.
-    pub(super) const SEQUENCE: &'static str = "image sequence";
+    pub(crate) const SEQUENCE: &'static str = "image sequence";
 
     /// Whether the pictures lie in files of their own, with nothing beside them.
     pub fn is_sequence(&self) -> bool {

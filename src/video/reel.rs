@@ -22,6 +22,9 @@ use super::{
 };
 use crate::{Error, Result, frame::Frame};
 
+/// Notes that are kept.
+const MAX_NOTES: usize = 1000;
+
 /// Gives the frames that a player would present, each with its time and duration in the stream's time base.
 ///
 /// All frames have the size and pixel format of the first; a stream that changes them on the way is scaled to it,
@@ -154,6 +157,15 @@ impl Reel {
         self.settings.on_damage.unwrap_or_default()
     }
 
+    /// Notes something; of a file that is strange in each frame not all.
+    fn tell(&mut self, note: String) {
+        match self.notes.len() {
+            0..MAX_NOTES => self.notes.push(note),
+            MAX_NOTES => self.notes.push("and more of the like".into()),
+            _ => {}
+        }
+    }
+
     fn media_error(&self, frame: u64, reason: impl Into<String>) -> Error {
         Error::Media { path: self.path.clone(), frame, reason: reason.into() }
     }
@@ -169,7 +181,7 @@ impl Reel {
             Tick::True => {}
             Tick::Moved => self.damage.note(number, "its time is not after that of the frame before; moved"),
             Tick::Joined(back_s) => {
-                self.notes.push(format!("the clock jumps back by {back_s:.3} s at frame {number}; joined"));
+                self.tell(format!("the clock jumps back by {back_s:.3} s at frame {number}; joined"));
             }
         }
         // The encoder shall choose its own kinds of frames.
@@ -179,7 +191,9 @@ impl Reel {
             Misfit::Unsupported(reason) => Error::input(&self.path, reason),
             Misfit::Failed(reason) => self.media_error(number, reason),
         })?;
-        self.notes.extend(note.map(|note| format!("from frame {number} on {note}")));
+        if let Some(note) = note {
+            self.tell(format!("from frame {number} on {note}"));
+        }
         let mut picture = Picture::from_frame(frame, pts, duration)
             .map_err(|_| self.media_error(number, "a frame whose samples can't be read"))?;
         picture.set_sure(self.is_sure());

@@ -132,7 +132,7 @@ impl Sequence {
         // Pictures that were left out leave their time to the one before.
         let (idx, pts) = (self.n_frames, self.n_seen as i64 - 1);
         let path = self.pattern.path(self.next - 1);
-        let original = picture.original().cloned();
+        let origin = picture.origin();
         let (frame, note) = self.shaper.shaped(picture.into_frame()).map_err(|e| match e {
             Misfit::Unsupported(reason) | Misfit::Failed(reason) => Error::input(&path, reason),
         })?;
@@ -141,7 +141,7 @@ impl Sequence {
         }
         let picture = Picture::from_frame(frame, pts, 1)
             .map_err(|_| Error::input(&path, "a picture whose samples can't be read"))?
-            .of_original(original);
+            .with_origin(origin);
         self.n_frames += 1;
         Ok(Frame { idx, picture })
     }
@@ -160,7 +160,8 @@ impl Iterator for Sequence {
 }
 
 fn read(pattern: &Pattern, n: u64, max_pixels: usize) -> Result<Picture> {
-    still::read_picture_within(&pattern.path(n), max_pixels).map(|frame| frame.picture)
+    let path = pattern.path(n);
+    still::read_picture_within(&path, max_pixels).map(|frame| frame.picture.of_file(&path))
 }
 
 /// Names all holes and all pictures that are cut off.

@@ -21,6 +21,9 @@ const BITS_PER_CHANNEL: i64 = 128_000;
 
 /// A time that is off by more than this is a gap, by less it is rounding. Seconds.
 const GAP_S: f64 = 0.02;
+/// A gap that is longer than this, seconds, isn't filled with silence but stays a gap: a clock that jumps by hours would take
+/// gigabytes.
+const LONGEST_SILENCE_S: f64 = 1.0;
 
 /// Decodes one stream of sound and encodes it anew.
 pub(super) struct Sound {
@@ -122,18 +125,22 @@ impl Sound {
     pub(super) fn convert(&mut self, packet: &Packet, end_s: Option<f64>) -> Result<Vec<Packet>, ff::Error> {
         // A packet that can't be decoded leaves a gap, which is filled with silence.
         let _ = self.decoder.send_packet(packet);
-        self.take(end_s);
-        self.encode(false)
+        let mut packets = self.take(end_s)?;
+        packets.extend(self.encode(false)?);
+        Ok(packets)
     }
 
     /// After the last packet: all that is left.
     pub(super) fn finish(&mut self) -> Result<Vec<Packet>, ff::Error> {
         let _ = self.decoder.send_eof();
-        self.take(None);
-        self.encode(true)
+        let mut packets = self.take(None)?;
+        packets.extend(self.encode(true)?);
+        Ok(packets)
     }
 
-    fn take(&mut self, end_s: Option<f64>) {
+    /// Takes what the decoder has, and gives the packets that end before a long gap.
+    fn take(&mut self, end_s: Option<f64>) -> Result<Vec<Packet>, ff::Error> {
+        let mut packets = Vec::new();
         let mut frame = Audio::empty();
         while self.decoder.receive_frame(&mut frame).is_ok() {
             let told = frame
@@ -141,12 +148,20 @@ impl Sound {
                 .or(frame.pts())
                 .map(|pts| (pts as f64 * f64::from(self.from_base) * f64::from(self.rate)).round() as i64);
             let len = self.waiting.first().map_or(0, VecDeque::len) as i64;
-            let next = self.at.map(|at| at + len);
+            let mut next = self.at.map(|at| at + len);
             let start = match (told, next) {
                 (Some(told), Some(next)) if (told - next).abs() as f64 > GAP_S * f64::from(self.rate) => told,
                 (Some(told), None) => told,
                 (_, next) => next.unwrap_or(0),
             };
+            if next.is_some_and(|next| (start - next) as f64 > LONGEST_SILENCE_S * f64::from(self.rate)) {
+                // All but the last packet of an encoder are full.
+                let rest = len as usize % self.frame_len;
+                let missing = if rest == 0 { 0 } else { self.frame_len - rest };
+                self.waiting.iter_mut().for_each(|waiting| waiting.extend(std::iter::repeat_n(0.0, missing)));
+                packets.extend(self.encode(false)?);
+                (self.at, next) = (None, None);
+            }
             // Samples before 0 are cut off, as are those that overlap what is there.
             let skip = (next.unwrap_or(0) - start).max(0) as usize;
             let silence = next.map_or(0, |next| (start - next).max(0)) as usize;
@@ -161,6 +176,7 @@ impl Sound {
                 self.at = Some(start + skip as i64);
             }
         }
+        Ok(packets)
     }
 
     fn encode(&mut self, flush: bool) -> Result<Vec<Packet>, ff::Error> {

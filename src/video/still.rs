@@ -105,6 +105,9 @@ pub fn write_picture(output: &Path, picture: &Picture, source: &Path, label: Opt
     if let Some(label) = label {
         exif = Some(labelled(exif, label));
     }
+    // A profile of another kind of colours, as a CMYK picture has, means nothing for those that are written.
+    let kind = if samples.n_channels < 3 { b"GRAY" } else { b"RGB " };
+    let profile = profile.filter(|profile| profile.get(16..20) == Some(kind));
     let (bytes, colour) = samples.bytes();
     let size = (samples.width as u32, samples.height as u32);
     written_whole(output, |file| {
@@ -130,6 +133,12 @@ pub fn write_picture(output: &Path, picture: &Picture, source: &Path, label: Opt
             e => Error::io(output)(std::io::Error::other(e.to_string())),
         })
     })
+}
+
+/// Whether a picture of this name has room for a label.
+pub fn holds_label(output: &Path) -> bool {
+    let format = ImageFormat::from_path(output);
+    !matches!(format, Ok(ImageFormat::Tiff | ImageFormat::Bmp))
 }
 
 /// A picture of 8 bits becomes one of 16 first.

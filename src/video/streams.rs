@@ -13,7 +13,7 @@ use ffmpeg_next::{
 };
 
 use super::{
-    clock::JUMP_S,
+    lane::Lane,
     mux::write_error,
     sound::Sound,
     tracks::{OnUnsupported, Track, Tracks, kind_of},
@@ -49,18 +49,6 @@ enum Route {
     Planned { as_attachment: bool },
     /// Will be encoded anew.
     PlannedSound,
-}
-
-/// The way of one stream's packets.
-struct Lane {
-    to: usize,
-    from_base: Rational,
-    to_base: Rational,
-    /// Added to all times since the stream's clock jumped back.
-    shift: i64,
-    next_dts: Option<i64>,
-    /// Packets are decoded and encoded on the way.
-    sound: Option<Sound>,
 }
 
 impl Copies {
@@ -237,6 +225,11 @@ impl Copies {
         self.cut = cut;
     }
 
+    /// Whether the file has tags of Apple's kind (make, model, place), which are written only when they are asked for.
+    pub(super) fn has_quicktime_tags(&self) -> bool {
+        self.input.metadata().iter().any(|(key, _)| key.starts_with("com."))
+    }
+
     /// Copies the file's tags and chapters, and adds `label` to its comment.
     pub(super) fn describe_file(&self, output: &mut Output, is_mov: bool, label: Option<&str>) {
         let own =
@@ -351,98 +344,5 @@ impl Copies {
             }
         }
         tracks
-    }
-}
-
-impl Lane {
-    fn new(to: usize, base: Rational, sound: Option<Sound>) -> Self {
-        Self { to, from_base: base, to_base: base, shift: 0, next_dts: None, sound }
-    }
-
-    /// When a packet is decoded, on the input's clock.
-    fn time_s(&self, packet: &Packet) -> Option<f64> {
-        packet.dts().or(packet.pts()).map(|time| (time + self.shift) as f64 * f64::from(self.from_base))
-    }
-
-    /// Makes times go on where the clock was set anew, as the picture does.
-    fn straighten(&mut self, packet: &mut Packet) {
-        let time = packet.dts().or(packet.pts()).map(|time| time + self.shift);
-        if let (Some(time), Some(next)) = (time, self.next_dts)
-            && (next - time) as f64 * f64::from(self.from_base) > JUMP_S
-        {
-            self.shift += next - time;
-        }
-        packet.set_dts(packet.dts().map(|dts| dts + self.shift));
-        packet.set_pts(packet.pts().map(|pts| pts + self.shift));
-        self.next_dts = packet.dts().map(|dts| dts + packet.duration());
-    }
-
-    /// Moves a packet by what is cut off; false for one that is left out. Sound is cut at the borders of its packets
-    /// unless it is encoded anew or the container hides what lies before 0.
-    fn fit(&self, packet: &mut Packet, cut: &Cut, kind: &str, hides_negative: bool) -> bool {
-        let base = f64::from(self.from_base);
-        // A cover has no time.
-        let Some(pts) = packet.pts().or(packet.dts()).filter(|_| kind != Track::COVER) else { return true };
-        let end = pts + packet.duration().max(1);
-        if cut.end_s.is_some_and(|end_s| pts as f64 * base >= end_s) {
-            return false;
-        }
-        let Some(start_s) = cut.start_s else { return true };
-        let zero = (start_s / base).round() as i64;
-        let from = if hides_negative || self.sound.is_some() || kind != Track::SOUND { end - 1 } else { pts };
-        if from < zero {
-            return false;
-        }
-        let mut first = pts - zero;
-        if kind != Track::SOUND && first < 0 {
-            // Words that are on the screen when the part begins.
-            packet.set_duration(packet.duration() + first);
-            first = 0;
-        }
-        packet.set_dts(packet.dts().map(|dts| first - (pts - dts)));
-        packet.set_pts(Some(first));
-        true
-    }
-
-    fn pass(
-        &mut self,
-        mut packet: Packet,
-        track: &mut Track,
-        output: &mut Output,
-        cut: &Cut,
-    ) -> Result<(), ff::Error> {
-        if let Some(sound) = &mut self.sound {
-            let end_s = cut.end_s.map(|end_s| end_s - cut.start_s.unwrap_or(0.0));
-            let packets = sound.convert(&packet, end_s)?;
-            let base = sound.time_base();
-            return packets.into_iter().try_for_each(|packet| self.write(packet, base, track, output));
-        }
-        if packet.size() == 0 && packet.side_data().len() == 0 {
-            return Ok(());
-        }
-        packet.set_position(-1);
-        self.write(packet, self.from_base, track, output)
-    }
-
-    fn flush(&mut self, track: &mut Track, output: &mut Output) -> Result<(), ff::Error> {
-        let Some(sound) = &mut self.sound else { return Ok(()) };
-        let (packets, base) = (sound.finish()?, sound.time_base());
-        packets.into_iter().try_for_each(|packet| self.write(packet, base, track, output))
-    }
-
-    fn write(
-        &self,
-        mut packet: Packet,
-        base: Rational,
-        track: &mut Track,
-        output: &mut Output,
-    ) -> Result<(), ff::Error> {
-        if let Some(pts_s) = packet.pts().map(|pts| pts as f64 * f64::from(base)) {
-            let (first, last) = track.times_s.unwrap_or((pts_s, pts_s));
-            track.times_s = Some((first.min(pts_s), last.max(pts_s)));
-        }
-        packet.rescale_ts(base, self.to_base);
-        packet.set_stream(self.to);
-        packet.write_interleaved(output)
     }
 }

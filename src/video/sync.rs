@@ -4,24 +4,30 @@ use std::path::Path;
 
 use ffmpeg_next::{Packet, Rational, format::context::Input};
 
-use super::{open, tracks::Tracks};
+use super::{
+    open,
+    tracks::{Track, Tracks},
+};
 use crate::{Result, report::Times};
 
 /// First and last presentation time of a stream, seconds.
 type Span = (f64, f64);
 
 /// The largest distance of a copied track from its place beside the picture, milliseconds, at its begin and its
-/// end, read from the finished file `output`; 0 when there is but the picture. `times` are those of the picture.
+/// end, read from the finished file `output`; 0 when there is but the picture. `times` are those of the picture, whose stream
+/// is number `video`.
 ///
 /// # Errors
 /// As [`probe`](super::probe()).
-pub fn max_skew_ms(output: &Path, tracks: &Tracks, times: &Times) -> Result<f64> {
-    let timed = || tracks.copied.iter().chain(&tracks.converted);
+pub fn max_skew_ms(output: &Path, video: usize, tracks: &Tracks, times: &Times) -> Result<f64> {
+    // Subtitles aren't heard: containers begin them at 0 with nothing, and fill the time between them.
+    let timed =
+        || tracks.copied.iter().chain(&tracks.converted).filter(|track| track.kind != Track::SUBTITLES);
     if timed().all(|track| track.times_s.is_none()) {
         return Ok(0.0);
     }
-    let mut input = open::open(output, usize::MAX)?;
-    let video = open::video_stream(&input, output)?;
+    // No codec is opened: other pictures than the new ones were copied as they are.
+    let mut input = open::open_for_packets(output)?;
     let spans = spans(&mut input);
     let Some(Some(picture)) = spans.get(video) else { return Ok(0.0) };
     let tick_s = f64::from(times.time_base.0) / f64::from(times.time_base.1);

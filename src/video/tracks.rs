@@ -46,6 +46,8 @@ pub struct Track {
     pub to: Option<usize>,
     /// Presentation times of its first and last packet, seconds, as they ought to be in the output.
     pub times_s: Option<(f64, f64)>,
+    /// Packets whose times stepped back and were moved to just behind the one before.
+    pub n_moved: u64,
     /// FFmpeg's name of its codec in the output where that is another one.
     pub converted_to: Option<String>,
     /// Why it isn't copied.
@@ -55,20 +57,26 @@ pub struct Track {
 impl Track {
     /// The kind of a track that is heard.
     pub(super) const SOUND: &'static str = "sound";
+    /// The kind of a track that is read.
+    pub(super) const SUBTITLES: &'static str = "subtitles";
     /// The kind of a picture that stands for the file.
     pub(super) const COVER: &'static str = "cover";
 }
 
 impl Tracks {
-    /// What is left out, in words.
+    /// What is left out, or has other times, in words.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
-        self.dropped.iter().map(|track| {
+        let dropped = self.dropped.iter().map(|track| {
             let Track { stream, kind, codec, reason, .. } = track;
             format!(
                 "stream {stream} ({kind}, {codec}) is left out: {}",
                 reason.as_deref().unwrap_or_default()
             )
-        })
+        });
+        let moved = self.copied.iter().chain(&self.converted).filter(|track| track.n_moved > 0);
+        dropped.chain(moved.map(|Track { stream, kind, n_moved, .. }| {
+            format!("stream {stream} ({kind}): the times of {n_moved} packets step back; moved behind those before them")
+        }))
     }
 }
 
@@ -76,7 +84,7 @@ impl Tracks {
 pub(super) fn kind_of(kind: media::Type, is_cover: bool) -> &'static str {
     match kind {
         media::Type::Audio => Track::SOUND,
-        media::Type::Subtitle => "subtitles",
+        media::Type::Subtitle => Track::SUBTITLES,
         media::Type::Video if is_cover => Track::COVER,
         media::Type::Video => "another video",
         media::Type::Attachment => "attachment",

@@ -7,6 +7,7 @@ use ffmpeg_next::format::Pixel;
 use super::{
     coder::Coder,
     encode::{EncodeSettings, Look, SVT},
+    loops,
     mux::Muxer,
     open,
     output::{Partial, same_file},
@@ -50,6 +51,8 @@ pub struct Written {
     pub tracks: Tracks,
     /// Times of the first and the last frame.
     pub times: Times,
+    /// Number of the picture's stream in the file.
+    pub stream: usize,
     /// What could not be kept, in words.
     pub notes: Vec<String>,
     /// The end of the clip as it was told.
@@ -73,6 +76,7 @@ impl Writer {
         seams: Seams,
     ) -> Result<Self> {
         refuse_same(input, output)?;
+        rehearse(input, Partial::within(work.dir(), output)?, probe, settings)?;
         let partial = Partial::within(work.dir(), output)?;
         let (muxer, coder) = prepare(input, partial, probe, settings)?;
         Ok(Self { muxer, coder, segments: Segments::new(work, seams) })
@@ -159,11 +163,27 @@ impl Writer {
         self.muxer.set_cut(end.cut);
         self.muxer.start(encoder, look, self.coder.time_base, self.coder.frame_rate)?;
         self.segments.join(&self.coder, &mut self.muxer)?;
+        let stream = self.muxer.video_stream();
+        let is_unlabelled = self.muxer.label.is_some() && !self.muxer.holds_label();
+        let is_sideways = self.muxer.is_turned && !self.muxer.holds_turns();
         let (bytes, tracks) = self.muxer.finish()?;
         let mut notes: Vec<String> = self.coder.note.take().into_iter().collect();
+        notes.extend(is_unlabelled.then(|| super::NO_ROOM_FOR_LABEL.to_owned()));
+        notes.extend(is_sideways.then(|| super::NO_ROOM_FOR_TURNS.to_owned()));
         notes.extend(tracks.notes());
         self.segments.work.remove();
-        Ok(Written { frames, swapped, tally, bytes, encoder: encoder_name, tracks, times, notes, end })
+        Ok(Written {
+            frames,
+            swapped,
+            tally,
+            bytes,
+            encoder: encoder_name,
+            tracks,
+            times,
+            stream,
+            notes,
+            end,
+        })
     }
 }
 
@@ -186,6 +206,8 @@ fn prepare(
     let coder = Coder::new(partial.dest(), settings, codec, probe.time_base, probe.frame_rate);
     let mut muxer = Muxer::create(partial)?;
     muxer.label.clone_from(&settings.label);
+    muxer.is_turned = probe.quarter_turns != 0;
+    muxer.loops = loops::of(input);
     if !probe.is_sequence() {
         let source = open::open_for_packets(input)?;
         muxer.copy_from(source, input.into(), probe.stream, settings.on_unsupported)?;
@@ -196,6 +218,16 @@ fn prepare(
         coder.open(&look, &muxer)?;
     }
     Ok((muxer, coder))
+}
+
+/// Writes a header into a file that nobody keeps: streams that the container doesn't take after all are told before any
+/// work is done.
+fn rehearse(input: &Path, partial: Partial, probe: &Probe, settings: &EncodeSettings) -> Result<()> {
+    let (mut muxer, coder) = prepare(input, partial, probe, settings)?;
+    let look = Look::expected(probe).map(|look| look.scaled(settings.scale));
+    let Some(look) = look.filter(|_| settings.encoder.as_deref() != Some(SVT)) else { return Ok(()) };
+    let encoder = coder.open(&look, &muxer)?;
+    muxer.start(&encoder, &look, coder.time_base, coder.frame_rate)
 }
 
 /// Writes a clip straight into its file: a short one, that is quickly made again. Only [`ClipWriter::commit`] gives it

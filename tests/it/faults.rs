@@ -208,6 +208,23 @@ fn late_and_long_sound(b: &Bench) {
     }
 }
 
+/// Two recordings in one file, of which the first one's sound goes on for a tenth of a second into the second.
+fn overlapping_sound(b: &Bench) {
+    let part = |name: &str, offset: u32| {
+        let picture = "-f lavfi -i testsrc2=size=160x120:rate=25:duration=1 -f lavfi -i sine=duration=1.1";
+        let clock = format!("-muxdelay 0 -muxpreload 0 -output_ts_offset {offset}");
+        fs::read(b.make(name, &format!("{picture} {H264} -g 12 -bf 0 -c:a aac {clock}"))).expect("read")
+    };
+    let both = b.write("both.ts", &[part("one.ts", 0), part("two.ts", 1)].concat());
+    for name in ["joined.ts", "joined.mp4", "joined.mkv"] {
+        let done = b.run(&both, name, &[]);
+        assert!(matches!(done.code, Some(0 | 3)), "{name}: {:?} {}", done.code, done.told);
+        assert!(done.report["notes"].to_string().contains("step back"), "{name}: {}", done.report["notes"]);
+        assert_eq!(packet_sums(&both, "a").len(), packet_sums(&done.output, "a").len(), "{name}");
+        assert_eq!(frame_sums(&both).len(), frame_sums(&done.output).len(), "{name}");
+    }
+}
+
 fn odd_rates(b: &Bench) {
     let lavfi =
         |rate: &str, more: &str| format!("-f lavfi -i testsrc2=size=160x120:rate={rate}{more} {H264}");
@@ -502,7 +519,7 @@ type Row = (&'static str, fn(&Bench));
 
 /// The rows of the table that are driven here, with what drives them. Rows 29 to 35 are about resuming, disks and
 /// networks and have tests of their own.
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 28] = [
     ("1, 2, 4", empty_and_unfinished),
     ("3", cut_in_half),
     ("5", torn_in_the_middle),
@@ -513,6 +530,7 @@ const ROWS: [Row; 27] = [
     ("10", variable_rate),
     ("11", odd_starts),
     ("12", late_and_long_sound),
+    ("12b", overlapping_sound),
     ("13", odd_rates),
     ("14", odd_sizes),
     ("15", tiny_sizes),

@@ -124,6 +124,28 @@ fn sound_that_does_not_fit_is_told_converted_or_dropped() {
 }
 
 #[test]
+fn a_clock_of_sound_that_jumps_by_hours_leaves_a_gap_and_no_hours_of_silence() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let source =
+        "-f lavfi -i testsrc2=size=64x48:rate=25:duration=2 -f lavfi -i sine=duration=2:sample_rate=48000";
+    let jump = "-af asetpts=PTS+gte(T\\,1)*10800/TB";
+    let input = make(dir.path(), "jump.mkv", &format!("{source} {jump} -c:v ffv1 -c:a pcm_s16le"));
+    let output = dir.path().join("jump.mp4");
+    done(&input, &output, &["--output-video-encoder", "libx264", "--on-unsupported", "convert"]);
+    let times = ffprobe(&output, "-select_streams a -show_entries packet=pts_time");
+    let times: Vec<f64> = times.iter().filter_map(|line| line.split(',').next()?.parse().ok()).collect();
+    assert!(times.len() < 120, "{} packets of sound", times.len());
+    let after = times.iter().position(|time| *time > 100.0).expect("sound behind the gap");
+    assert!(
+        (0.9..1.1).contains(&times[after - 1]) && (10_800.9..10_801.1).contains(&times[after]),
+        "{times:?}"
+    );
+}
+
+#[test]
 fn numbered_pictures_go_out_and_come_back() {
     if !has_ffmpeg() {
         return;

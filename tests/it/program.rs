@@ -96,6 +96,64 @@ fn a_video_keeps_its_frames_times_and_sound() {
     assert!((0..1280).all(|x| change(x, 700) < 24), "the jumper is not a face");
 }
 
+#[test]
+fn every_output_says_that_its_face_is_generated_or_that_it_cannot() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let input = clip(dir.path(), "in.mp4", 2);
+    let pictures = dir.path().join("in");
+    fs::create_dir(&pictures).expect("created");
+    ffmpeg(&["-i", text(&input), text(&pictures.join("%03d.png"))]);
+    let numbered = pictures.join("%03d.png");
+    for (from, to, has_room) in [
+        (&numbered, "a.mp4", true),
+        (&numbered, "a.mkv", true),
+        (&input, "a.ts", true),
+        (&input, "a.avi", true),
+        (&input, "a.gif", false),
+        (&numbered, "out/%02d.png", true),
+        (&numbered, "out/%02d.tif", false),
+    ] {
+        let output = dir.path().join(to);
+        let out = faceswap(&[text(from), "-i", "B", "-o", text(&output), "--progress", "json"]);
+        let told = [out.stdout, out.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert!(out.status.success(), "{to}: {told}");
+        let file = dir.path().join(to.replace("%02d", "01"));
+        let bytes = fs::read(&file).expect("written");
+        assert_eq!(bytes.windows(17).any(|w| w == b"AI-generated face"), has_room, "{to}");
+        assert_eq!(told.contains("no room for the label"), !has_room, "{to}: {told}");
+    }
+}
+
+#[test]
+fn what_a_run_shall_ignore_it_ignores() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let input = clip(dir.path(), "in.mp4", 12);
+    let script = format!(
+        "trap '' HUP; exec '{}' '{}' -i B -q -o '{}'",
+        env!("CARGO_BIN_EXE_faceswap"),
+        text(&input),
+        text(&dir.path().join("out.mp4"))
+    );
+    let mut child = Command::new("sh").args(["-c", &script]).spawn().expect("sh starts");
+    let mask = |name: &str| {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned();
+        u64::from_str_radix(&line, 16).ok()
+    };
+    let [hangup, terminate] = [1_u64, 15].map(|signal| 1 << (signal - 1));
+    // When it listens to one signal it has decided on the others.
+    let listens = (0..600).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        mask("SigCgt:").is_some_and(|caught| caught & terminate != 0)
+    });
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let ignored = mask("SigIgn:");
+    child.kill().expect("killed");
+    child.wait().expect("waited for");
+    assert!(listens && ignored.is_some_and(|ignored| ignored & hangup != 0), "{ignored:?}");
+}
+
 fn first_frame(path: &Path) -> image::RgbImage {
     let png = path.with_extension("first.png");
     ffmpeg(&["-i", text(path), "-frames:v", "1", text(&png)]);
