@@ -175,7 +175,8 @@ pub struct SwapArgs {
     /// Encoder, e.g. libx264, libx265, ffv1 [default: the input's codec family]
     #[arg(long, value_name = "NAME")]
     pub output_video_encoder: Option<String>,
-    /// Write a second video with boxes, numbers, points, axes and tremor of all faces drawn in
+    /// Write a second video of the same frames with boxes, numbers, points, axes and tremor of all faces drawn in; that of
+    /// a part has no sound
     #[arg(long, value_name = "FILE")]
     pub debug_overlay: Option<PathBuf>,
     /// Quality, from 0, the worst, to 100, the best, whatever the encoder: 73 is CRF 14 of libx264 [default: visually
@@ -185,10 +186,11 @@ pub struct SwapArgs {
     /// Preset of the encoder, e.g. fast, medium, slow [default: veryfast for libx264, the encoder's own for others]
     #[arg(long, value_name = "NAME")]
     pub output_video_preset: Option<String>,
-    /// Write what happened as JSON: frames, times, tracks, damage, sums of all files
+    /// Write what happened as JSON: frames, times, tracks, damage, sums of all files. A report that exists is replaced,
+    /// anything else only with --overwrite
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Size of the output: a factor, e.g. 0.5, or WIDTHxHEIGHT
+    /// Size of the output: a factor, e.g. 0.5, or WIDTHxHEIGHT; single pictures keep theirs
     #[arg(long, value_name = "SCALE")]
     pub output_video_scale: Option<String>,
     /// What becomes of tracks that the output's container can't hold; convert encodes sound anew [default: fail for
@@ -331,6 +333,9 @@ pub struct TrainLabelsArgs {
     /// Device: cpu, libtorch, libtorch-cuda, cuda (as far as compiled in)
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
+    /// Replace a network that exists, and the picture beside it
+    #[arg(long)]
+    pub overwrite: bool,
     /// Progress
     #[command(flatten)]
     pub progress: ProgressArgs,

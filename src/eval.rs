@@ -27,6 +27,8 @@ use crate::{
     frame::Frame,
     measure::identity::{Embedding, mean_distance, mean_distance_within, retrieval},
     nn::Runtime,
+    progress::Watch,
+    resume::durable,
     swap::Bundle,
     video::DecodeSettings,
 };
@@ -123,8 +125,13 @@ impl EvalReport {
 /// # Errors
 /// [`Error::BadInput`] when the clips differ in size or number of frames, or the region is empty;
 /// [`Error::BadSetting`] when there is nothing to score; [`Error::Io`] for a page that can't be written; what
-/// decoding and the networks fail with.
-pub fn eval(settings: &EvalSettings, runtime: &Runtime, bundle: Option<&Bundle>) -> Result<EvalReport> {
+/// decoding and the networks fail with; [`Error::Cancelled`] once `watch` is told to stop.
+pub fn eval(
+    settings: &EvalSettings,
+    runtime: &Runtime,
+    bundle: Option<&Bundle>,
+    watch: &Watch<'_>,
+) -> Result<EvalReport> {
     let has_faces = bundle.is_some() || settings.rendered.is_some();
     if settings.output.is_none() && !has_faces {
         return Err(Error::setting("--output", "", "give a swapped video, or an --identity to make it with"));
@@ -140,6 +147,9 @@ pub fn eval(settings: &EvalSettings, runtime: &Runtime, bundle: Option<&Bundle>)
     let mut gathered =
         Gathered::new(settings, composites, grades, Look::new(runtime, settings.seam_network.as_deref())?);
     while let Some(scene) = scenes.next()? {
+        if watch.is_stopped() {
+            return Err(Error::Cancelled);
+        }
         gathered.add(&scene, &mut scenes)?;
     }
     if gathered.n_scored == 0 {
@@ -147,7 +157,7 @@ pub fn eval(settings: &EvalSettings, runtime: &Runtime, bundle: Option<&Bundle>)
         return Err(Error::input(settings.region.as_ref().unwrap_or(&settings.target), reason));
     }
     let wanted = match &settings.reference {
-        Some(path) => Some(gathered.people(path, &mut scenes)?),
+        Some(path) => Some(gathered.people(path, &mut scenes, watch)?),
         None => gathered.rows.get(TRUTH).filter(|_| settings.truth.is_some()).map(|row| row.faces.clone()),
     };
     if wanted.as_ref().is_some_and(Vec::is_empty) {
@@ -157,11 +167,11 @@ pub fn eval(settings: &EvalSettings, runtime: &Runtime, bundle: Option<&Bundle>)
     }
     let mut others = Vec::new();
     for path in &settings.others {
-        others.push(gathered.people(path, &mut scenes)?);
+        others.push(gathered.people(path, &mut scenes, watch)?);
     }
     let report = gathered.report(wanted.as_deref(), &others, scenes.reels.target.n_frames);
     if let Some(path) = &settings.html {
-        std::fs::write(path, html::page(&report, &gathered, settings)).map_err(Error::io(path))?;
+        durable::replace_file(path, html::page(&report, &gathered, settings).as_bytes())?;
     }
     Ok(report)
 }
@@ -222,9 +232,8 @@ impl<'a> Gathered<'a> {
             return Ok(());
         }
         let mut seen: Vec<Seen> = Vec::new();
-        for ((row, frame), face) in self.rows.iter_mut().zip(&frames).zip(&faces) {
+        for (frame, face) in frames.iter().zip(&faces) {
             seen.push(self.look.at(frame, face.as_ref())?);
-            row.faces.extend(seen[seen.len() - 1].embedding.clone());
         }
         let masks = self.masks(scene);
         let inside = match scene.step.get(Role::Region) {
@@ -232,6 +241,9 @@ impl<'a> Gathered<'a> {
             None => hull_of(&scene.step.target, scene.target_face.as_ref()),
         };
         let Some(area) = Area::around(&inside, &masks) else { return Ok(()) };
+        for (row, seen) in self.rows.iter_mut().zip(&seen) {
+            row.faces.extend(seen.embedding.clone());
+        }
         let pictures: Vec<Array3<f32>> = frames.iter().map(|frame| area.picture(frame)).collect();
         let beside = Beside {
             idx,
@@ -278,11 +290,14 @@ impl<'a> Gathered<'a> {
     }
 
     /// The largest face of every Nth frame of a clip, or of all that a folder holds.
-    fn people(&mut self, path: &Path, scenes: &mut Scenes) -> Result<Vec<Embedding>> {
+    fn people(&mut self, path: &Path, scenes: &mut Scenes, watch: &Watch<'_>) -> Result<Vec<Embedding>> {
         let mut people = Vec::new();
-        for path in strategies::footage(path)? {
+        for path in strategies::footage(path, watch)? {
             let (mut reel, every) = (Reel::open(&path, self.settings)?, self.every());
             while let Some(frame) = reel.next()? {
+                if watch.is_stopped() {
+                    return Err(Error::Cancelled);
+                }
                 if frame.idx % every == 0 {
                     let face = scenes.largest(&frame)?;
                     people.extend(self.look.at(&frame, face.as_ref())?.embedding);

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Lines},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use ndarray::Array3;
@@ -19,7 +20,8 @@ use crate::{
     nn::Runtime,
     pipeline::until_stopped,
     progress::Watch,
-    video::{self, DecodeSettings, Decoder},
+    report::told_damage,
+    video::{self, DamagedFrames, DecodeSettings, Decoder},
 };
 
 /// What is extracted, and how.
@@ -49,15 +51,25 @@ pub struct ExtractSettings {
     pub decode: DecodeSettings,
 }
 
-/// Extracts the largest face of every frame, and says how many were written.
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extracted {
+    /// Faces that were written.
+    pub n_faces: u64,
+    /// Whether some of the footage was damaged.
+    pub is_damaged: bool,
+}
+
+/// Extracts the largest face of every frame. Frames that repeat another one, since they can't be decoded, are left out:
+/// many equal faces are no material.
 ///
 /// Frames are followed and held still exactly as in a swap, so that training sees what swapping will see.
 ///
 /// # Errors
 /// [`Error::BadInput`] for footage that can't be read, [`Error::Io`] for a folder that can't be written.
-pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<'_>) -> Result<u64> {
-    let files = listed(&settings.footage)?;
-    let truth = listed(&settings.truth)?;
+pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<'_>) -> Result<Extracted> {
+    let files = listed(&settings.footage, watch)?;
+    let truth = listed(&settings.truth, watch)?;
     for (flag, given) in [("--truth", &truth), ("--true-points", &settings.true_points)] {
         if !given.is_empty() && given.len() != files.len() {
             let reason =
@@ -68,7 +80,7 @@ pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<
     let template = Template::default();
     let header = FaceSetHeader::new(template.name(), settings.margin, settings.side_px);
     let mut set = FaceSetWriter::create(&settings.output, &header)?;
-    let mut n_faces = 0;
+    let (mut n_faces, mut is_damaged) = (0, false);
     for (i, file) in files.iter().enumerate() {
         let cutter = Cutter {
             settings,
@@ -80,22 +92,38 @@ pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<
         n_faces += if video::is_picture(file) {
             cutter.cut_picture(runtime, &mut set)?
         } else {
-            cutter.cut_video(runtime, &mut set, watch)?
+            let (n_cut, damage) = cutter.cut_video(runtime, &mut set, watch)?;
+            watch.clear();
+            if !damage.is_empty() {
+                is_damaged = true;
+                watch.line(&format!("{}: {}", file.display(), told_damage(&damage, None)));
+            }
+            n_cut
         };
-        watch.clear();
     }
     set.finish()?;
     if n_faces == 0 {
         return Err(Error::input(&settings.footage[0], "no face was found in this footage"));
     }
-    Ok(n_faces)
+    Ok(Extracted { n_faces, is_damaged })
 }
 
-/// Files as they are, folders as their videos and pictures.
-fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+/// Files as they are, folders as their videos and pictures; links in folders are left out, as a swap does.
+fn listed(paths: &[PathBuf], watch: &Watch<'_>) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        if path.is_dir() { files.extend(media_files(path, true)?.files) } else { files.push(path.clone()) }
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let found = media_files(path, false)?;
+        if found.n_links > 0 {
+            watch.line(&format!("{}: {} symbolic links are left out", path.display(), found.n_links));
+        }
+        files.extend(found.files);
+    }
+    if files.is_empty() && !paths.is_empty() {
+        return Err(Error::input(&paths[0], "no video and no picture in this folder"));
     }
     Ok(files)
 }
@@ -126,7 +154,13 @@ impl Cutter<'_> {
         settings
     }
 
-    fn cut_video(&self, runtime: &Runtime, set: &mut FaceSetWriter, watch: &mut Watch<'_>) -> Result<u64> {
+    /// Gives the number of faces, and what is damaged.
+    fn cut_video(
+        &self,
+        runtime: &Runtime,
+        set: &mut FaceSetWriter,
+        watch: &mut Watch<'_>,
+    ) -> Result<(u64, Vec<DamagedFrames>)> {
         let open = |path| Decoder::open(path, &self.settings.decode);
         let (mut decoder, mut truth) = (open(self.file)?, self.truth.map(open).transpose()?);
         let mut true_points = self.true_points.map(TruePoints::open).transpose()?;
@@ -135,21 +169,27 @@ impl Cutter<'_> {
             Analysis::new(runtime, &settings, decoder.probe().quarter_turns, self.settings.n_workers)?;
         let (mut n_frames, mut n_faces) = (0, 0);
         watch.start(self.file, decoder.probe());
+        let damage = Mutex::new(Vec::new());
+        let mut repeats = Repeats::default();
         line::run(|mut line| {
-            let frames = line.source("decode", until_stopped(&mut decoder, watch.stop))?;
+            let telling = Telling { decoder: &mut decoder, damage: &damage };
+            let frames = line.source("decode", until_stopped(telling, watch.stop))?;
             let tracked = analysis.into_line(&mut line, frames)?;
             line.drain("write", tracked, |tracked: Tracked| {
                 let truth = truth.as_mut().map(|truth| self.truth_frame(truth, n_frames)).transpose()?;
                 let points = true_points.as_mut().map(TruePoints::of_next_frame).transpose()?;
-                if n_frames.is_multiple_of(self.settings.every as u64) {
+                let is_new =
+                    repeats.is_new(&tracked.frame, &damage.lock().unwrap_or_else(PoisonError::into_inner));
+                if is_new && n_frames.is_multiple_of(self.settings.every as u64) {
                     n_faces += self.write(&tracked, (truth.as_ref(), points.as_deref()), set)?;
                 }
                 n_frames += 1;
                 watch.frame(n_frames, tracked.faces.len());
+                repeats.last = Some(tracked.frame);
                 Ok(())
             })
         })?;
-        Ok(n_faces)
+        Ok((n_faces, damage.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     fn truth_frame(&self, truth: &mut Decoder, n_before: u64) -> Result<Frame> {
@@ -185,6 +225,49 @@ impl Cutter<'_> {
             presence: face.presence,
         })?;
         Ok(1)
+    }
+}
+
+/// Hands on the frames of a decoder, and what it says is damaged so far: that of a frame is known before the frame comes.
+struct Telling<'a> {
+    decoder: &'a mut Decoder,
+    damage: &'a Mutex<Vec<DamagedFrames>>,
+}
+
+impl Iterator for Telling<'_> {
+    type Item = Result<Frame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let frame = self.decoder.next();
+        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        if *damage != self.decoder.damage() {
+            *damage = self.decoder.damage().to_vec();
+        }
+        frame
+    }
+}
+
+/// Tells the frames that stand in for others. Damaged and yet new are those whose time alone was wrong.
+#[derive(Default)]
+struct Repeats {
+    last: Option<Frame>,
+    /// Whether that was damaged.
+    was_damaged: bool,
+}
+
+impl Repeats {
+    /// Long side at which frames are compared, pixels: two that were filmed differ at any size, by their noise.
+    const SIDE_PX: usize = 160;
+
+    /// Whether a frame shows something else than the last one, unless neither of them is in `damage`.
+    fn is_new(&mut self, frame: &Frame, damage: &[DamagedFrames]) -> bool {
+        let holds = |range: &DamagedFrames| {
+            range.first <= frame.idx && range.last.is_some_and(|last| frame.idx <= last)
+        };
+        let is_damaged = damage.iter().any(holds);
+        let may_repeat = std::mem::replace(&mut self.was_damaged, is_damaged) || is_damaged;
+        let small = |frame: &Frame| frame.picture.rgb_reduced(Self::SIDE_PX);
+        !self.last.as_ref().is_some_and(|last| may_repeat && small(last) == small(frame))
     }
 }
 

@@ -136,14 +136,19 @@ impl fmt::Display for Report {
         if self.damage.is_empty() {
             return Ok(());
         }
-        let shown = 6;
-        let ranges: Vec<String> = self.damage.iter().take(shown).map(ToString::to_string).collect();
-        write!(f, "\ndamage: {}", ranges.join("; "))?;
-        match self.damage.len().saturating_sub(shown) {
-            0 => Ok(()),
-            n => write!(f, "; and {n} more (--report lists them)"),
-        }
+        write!(f, "\n{}", told_damage(&self.damage, Some("--report")))
     }
+}
+
+/// Damage in one line for the terminal; `list` is what has all of it, if anything has.
+pub(crate) fn told_damage(damage: &[DamagedFrames], list: Option<&str>) -> String {
+    let shown = 6;
+    let ranges: Vec<String> = damage.iter().take(shown).map(ToString::to_string).collect();
+    let more = match damage.len().saturating_sub(shown) {
+        0 => String::new(),
+        n => list.map_or(format!("; and {n} more"), |list| format!("; and {n} more ({list} lists them)")),
+    };
+    format!("damage: {}{more}", ranges.join("; "))
 }
 
 /// SHA-256 of all that a run depends on and of what it gave, in hexadecimal digits.

@@ -1,5 +1,6 @@
 //! From what was typed to what is done: one function for each job of the command line.
 
+mod beside;
 mod blend;
 mod compare;
 mod face_sets;
@@ -28,7 +29,7 @@ use crate::{
     progress::{Style, Watch},
     report::Record,
     resume::Resume,
-    settings::{SwapSettings, checked, checked_f64, free_output, model_dirs, n_hardware_threads},
+    settings::{SwapSettings, apart, checked, checked_f64, model_dirs, n_hardware_threads, replaceable},
     survey::{self, Survey},
     swap::{Bundle, find, installed},
     video::{Pattern, Scale},
@@ -56,11 +57,11 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         #[cfg(feature = "train")]
         Some(Command::DistillLandmarks(args)) => distill::distill_landmarks(args, stop),
         Some(Command::Faces(cli::FacesArgs { command: Some(command), .. })) => face_sets::run(command),
-        Some(Command::Faces(args)) => faces(&args, stop),
-        Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => jitter(&args, stop),
+        Some(Command::Faces(args)) => inspect::faces(&args, stop),
+        Some(Command::Measure(cli::MeasureCommand::Jitter(args))) => inspect::jitter(&args, stop),
         Some(Command::Measure(cli::MeasureCommand::Mask(args))) => inspect::mask(&args, stop),
         Some(Command::Audit(args)) => inspect::audit(&args, stop),
-        Some(Command::Eval(args)) => eval(args),
+        Some(Command::Eval(args)) => eval(args, stop),
         Some(Command::Compare(args)) => compare::compare(args, stop),
         Some(Command::Bench(args)) => bench(&args, stop),
         Some(Command::Identities(args)) => identities(&args),
@@ -120,13 +121,11 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         n_jobs,
     };
     let mut watch = Watch::new(style(&args.progress), stop);
+    beside::check(args, &job.pairs(&input, args.output.as_deref())?)?;
     let overlay = args.debug_overlay.as_deref();
-    if let Some(path) = overlay {
-        if input.is_dir() || networks.is_none() {
-            let reason = "shows the swap of one file; give one video or picture as input, and an identity";
-            return Err(Error::setting("--debug-overlay", path.display(), reason));
-        }
-        free_output(path, args.overwrite)?;
+    if let Some(path) = overlay.filter(|_| input.is_dir() || networks.is_none()) {
+        let reason = "shows the swap of one file; give one video or picture as input, and an identity";
+        return Err(Error::setting("--debug-overlay", path.display(), reason));
     }
     let mut record = Record::new(args.report.as_deref(), &settings);
     let outcome = job.run(&input, args.output.as_deref(), &mut watch, &mut record);
@@ -135,7 +134,12 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     // Why a run failed is worth more than why that could not be noted.
     let outcome = outcome.and_then(|outcome| recorded.map(|()| outcome));
     if let (Some(path), Ok(_), Some((cast, runtime))) = (overlay, &outcome, &networks) {
-        let survey = Survey { picks: cast.picks(), ..everybody(runtime, &settings.faces, &args.runtime) };
+        let survey = Survey {
+            picks: cast.picks(),
+            decode: settings.decode.clone(),
+            part: Some(settings.source),
+            ..everybody(runtime, &settings.faces, &args.runtime)
+        };
         survey::overlay::overlay(&input, path, &settings.encode, &settings.masks, &survey, &mut watch)?;
     }
     outcome
@@ -221,57 +225,10 @@ fn extract(args: &cli::ExtractArgs, stop: &AtomicBool) -> Result<Outcome> {
     let read = args.footage.iter().chain(&args.truth).chain(&args.true_points);
     shelter::enter_for(read, [&args.output], &args.runtime, &runtime)?;
     let mut watch = Watch::new(style(&args.progress), stop);
-    let n_faces = extract::extract(&settings, &runtime, &mut watch)?;
+    let extract::Extracted { n_faces, is_damaged } = extract::extract(&settings, &runtime, &mut watch)?;
     watch.clear();
     watch.line(&format!("{}: {n_faces} faces", args.output.display()));
-    Ok(Outcome::Whole)
-}
-
-fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome> {
-    let Some(input) = &args.input else {
-        return Err(Error::setting("CLIP", "", "give a video or a picture"));
-    };
-    let sheet_path = args.output.clone().unwrap_or_else(|| {
-        let mut name = input.file_stem().unwrap_or_default().to_os_string();
-        name.push("_faces.png");
-        input.with_file_name(name)
-    });
-    let json_path = sheet_path.with_extension("json");
-    if sheet_path.extension().is_none_or(|end| end != "png") {
-        return Err(Error::setting("--output", sheet_path.display(), "must end in .png"));
-    }
-    free_output(&sheet_path, args.overwrite)?;
-    free_output(&json_path, args.overwrite)?;
-    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
-    shelter::enter_for([input], [&sheet_path], &args.runtime, &runtime)?;
-    let settings = analysis_settings(&args.analysis)?;
-    let mut watch = Watch::new(style(&args.progress), stop);
-    let (people, sheet) =
-        survey::people::people(input, &everybody(&runtime, &settings, &args.runtime), &mut watch)?;
-    sheet
-        .save(&sheet_path)
-        .map_err(|e| Error::Io { path: sheet_path.clone(), source: std::io::Error::other(e) })?;
-    std::fs::write(&json_path, json(&people)).map_err(Error::io(&json_path))?;
-    if args.json {
-        emit(&json(&people));
-    } else {
-        emit(&people.to_string());
-        emit(&format!("contact sheet: {}", sheet_path.display()));
-    }
-    Ok(Outcome::Whole)
-}
-
-fn jitter(args: &cli::JitterArgs, stop: &AtomicBool) -> Result<Outcome> {
-    let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
-    shelter::enter_for([&args.input].into_iter().chain(&args.truth), &args.plot, &args.runtime, &runtime)?;
-    let truth = args.truth.as_deref().map(survey::truth::Truth::read).transpose()?;
-    let settings = analysis_settings(&args.analysis)?;
-    let mut watch = Watch::new(style(&args.progress), stop);
-    let survey = everybody(&runtime, &settings, &args.runtime);
-    let report = survey::jitter::jitter(&args.input, truth.as_ref(), &survey, &mut watch)?;
-    args.plot.as_deref().map_or(Ok(()), |path| report.plot(path))?;
-    emit(&if args.json { json(&report) } else { report.to_string() });
-    Ok(Outcome::Whole)
+    Ok(if is_damaged { Outcome::Damaged } else { Outcome::Whole })
 }
 
 /// A survey of all faces.
@@ -282,10 +239,17 @@ fn everybody<'a>(
 ) -> Survey<'a> {
     let n_workers = n_hardware_threads().div_ceil(2).clamp(1, 8);
     let decode = shelter::decode_settings(args);
-    Survey { runtime, settings, n_workers, picks: vec![Pick::All], decode }
+    Survey { runtime, settings, n_workers, picks: vec![Pick::All], decode, part: None }
 }
 
-fn eval(args: cli::EvalArgs) -> Result<Outcome> {
+fn eval(args: cli::EvalArgs, stop: &AtomicBool) -> Result<Outcome> {
+    if let Some(page) = &args.html {
+        let read = [&args.output, &args.truth, &args.region, &args.reference, &args.rendered];
+        let read =
+            read.into_iter().flatten().chain([&args.target]).chain(&args.others).chain(&args.seam_network);
+        apart("--html", page, read.map(PathBuf::as_path))?;
+        replaceable("--html", page, b"<!doctype html>", "exists and is no page; give another name")?;
+    }
     let runtime = Runtime::load(&runtime_settings(&args.runtime)?)?;
     let bundle =
         args.identity.map(|identity| open_bundle(&identity, args.models.models.as_deref())).transpose()?;
@@ -308,7 +272,8 @@ fn eval(args: cli::EvalArgs) -> Result<Outcome> {
         seam_network: args.seam_network,
         ..eval::EvalSettings::default()
     };
-    let report = eval::eval(&settings, &runtime, bundle.as_ref())?;
+    let watch = Watch::new(Style::Auto, stop);
+    let report = eval::eval(&settings, &runtime, bundle.as_ref(), &watch)?;
     if args.json {
         emit(&json(&report));
     } else {
@@ -355,7 +320,12 @@ fn identities(args: &cli::ModelArgs) -> Result<Outcome> {
 
 #[cfg(feature = "train")]
 fn train_labels(args: cli::TrainLabelsArgs, stop: &AtomicBool) -> Result<Outcome> {
-    use crate::train::{self, Device, LabelSettings};
+    use crate::{
+        settings::free_output,
+        train::{self, Device, LabelSettings},
+    };
+    free_output(&args.output, args.overwrite)?;
+    free_output(&args.output.with_extension("png"), args.overwrite)?;
     let settings = LabelSettings {
         task: args.task.parse()?,
         faces: args.faces,

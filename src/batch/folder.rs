@@ -11,7 +11,7 @@ use crate::{
     progress::Watch,
     report::{Record, Report},
     resume::Task,
-    settings::{free_output, output_in},
+    settings::{apart, free_output, output_in},
     video,
 };
 
@@ -48,7 +48,7 @@ impl Job<'_> {
         if files.is_empty() {
             return Err(Error::input(input, "no video and no picture in this folder"));
         }
-        let out_dir = self.out_dir(input, output)?;
+        let out_dir = self.made_out_dir(input, output)?;
         let ledger = Mutex::new(Ledger::open(&out_dir, self.settings.resume)?);
         let (mut fates, settings) = (Vec::new(), self.settings);
         let mut take = |file: PathBuf, fate: Result<Fate>| {
@@ -57,7 +57,7 @@ impl Job<'_> {
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(e) => record.add(&file, &output, self.cast(), settings, Err(e))?,
                 Ok(Fate::Made(report)) => record.add(&file, &output, self.cast(), settings, Ok(report))?,
-                Ok(Fate::LeftAlone { .. }) => {}
+                Ok(Fate::LeftAlone { is_damaged }) => record.add_left_alone(&file, &output, *is_damaged),
             }
             fates.push((file, fate));
             Ok(())
@@ -90,9 +90,14 @@ impl Job<'_> {
         Ok(if is_damaged { Outcome::Damaged } else { Outcome::Whole })
     }
 
-    /// The folder for the outputs, made if it isn't there.
-    fn out_dir(&self, input: &Path, output: Option<&Path>) -> Result<PathBuf> {
-        let out_dir = output.map_or_else(|| sibling(input, &self.name()), Path::to_path_buf);
+    /// The folder for the outputs.
+    pub(super) fn out_dir(&self, input: &Path, output: Option<&Path>) -> PathBuf {
+        output.map_or_else(|| sibling(input, &self.name()), Path::to_path_buf)
+    }
+
+    /// The same, made if it isn't there.
+    fn made_out_dir(&self, input: &Path, output: Option<&Path>) -> Result<PathBuf> {
+        let out_dir = self.out_dir(input, output);
         let refuse = |reason: &str| Err(Error::setting("--output", out_dir.display(), reason));
         if video::same_file(input, &out_dir) {
             return refuse("is the input folder; give another one");
@@ -122,6 +127,8 @@ impl Job<'_> {
             if let Some(is_damaged) = ledger().whole(&output, &task) {
                 return Ok(Fate::LeftAlone { is_damaged });
             }
+            // A followed link may lead to where it would be written.
+            apart("--output", &output, [file])?;
             free_output(&output, self.overwrite)?;
             ledger().begin(&output, &task)?;
             let report = self.run_shielded(file, &output, watch)?;

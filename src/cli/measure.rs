@@ -37,7 +37,7 @@ pub struct EvalArgs {
     /// A network of `faceswap train-labels seam` for S4, in place of the program's own
     #[arg(long, value_name = "FILE")]
     pub seam_network: Option<PathBuf>,
-    /// Write a page with numbers, plots and the worst frames
+    /// Write a page with numbers, plots and the worst frames, in place of an older page at most
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// The identity of the swap: its seam is looked for where it is, and its baselines are scored as well

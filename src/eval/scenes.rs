@@ -10,7 +10,10 @@ use super::{
 use crate::{
     Result,
     blend::{GradeSettings, Grader},
-    face::{self, Finder, FinderSettings, Template, Tracker, TrackerSettings, search::Effort},
+    face::{
+        self, Finder, FinderSettings, MaskSettings, Masker, Steadier, Template, Tracker, TrackerSettings,
+        search::Effort,
+    },
     frame::{Face, Found, FoundFace, Frame, NewFace, Seen, Swapped, Tracked},
     line::{Stage, single},
     nn::Runtime,
@@ -47,6 +50,8 @@ pub(super) struct Scenes {
     finder: Finder,
     tracker: Tracker,
     source: Source,
+    masker: Masker,
+    steadier: Steadier,
     grades: Vec<(Grader, VecDeque<Swapped>)>,
     waiting: VecDeque<Waiting>,
     /// Of those that wait, how many have their new faces.
@@ -74,6 +79,8 @@ impl Scenes {
             finder: Finder::new(runtime, &upright)?,
             tracker: Tracker::new(&TrackerSettings::default()),
             source,
+            masker: Masker::new(runtime, &MaskSettings::default())?,
+            steadier: Steadier::default(),
             grades: grades.iter().map(|grade| (Grader::new(grade), VecDeque::new())).collect(),
             waiting: VecDeque::new(),
             n_swapped: 0,
@@ -118,6 +125,9 @@ impl Scenes {
         while let Some(tracked) = self.tracker.finish()? {
             self.swap(tracked)?;
         }
+        while let Some(swapped) = self.steadier.finish()? {
+            self.grade(&swapped)?;
+        }
         for (grader, ready) in &mut self.grades {
             while let Some(swapped) = grader.finish()? {
                 ready.push_back(swapped);
@@ -126,10 +136,10 @@ impl Scenes {
         Ok(())
     }
 
-    /// Computes the new faces of a frame.
+    /// Computes the new faces of a frame, and what of them is in view, as a swap does by default.
     fn swap(&mut self, tracked: Tracked) -> Result<()> {
         let step = &self.waiting[self.n_swapped].step;
-        let swapped = match &mut self.source {
+        let mut swapped = match &mut self.source {
             Source::Network(made) => {
                 let (swapper, gaze) = &mut **made;
                 single(gaze, single(swapper, tracked)?)?
@@ -137,6 +147,14 @@ impl Scenes {
             Source::Clip => cut_out(tracked, step.get(Role::Rendered).unwrap_or(&step.target)),
         };
         self.n_swapped += 1;
+        self.masker.look(&mut swapped)?;
+        match self.steadier.push(swapped)? {
+            Some(steady) => self.grade(&steady),
+            None => Ok(()),
+        }
+    }
+
+    fn grade(&mut self, swapped: &Swapped) -> Result<()> {
         for (grader, ready) in &mut self.grades {
             ready.extend(grader.push(swapped.clone())?);
         }

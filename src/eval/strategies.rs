@@ -6,6 +6,7 @@ use super::EvalSettings;
 use crate::{
     Error, Result,
     blend::{BlendMode, BlendSettings, ColorTransfer, GradeSettings},
+    progress::Watch,
 };
 
 /// The network's faces cut out and pasted.
@@ -67,15 +68,20 @@ pub(super) fn all(settings: &EvalSettings, has_faces: bool) -> Vec<Composite> {
     all
 }
 
-/// A file, or the files of a folder in the order of their names.
-pub(super) fn footage(path: &Path) -> Result<Vec<PathBuf>> {
+/// A file, or the files of a folder in the order of their names; links are left out, since whoever fills the folder shouldn't
+/// choose files elsewhere, and the sandbox doesn't let them be read.
+pub(super) fn footage(path: &Path, watch: &Watch<'_>) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.into()]);
     }
     let entries = std::fs::read_dir(path).map_err(Error::io(path))?;
-    let mut files = Vec::new();
+    let (mut files, mut n_links) = (Vec::new(), 0);
     for entry in entries {
         let entry = entry.map_err(Error::io(path))?.path();
+        if entry.is_symlink() {
+            n_links += 1;
+            continue;
+        }
         let is_hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let is_text =
             entry.extension().is_some_and(|e| e == "json" || e == "jsonl" || e == "toml" || e == "txt");
@@ -84,6 +90,9 @@ pub(super) fn footage(path: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     files.sort();
+    if n_links > 0 {
+        watch.line(&format!("{}: {n_links} symbolic links are left out", path.display()));
+    }
     if files.is_empty() {
         return Err(Error::input(path, "is a folder without files"));
     }

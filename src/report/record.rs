@@ -1,16 +1,12 @@
 //! The file of `--report`: what a run was told, and what happened to each of its files.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Report, SCHEMA, Sums};
-use crate::{Error, Result, cast::Cast, settings::SwapSettings};
+use crate::{Error, Result, cast::Cast, resume::durable, settings::SwapSettings};
 
 /// Collects the reports of a run. Without a path it is thrown away.
 #[derive(Debug, Default)]
@@ -59,6 +55,19 @@ impl Record {
         Ok(())
     }
 
+    /// Notes a file of a folder whose output an earlier run had made of the same; whether its input is damaged was noted
+    /// then.
+    pub fn add_left_alone(&mut self, input: &Path, output: &Path, is_damaged: bool) {
+        self.files.push(json!({
+            "schema": SCHEMA,
+            "version": env!("CARGO_PKG_VERSION"),
+            "left_alone": true,
+            "is_damaged": is_damaged,
+            "input": input.to_string_lossy(),
+            "output": output.to_string_lossy(),
+        }));
+    }
+
     /// Writes the record; it has its name only when it is whole. One file's record stands by itself, those of a
     /// folder are a list.
     ///
@@ -71,16 +80,8 @@ impl Record {
             _ => json!({"schema": SCHEMA, "version": env!("CARGO_PKG_VERSION"), "files": self.files}),
         };
         told["settings"] = self.settings;
-        let mut temporary = path.clone().into_os_string();
-        temporary.push(".partial");
         let mut text = serde_json::to_vec_pretty(&told).unwrap_or_default();
         text.push(b'\n');
-        let written = File::create(&temporary)
-            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&temporary, &path));
-        written.map_err(|e| {
-            let _ = fs::remove_file(&temporary);
-            Error::io(&path)(e)
-        })
+        durable::replace_file(&path, &text)
     }
 }

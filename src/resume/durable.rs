@@ -33,12 +33,21 @@ pub(crate) fn store(path: &Path, magic: &str, value: &impl Serialize) -> Result<
     replace(&mut RealDisk, path, &to_bytes(value, magic)).map_err(Error::io(path))
 }
 
-/// Puts plain bytes in the place of a file; a crash leaves the old one or the new one, whole.
+/// Puts plain bytes in the place of a file; a crash leaves the old one or the new one, whole. A link goes on leading to
+/// the file, and a device or a pipe is written to.
 ///
 /// # Errors
 /// [`Error::Io`] when the disk is full or the like; the old one is still there then.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace(&mut RealDisk, path, bytes).map_err(Error::io(path))
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    if fs::metadata(&place).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return fs::write(&place, bytes).map_err(Error::io(path));
+    }
+    replace(&mut RealDisk, &place, bytes).map_err(|e| {
+        // Nobody takes half a file up again.
+        let _ = fs::remove_file(temporary(&place));
+        Error::io(path)(e)
+    })
 }
 
 /// A line with `magic` and the checksum of what follows, and the value as JSON.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     Error, Result,
     cast::Cast,
-    digest::sha256,
+    digest::{sha256, sha256_file},
     settings::SwapSettings,
     video::{self, Pattern},
 };
@@ -43,10 +43,9 @@ impl Task {
         let io = || Error::io(input);
         let pattern = Pattern::parse(input);
         let first = match &pattern {
-            // Of numbered pictures: which there are, and the first one.
             Some(pattern) => {
                 let numbers = pattern.numbers()?;
-                facts.insert("pictures".into(), sha256(format!("{numbers:?}").as_bytes()));
+                facts.insert("pictures".into(), pictures(pattern, &numbers)?);
                 pattern.path(numbers[0])
             }
             None => input.to_path_buf(),
@@ -66,6 +65,11 @@ impl Task {
             facts.insert(format!("identity {}", i + 1), name);
             let looks = sha256(format!("{:?}", role.pick).as_bytes());
             facts.insert(format!("face {}", i + 1), format!("{} {}", role.pick, &looks[..16]));
+        }
+        if let Some(path) = settings.masks.own_network().filter(|_| cast.is_some()) {
+            // Its name stands among the settings; what it says may have changed.
+            let sum = sha256_file(path).map_err(Error::io(path))?;
+            facts.insert("occlusion network".into(), sum);
         }
         let settings = serde_json::to_value(settings).unwrap_or(Value::Null);
         flatten("", &settings, &mut facts);
@@ -89,6 +93,18 @@ impl Task {
     pub fn sha256(&self) -> String {
         sha256(format!("{:?}", self.0).as_bytes())
     }
+}
+
+/// The sum over number, length and time of change of every numbered picture: frames of a sequence that was rendered anew must
+/// not be joined with those of the old one.
+fn pictures(pattern: &Pattern, numbers: &[u64]) -> Result<String> {
+    let look = |number: &u64| {
+        let path = pattern.path(*number);
+        let found = path.metadata().map_err(Error::io(&path))?;
+        Ok((*number, found.len(), found.mtime(), found.mtime_nsec()))
+    };
+    let looks = numbers.iter().map(look).collect::<Result<Vec<_>>>()?;
+    Ok(sha256(format!("{looks:?}").as_bytes()))
 }
 
 /// Every value in a tree under its path.
@@ -132,5 +148,25 @@ mod tests {
         std::fs::write(&input, b"other bytes of that length").expect("written");
         let told = old.differences(&task(&settings)).join("; ");
         assert!(told.contains("input content"), "{told}");
+    }
+
+    #[test]
+    fn a_picture_in_the_middle_of_a_sequence_that_was_made_anew_is_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |n: u32| dir.path().join(format!("{n:03}.png"));
+        (1..=3).for_each(|n| std::fs::write(at(n), b"a picture").expect("written"));
+        let settings = SwapSettings::for_threads(2);
+        let task = || Task::new(&dir.path().join("%03d.png"), None, &settings).expect("readable");
+        let old = task();
+        assert_eq!(old.differences(&task()), Vec::<String>::new());
+        let changes: [(&[u8], u64); 2] = [(b"another picture", 0), (b"a picture", 60)];
+        for (bytes, later_s) in changes {
+            std::fs::write(at(2), bytes).expect("written");
+            let file = File::options().write(true).open(at(2)).expect("there");
+            let then = std::time::SystemTime::now() + std::time::Duration::from_secs(later_s);
+            file.set_modified(then).expect("set");
+            let told = old.differences(&task());
+            assert!(told.len() == 1 && told[0].starts_with("pictures was"), "{told:?}");
+        }
     }
 }

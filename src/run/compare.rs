@@ -6,7 +6,7 @@ use super::emit;
 use crate::{
     Error, Outcome, Result, cli,
     compare::{self, CompareSettings},
-    settings::{checked, checked_f64, free_output},
+    settings::{apart, checked, checked_f64, free_output},
     video,
 };
 
@@ -27,6 +27,7 @@ pub(super) fn compare(args: cli::CompareArgs, stop: &AtomicBool) -> Result<Outco
         videos,
     };
     video::check_output(&settings.output)?;
+    apart("--output", &settings.output, settings.videos.iter().map(PathBuf::as_path))?;
     free_output(&settings.output, args.overwrite)?;
     let tell = |address: &str| emit(&format!("open {address} in a browser on this machine; Ctrl-C ends"));
     let verdict = compare::compare(&settings, &tell, stop)?;

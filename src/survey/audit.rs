@@ -16,7 +16,7 @@ use crate::{
     },
     frame::{Face, FramePx, Tracked},
     progress::Watch,
-    video::{self, ClipWriter, EncodeSettings},
+    video::{self, ClipWriter, DamagedFrames, EncodeSettings},
 };
 
 /// Seams are tinted with this.
@@ -41,6 +41,8 @@ pub struct Audit {
     pub tracks: Vec<TrackVerdict>,
     /// Each frame with a face.
     pub frames: Vec<FrameVerdict>,
+    /// Frames of the clip that don't show what was filmed.
+    pub damage: Vec<DamagedFrames>,
 }
 
 /// The verdict on one track.
@@ -92,14 +94,12 @@ pub fn audit(
     let mut detector = SeamDetector::new(survey.runtime, network)?;
     let clip = input.file_name().unwrap_or(input.as_os_str()).to_string_lossy().into_owned();
     let mut audit = Audit { clip, ..Audit::default() };
-    let is_picture = video::is_picture(input);
-    let mut file = match heatmap {
-        Some(path) if !is_picture => {
-            Some(ClipWriter::copying(input, path, &video::probe(input)?, &EncodeSettings::default())?)
-        }
-        _ => None,
+    let footage = survey.open(input)?;
+    let mut file = match heatmap.zip(footage.probe()) {
+        Some((path, probe)) => Some(ClipWriter::copying(input, path, probe, &EncodeSettings::default())?),
+        None => None,
     };
-    survey.run(input, watch, |tracked| {
+    audit.damage = survey.run_over(footage, input, watch, |tracked| {
         let Tracked { mut frame, faces, .. } = tracked;
         let look = |face: &Face| detector.look(&frame.picture, &face.points);
         let verdicts = faces.iter().map(look).collect::<Result<Vec<Verdict>>>()?;

@@ -6,6 +6,7 @@ use super::{
     Survey,
     canvas::{COLOURS, Canvas, Colour},
     truth::{Accuracy, Truth},
+    write_png,
 };
 use crate::{
     Error, Result,
@@ -13,6 +14,7 @@ use crate::{
     frame::{Face, FramePx},
     measure::jitter::Jitter,
     progress::Watch,
+    video::DamagedFrames,
 };
 
 /// What is measured of a clip.
@@ -34,6 +36,8 @@ pub struct JitterReport {
     pub raw_accuracy: Option<Accuracy>,
     /// The same of the points that are held still.
     pub held_accuracy: Option<Accuracy>,
+    /// Frames of the clip that don't show what was filmed.
+    pub damage: Vec<DamagedFrames>,
     #[serde(skip)]
     series: Vec<[Option<f64>; 2]>,
 }
@@ -97,7 +101,7 @@ pub fn jitter(
     let mut tracks: BTreeMap<u32, Gathered> = BTreeMap::new();
     let (mut series, mut n_with_face) = (Vec::new(), 0);
     let mut clip: [Vec<Option<Vec<FramePx>>>; 2] = Default::default();
-    survey.run(input, watch, |tracked| {
+    let damage = survey.run(input, watch, |tracked| {
         n_with_face += usize::from(!tracked.faces.is_empty());
         // A frame's own jitter is told by its successor.
         let mut of_frame = [Jitter::default(); 2];
@@ -134,6 +138,7 @@ pub fn jitter(
         mouth,
         raw_accuracy: truth.and_then(|truth| truth.accuracy(&clip[0])),
         held_accuracy: truth.and_then(|truth| truth.accuracy(&clip[1])),
+        damage,
         series,
     })
 }
@@ -259,7 +264,7 @@ impl JitterReport {
         canvas.text(&format!("measured {raw_percent:.3}"), 420.0, 8.0, 1, COLOUR[0]);
         canvas.text(&format!("held still {held_percent:.3}"), 600.0, 8.0, 1, COLOUR[1]);
         canvas.text(&format!("0 to {} frames", self.series.len()), BORDER, bottom + 14.0, 1, [170; 3]);
-        canvas.image.save(path).map_err(|e| Error::Io { path: path.into(), source: std::io::Error::other(e) })
+        write_png(path, &canvas.image)
     }
 }
 

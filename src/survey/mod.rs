@@ -17,18 +17,25 @@ pub mod overlay;
 
 mod canvas;
 mod font;
+mod footage;
 
-use std::path::Path;
+use std::{
+    io::{self, Cursor},
+    path::Path,
+};
 
+use image::{ImageFormat, RgbImage};
+
+use self::footage::Footage;
 use crate::{
-    Result,
+    Error, Result,
     face::{Analysis, AnalysisSettings, Pick},
     frame::Tracked,
     line,
     nn::Runtime,
-    pipeline::until_stopped,
     progress::Watch,
-    video::{self, DecodeSettings, Decoder},
+    resume::durable,
+    video::{DamagedFrames, DecodeSettings, SourceSettings},
 };
 
 /// Runs the analysis of a swap over a clip or a picture.
@@ -44,10 +51,12 @@ pub struct Survey<'a> {
     pub picks: Vec<Pick>,
     /// How clips are read.
     pub decode: DecodeSettings,
+    /// Which frames are seen, as a swap takes them; `None` for all of a clip, woven ones as they are.
+    pub part: Option<SourceSettings>,
 }
 
 impl Survey<'_> {
-    /// Hands every frame of `input` to `see`, with its faces.
+    /// Hands every frame of `input` to `see`, with its faces. Gives what is damaged of it.
     ///
     /// # Errors
     /// [`crate::Error::BadInput`] and [`crate::Error::Media`] for an input that can't be read, and those of `see`.
@@ -55,18 +64,35 @@ impl Survey<'_> {
         &self,
         input: &Path,
         watch: &mut Watch<'_>,
+        see: impl FnMut(Tracked) -> Result<()>,
+    ) -> Result<Vec<DamagedFrames>> {
+        self.run_over(self.open(input)?, input, watch, see)
+    }
+
+    /// Opens `input` for [`Survey::run_over`].
+    fn open(&self, input: &Path) -> Result<Footage> {
+        Footage::open(input, &self.decode, self.part.as_ref())
+    }
+
+    /// The same over an `input` that was opened, for those who must know first what its frames look like.
+    fn run_over(
+        &self,
+        mut footage: Footage,
+        input: &Path,
+        watch: &mut Watch<'_>,
         mut see: impl FnMut(Tracked) -> Result<()>,
-    ) -> Result<()> {
-        if video::is_picture(input) {
-            let frame = video::read_picture(input)?;
-            return see(self.analysis(0)?.single(frame)?);
-        }
-        let mut decoder = Decoder::open(input, &self.decode)?;
-        let analysis = self.analysis(decoder.probe().quarter_turns)?;
-        watch.start(input, decoder.probe());
+    ) -> Result<Vec<DamagedFrames>> {
+        let Some(probe) = footage.probe() else {
+            for frame in footage {
+                see(self.analysis(0)?.single(frame?)?)?;
+            }
+            return Ok(Vec::new());
+        };
+        let analysis = self.analysis(probe.quarter_turns)?;
+        watch.start(input, probe);
         let mut n_frames = 0;
         line::run(|mut line| {
-            let frames = line.source("decode", until_stopped(&mut decoder, watch.stop))?;
+            let frames = line.source("decode", footage.frames(watch.stop))?;
             let tracked = analysis.into_line(&mut line, frames)?;
             line.drain("survey", tracked, |tracked: Tracked| {
                 n_frames += 1;
@@ -75,11 +101,23 @@ impl Survey<'_> {
             })
         })?;
         watch.clear();
-        Ok(())
+        Ok(footage.damage().to_vec())
     }
 
     fn analysis(&self, quarter_turns: u8) -> Result<Analysis> {
         let analysis = Analysis::new(self.runtime, self.settings, quarter_turns, self.n_workers)?;
         Ok(analysis.picking(self.picks.clone()))
     }
+}
+
+/// Writes a PNG that has its name only when it is whole.
+///
+/// # Errors
+/// [`Error::Io`] when it can't be written.
+pub fn write_png(path: &Path, image: &RgbImage) -> Result<()> {
+    let mut bytes = Cursor::new(Vec::new());
+    image
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|e| Error::Io { path: path.into(), source: io::Error::other(e) })?;
+    durable::replace_file(path, bytes.get_ref())
 }

@@ -13,7 +13,7 @@ use crate::{
     face_set::rgb8_from_crop,
     frame::Frame,
     progress::Watch,
-    video::Decoder,
+    video::{DamagedFrames, Decoder},
 };
 
 /// Side of the aligned crops that are compared, pixels.
@@ -43,6 +43,8 @@ pub struct MaskReport {
     pub change: Option<f64>,
     /// The same of the truth.
     pub true_change: Option<f64>,
+    /// Frames of the clip that don't show what was filmed.
+    pub damage: Vec<DamagedFrames>,
 }
 
 /// What is gathered.
@@ -87,7 +89,7 @@ pub fn mask(
     // The newest two looks: the middle one of three is steadied.
     let mut window: Vec<Look> = Vec::new();
     let mut before: Option<Array2<f32>> = None;
-    survey.run(input, watch, |tracked| {
+    let damage = survey.run(input, watch, |tracked| {
         let frame = &tracked.frame;
         let truth =
             reel.as_mut().zip(truth).map(|(reel, path)| next(reel, path, frame, input)).transpose()?;
@@ -114,6 +116,7 @@ pub fn mask(
     if gathered.report.n_frames == 0 {
         return Err(Error::input(input, "no face was found"));
     }
+    gathered.report.damage = damage;
     Ok((gathered.concluded(), gathered.sheet()))
 }
 

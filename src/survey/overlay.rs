@@ -11,7 +11,7 @@ use crate::{
     face::{self, MaskSettings, Masker, Template, mesh},
     frame::{Face, Frame, FramePx, Origin, Tracked},
     progress::Watch,
-    video::{self, ClipWriter, EncodeSettings},
+    video::{self, ClipWriter, EncodeSettings, Probe},
 };
 
 /// Colour of the points as they were measured.
@@ -24,7 +24,8 @@ const MASK_PX: usize = 256;
 const AXES: [[u8; 3]; 3] = [[255, 80, 80], [80, 255, 80], [90, 140, 255]];
 
 /// Writes `input` with its faces' boxes, numbers, points, axes, outlines, tremor, and what the `masks` say
-/// lies in front of them drawn in; sound and timestamps stay as they are.
+/// lies in front of them drawn in; sound and timestamps stay as they are. Frames are those of the survey's part, which has
+/// no sound when it isn't all of the clip.
 ///
 /// # Errors
 /// Those of [`Survey::run`] and of [`ClipWriter`].
@@ -44,13 +45,19 @@ pub fn overlay(
         before = faces;
         Ok(frame)
     };
-    if video::is_picture(input) {
-        return survey.run(input, watch, |tracked| {
+    let footage = survey.open(input)?;
+    let Some(mut probe) = footage.probe().cloned() else {
+        survey.run_over(footage, input, watch, |tracked| {
             video::write_picture(output, &drawn(tracked)?.picture, input, settings.label.as_deref())
-        });
+        })?;
+        return Ok(());
+    };
+    if survey.part.is_some_and(|part| part.trim.cuts_start() || part.trim.cuts_end()) {
+        // Where the sound would have to be cut is known only after the last frame, so none comes along.
+        probe.container = Probe::SEQUENCE.into();
     }
-    let mut file = ClipWriter::copying(input, output, &video::probe(input)?, settings)?;
-    survey.run(input, watch, |tracked| file.write(drawn(tracked)?))?;
+    let mut file = ClipWriter::copying(input, output, &probe, settings)?;
+    survey.run_over(footage, input, watch, |tracked| file.write(drawn(tracked)?))?;
     file.commit().map(drop)
 }
 

@@ -16,6 +16,7 @@ use crate::{
     },
     face_set::rgb8_from_crop,
     progress::Watch,
+    video::DamagedFrames,
 };
 
 /// Side of a thumbnail, pixels.
@@ -38,6 +39,8 @@ pub struct People {
     pub n_frames: u64,
     /// One entry for each track, in the order in which they begin.
     pub tracks: Vec<TrackEntry>,
+    /// Frames of the clip that don't show what was filmed.
+    pub damage: Vec<DamagedFrames>,
 }
 
 /// One track: somebody from when they appear until they leave, or the scene ends.
@@ -77,13 +80,12 @@ pub fn people(input: &Path, survey: &Survey<'_>, watch: &mut Watch<'_>) -> Resul
     let mut embedder = Embedder::new(survey.runtime)?;
     let mut tracks: BTreeMap<u32, Gathered> = BTreeMap::new();
     let mut n_frames = 0;
-    survey.run(input, watch, |tracked| {
+    let damage = survey.run(input, watch, |tracked| {
         n_frames += 1;
         for face in &tracked.faces {
             let idx = tracked.frame.idx;
-            let [_, y0, _, y1] = mesh::bounds(&face.points);
             let track = tracks.entry(face.track).or_insert_with(|| Gathered::new(face.track, idx));
-            track.entry.see(idx, y1 - y0);
+            track.entry.see(idx, mesh::height_px(&face.points));
             let quality = quality(&face.measured) * f64::from(face.presence);
             if quality > BETTER * track.best || track.thumbnail.width() == 0 {
                 let alignment = face::align(&face.points, &Template::default(), 1.5, THUMBNAIL_PX);
@@ -103,7 +105,7 @@ pub fn people(input: &Path, survey: &Survey<'_>, watch: &mut Watch<'_>) -> Resul
     let sheet = sheet(&mut gathered);
     let clip = input.file_name().unwrap_or(input.as_os_str()).to_string_lossy().into_owned();
     let tracks = gathered.into_iter().map(|track| track.entry).collect();
-    Ok((People { clip, n_frames, tracks }, sheet))
+    Ok((People { clip, n_frames, tracks, damage }, sheet))
 }
 
 impl Gathered {

@@ -1,11 +1,16 @@
 //! `eval` against numbers that are known: the rendered truth clips come with their own calibration. They aren't part of
 //! the repository; without them these tests say so and pass.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
 
 use faceswap::{
+    Error,
     eval::{EvalReport, EvalSettings, eval},
     nn::{Runtime, RuntimeSettings},
+    progress::{Style, Watch},
 };
 
 /// The folder of the truth clips `k`, and whose face goes onto whom.
@@ -38,7 +43,9 @@ fn scored(k: usize, every: usize) -> Option<EvalReport> {
         every,
         ..EvalSettings::default()
     };
-    let report = eval(&settings, &runtime()?, None).expect("the clips fit together");
+    let stop = AtomicBool::new(false);
+    let report =
+        eval(&settings, &runtime()?, None, &Watch::new(Style::Quiet, &stop)).expect("the clips fit together");
     eprintln!("truth/{k}: {report}");
     Some(report)
 }
@@ -85,10 +92,23 @@ fn clips_of_other_lengths_or_sizes_are_refused_with_both_numbers() {
             every: 50,
             ..EvalSettings::default()
         };
-        eval(&settings, &runtime, None).expect_err("clips that don't fit").to_string()
+        let stop = AtomicBool::new(false);
+        let watch = Watch::new(Style::Quiet, &stop);
+        eval(&settings, &runtime, None, &watch).expect_err("clips that don't fit").to_string()
     };
     let reason = refused(large.join("truth_B.mp4"));
     assert!(reason.contains("is 1024 x 1024") && reason.contains("is 512 x 512"), "{reason}");
     let reason = refused(folder.join("../../train/A.mp4"));
     assert!(reason.contains("has 508 frames") && reason.contains("has 100"), "{reason}");
+}
+
+#[test]
+fn a_wish_to_stop_is_heard() {
+    let Some(runtime) = runtime() else { return };
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo.mp4");
+    let settings =
+        EvalSettings { output: Some(demo.clone()), target: demo, every: 50, ..EvalSettings::default() };
+    let stop = AtomicBool::new(true);
+    let ended = eval(&settings, &runtime, None, &Watch::new(Style::Quiet, &stop));
+    assert!(matches!(ended, Err(Error::Cancelled)), "{ended:?}");
 }

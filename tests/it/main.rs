@@ -10,6 +10,7 @@ mod gaze;
 mod labels;
 mod media;
 mod mutation;
+mod outputs;
 mod parsers;
 mod parts;
 mod pictures;
