@@ -32,7 +32,7 @@ pub struct ExtractSettings {
     /// For each of the footage's files, in order, a file that shows frame by frame what its swap shall look
     /// like; empty for ordinary footage.
     pub truth: Vec<PathBuf>,
-    /// For each of the footage's files, in order, one that says where its face's points really are, see [`TruePoints`]; empty
+    /// For each of the footage's files, in order, one that says where its face's points really are, as JSON lines; empty
     /// for ordinary footage.
     pub true_points: Vec<PathBuf>,
     /// Folder of the face set; one that exists grows.

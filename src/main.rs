@@ -24,17 +24,17 @@ fn main() -> ExitCode {
     }
     crash::tell_crashes();
     let cli = Cli::parse();
-    let ignored = ignored_signals();
+    let ignores_hangup = ignores_hangup();
     let listening = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             // SAFETY: ends the process; nothing else is run, since other threads are in the midst of their work.
             unsafe { libc::_exit(INTERRUPTED.into()) };
         }
     });
-    // SAFETY: a disposition that was there before is set again.
-    ignored.iter().for_each(|signal| unsafe {
-        libc::signal(*signal, libc::SIG_IGN);
-    });
+    if ignores_hangup {
+        // SAFETY: the disposition that was there before is set again.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    }
     if let Err(e) = listening {
         eprintln!("warning: Ctrl-C will not end cleanly: {e}");
     }
@@ -51,17 +51,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// The signals that stop a run and that whoever started it had it ignore, as `nohup` and shells do for what is to go on in
-/// the background.
-fn ignored_signals() -> Vec<libc::c_int> {
-    let is_ignored = |signal: &libc::c_int| {
-        // SAFETY: the present disposition is read into memory of our own, and nothing is set.
-        unsafe {
-            let mut now = std::mem::zeroed::<libc::sigaction>();
-            libc::sigaction(*signal, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
-        }
-    };
-    [libc::SIGHUP, libc::SIGINT, libc::SIGTERM].into_iter().filter(is_ignored).collect()
+/// Whether whoever started the run had it ignore the end of their terminal, as `nohup` does for what is to go on without one.
+fn ignores_hangup() -> bool {
+    // SAFETY: the present disposition is read into memory of our own, and nothing is set.
+    unsafe {
+        let mut now = std::mem::zeroed::<libc::sigaction>();
+        libc::sigaction(libc::SIGHUP, std::ptr::null(), &raw mut now) == 0
+            && now.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// The process that decodes for another one. When that is gone, so is whoever might want to read why.

@@ -30,7 +30,8 @@ pub(super) fn swap_to_pictures(
     let probe = source.probe().clone();
     let encode = &settings.encode;
     let holds_label = video::holds_label(&pattern.path(1));
-    let mut writer = PictureWriter::create(pattern.clone(), encode.scale, encode.label.as_deref())?;
+    let mut writer =
+        PictureWriter::create(pattern.clone(), encode.scale, encode.label.as_deref(), probe.quarter_turns)?;
     let whole = Stretch { first: 0, end: None, start: 0, memory: None };
     let stages = swap
         .map(|swap| swap_stages(swap, settings, probe.quarter_turns, Seams::never(), whole))
@@ -66,12 +67,10 @@ pub(super) fn swap_to_pictures(
     if probe.n_audio > 0 {
         notes.push("pictures have no sound: it is left out".into());
     }
-    if probe.quarter_turns != 0 {
-        notes.push(video::NO_ROOM_FOR_TURNS.into());
-    }
     if encode.label.is_some() && !holds_label {
         notes.push(video::NO_ROOM_FOR_LABEL.into());
     }
+    let size_px = encode.scaled_px(probe.size_px);
     Ok(Report {
         schema: report::SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
@@ -88,7 +87,7 @@ pub(super) fn swap_to_pictures(
         tracks: Tracks::default(),
         damage: source.damage().to_vec(),
         notes,
-        size_px: encode.scaled_px(probe.size_px),
+        size_px: if probe.quarter_turns % 2 == 1 { (size_px.1, size_px.0) } else { size_px },
         seconds,
         stages: stage_times(&meters, seconds),
     })

@@ -66,7 +66,9 @@ impl Task {
             let looks = sha256(format!("{:?}", role.pick).as_bytes());
             facts.insert(format!("face {}", i + 1), format!("{} {}", role.pick, &looks[..16]));
         }
-        if let Some(path) = settings.masks.own_network().filter(|_| cast.is_some()) {
+        // One that is missing is told where it is loaded, with how to make it.
+        let own_network = settings.masks.own_network().filter(|path| cast.is_some() && path.is_file());
+        if let Some(path) = own_network {
             // Its name stands among the settings; what it says may have changed.
             let sum = sha256_file(path).map_err(Error::io(path))?;
             facts.insert("occlusion network".into(), sum);

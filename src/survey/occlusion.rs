@@ -58,7 +58,7 @@ struct Gathered {
     /// Sums and numbers of the changes of mask and truth.
     changes: [(f64, f64); 2],
     last: Option<Look>,
-    shown: Vec<RgbImage>,
+    shown: Spread<RgbImage>,
 }
 
 /// One frame's face.
@@ -169,7 +169,7 @@ impl Gathered {
                 *sum = (sum.0 + change(a, b), sum.1 + 1.0);
             }
         }
-        self.shown.push(picture(&now));
+        self.shown.add(|| picture(&now));
         self.last = Some(now);
     }
 
@@ -190,8 +190,7 @@ impl Gathered {
 
     /// Faces from all over the clip.
     fn sheet(&self) -> RgbImage {
-        let step = self.shown.len().div_ceil(N_SHOWN).max(1);
-        let shown: Vec<&RgbImage> = self.shown.iter().step_by(step).collect();
+        let shown = self.shown.some(N_SHOWN);
         let side = SIDE_PX as u32;
         let (n_columns, n_rows) = (N_COLUMNS.min(shown.len()) as u32, shown.len().div_ceil(N_COLUMNS) as u32);
         let mut sheet = RgbImage::new(side * n_columns, side * n_rows);
@@ -200,6 +199,43 @@ impl Gathered {
             imageops::replace(&mut sheet, crop, x as i64, y as i64);
         }
         sheet
+    }
+}
+
+/// Some of what comes, spread evenly over all of it: every Nth, where N doubles when there are too many, so that a long clip
+/// takes no more memory than a short one.
+struct Spread<T> {
+    kept: Vec<T>,
+    n_seen: usize,
+    every: usize,
+}
+
+impl<T> Default for Spread<T> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), n_seen: 0, every: 1 }
+    }
+}
+
+impl<T> Spread<T> {
+    /// Takes what comes next, if it is one to be kept.
+    fn add(&mut self, make: impl FnOnce() -> T) {
+        if self.n_seen.is_multiple_of(self.every) {
+            self.kept.push(make());
+        }
+        self.n_seen += 1;
+        if self.kept.len() == 4 * N_SHOWN {
+            let mut nth = 0;
+            self.kept.retain(|_| {
+                nth += 1;
+                nth % 2 == 1
+            });
+            self.every *= 2;
+        }
+    }
+
+    /// At most `n` of what was kept.
+    fn some(&self, n: usize) -> Vec<&T> {
+        self.kept.iter().step_by(self.kept.len().div_ceil(n).max(1)).collect()
     }
 }
 
@@ -243,6 +279,19 @@ impl fmt::Display for MaskReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_long_clip_is_spread_over_it_and_no_more_than_of_a_short_one() {
+        for n in [1, 36, 37, 143, 144, 1000, 100_000] {
+            let mut spread = Spread::default();
+            (0..n).for_each(|i| spread.add(|| i));
+            assert!(spread.kept.len() < 4 * N_SHOWN);
+            let shown = spread.some(N_SHOWN);
+            assert!(shown.len() <= N_SHOWN && shown.len() >= n.min(N_SHOWN / 2), "{n}: {}", shown.len());
+            let steps: Vec<usize> = shown.windows(2).map(|w| w[1] - w[0]).collect();
+            assert!(steps.iter().all(|step| *step == steps[0]) && *shown[0] == 0, "{n}: {shown:?}");
+        }
+    }
 
     /// A face that fills the crop, whose left columns are masked and covered.
     fn look(idx: u64, masked: usize, covered: usize) -> Look {

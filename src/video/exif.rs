@@ -66,8 +66,11 @@ fn with_description(mut exif: Vec<u8>, label: &str) -> Option<Vec<u8>> {
         let text = exif.get(from..from.checked_add(n)?)?;
         Some(String::from_utf8_lossy(text).trim_end_matches(['\0', ' ']).to_owned())
     });
-    let said = said.filter(|said| !said.is_empty() && !said.contains(label));
-    let text = said.map_or(label.to_owned(), |said| format!("{said}; {label}"));
+    let text = match said {
+        Some(said) if said.contains(label) => said,
+        Some(said) if !said.is_empty() => format!("{said}; {label}"),
+        _ => label.to_owned(),
+    };
     let mut text: Vec<u8> = text.bytes().filter(|b| *b != 0).collect();
     text.push(0);
     let text_at = u32::try_from(exif.len()).ok()?;

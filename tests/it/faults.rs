@@ -260,6 +260,11 @@ fn rotated(b: &Bench) {
     let turn = "stream_side_data=rotation:stream=width,height";
     assert_eq!(facts(&input, turn), facts(&done.output, turn));
     assert!(facts(&input, turn).iter().any(|line| line.contains("90")));
+    let done = b.run(&input, "rot_out.mkv", &[]);
+    assert!(done.report["notes"].to_string().contains("stored turned"), "{}", done.report["notes"]);
+    let done = b.run(&input, "turned/%02d.png", &[]);
+    assert_eq!(done.report["size_px"], serde_json::json!([120, 160]), "{}", done.told);
+    assert_eq!(image::image_dimensions(b.path("turned/01.png")).expect("a picture"), (120, 160));
 }
 
 fn wide_pixels(b: &Bench) {

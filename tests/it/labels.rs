@@ -124,7 +124,7 @@ mod trained {
             let out = with(&["--fail-if", &format!("seam>{limit}")]);
             assert_eq!(out.status.code(), Some(code), "{seam} against {limit}");
         }
-        for (more, word) in [([text(&clip)], "the clip itself"), ([text(&heat)], "--overwrite")] {
+        for (more, word) in [([text(&clip)], "needs for something else"), ([text(&heat)], "--overwrite")] {
             let out = with(&["--heatmap", more[0]]);
             let told = String::from_utf8_lossy(&out.stderr).into_owned();
             assert!(out.status.code() == Some(2) && told.contains(word), "{told}");

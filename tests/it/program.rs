@@ -114,7 +114,17 @@ fn every_output_says_that_its_face_is_generated_or_that_it_cannot() {
         (&numbered, "out/%02d.tif", false),
     ] {
         let output = dir.path().join(to);
-        let out = faceswap(&[text(from), "-i", "B", "-o", text(&output), "--progress", "json"]);
+        let out = faceswap(&[
+            text(from),
+            "-i",
+            "B",
+            "-o",
+            text(&output),
+            "--progress",
+            "json",
+            "--on-unsupported",
+            "drop",
+        ]);
         let told = [out.stdout, out.stderr].concat();
         let told = String::from_utf8_lossy(&told);
         assert!(out.status.success(), "{to}: {told}");
@@ -126,7 +136,7 @@ fn every_output_says_that_its_face_is_generated_or_that_it_cannot() {
 }
 
 #[test]
-fn what_a_run_shall_ignore_it_ignores() {
+fn a_run_under_nohup_ignores_the_end_of_its_terminal() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let input = clip(dir.path(), "in.mp4", 12);
     let script = format!(
