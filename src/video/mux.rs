@@ -268,7 +268,10 @@ impl Muxer {
             self.output.set_metadata(tags);
         }
         self.output.write_header_with(options).map(drop).map_err(|e| match e {
-            ff::Error::Other { errno } if errno != libc::EINVAL => write_error(&dest, e),
+            // Muxers that dislike a stream say so in other ways than a disk does.
+            ff::Error::Other { errno } if ![libc::EINVAL, libc::EPERM, libc::EIO].contains(&errno) => {
+                write_error(&dest, e)
+            }
             e => {
                 let reason = format!("the container doesn't take these streams ({e}); .mkv takes most");
                 Error::setting("--output", dest.display(), reason)

@@ -196,6 +196,16 @@ fn odd_starts(b: &Bench) {
     }
 }
 
+/// Sound that a container of pictures alone, or one with rules of its own, doesn't take: told before any work.
+fn containers_that_refuse(b: &Bench) {
+    for name in ["sound.y4m", "sound.mxf"] {
+        let done = b.run(&b.base, name, &[]);
+        assert_eq!(done.code, Some(2), "{name}: {}", done.told);
+        assert!(done.told.contains("--output") && done.told.contains(".mkv"), "{name}: {}", done.told);
+        assert!(!done.output.exists(), "{name}");
+    }
+}
+
 fn late_and_long_sound(b: &Bench) {
     let late = b.make("late.mp4", "-i base.mp4 -itsoffset 1.5 -i base.mp4 -map 0:v -map 1:a -c copy");
     let long = b.make("long.mp4", &format!("{PICTURE} -f lavfi -i sine=duration=4 {H264} -c:a aac"));
@@ -524,7 +534,7 @@ type Row = (&'static str, fn(&Bench));
 
 /// The rows of the table that are driven here, with what drives them. Rows 29 to 35 are about resuming, disks and
 /// networks and have tests of their own.
-const ROWS: [Row; 28] = [
+const ROWS: [Row; 29] = [
     ("1, 2, 4", empty_and_unfinished),
     ("3", cut_in_half),
     ("5", torn_in_the_middle),
@@ -536,6 +546,7 @@ const ROWS: [Row; 28] = [
     ("11", odd_starts),
     ("12", late_and_long_sound),
     ("12b", overlapping_sound),
+    ("12c", containers_that_refuse),
     ("13", odd_rates),
     ("14", odd_sizes),
     ("15", tiny_sizes),
