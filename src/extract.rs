@@ -117,9 +117,7 @@ fn listed(paths: &[PathBuf], watch: &Watch<'_>) -> Result<Vec<PathBuf>> {
             continue;
         }
         let found = media_files(path, false)?;
-        if found.n_links > 0 {
-            watch.line(&format!("{}: {} symbolic links are left out", path.display(), found.n_links));
-        }
+        watch.links_left_out(path, found.n_links);
         files.extend(found.files);
     }
     if files.is_empty() && !paths.is_empty() {

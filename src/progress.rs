@@ -171,6 +171,13 @@ impl<'a> Watch<'a> {
         self.line(&report.to_string());
     }
 
+    /// Tells how many symbolic links of a folder are left out, if any are.
+    pub fn links_left_out(&self, folder: &Path, n: usize) {
+        if n > 0 {
+            self.line(&format!("{}: {n} symbolic links are left out", folder.display()));
+        }
+    }
+
     /// Tells a line to a person; a program that reads JSON gets it as a `message`.
     pub fn line(&self, text: &str) {
         match self.style {

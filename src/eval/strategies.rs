@@ -90,9 +90,7 @@ pub(super) fn footage(path: &Path, watch: &Watch<'_>) -> Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    if n_links > 0 {
-        watch.line(&format!("{}: {n_links} symbolic links are left out", path.display()));
-    }
+    watch.links_left_out(path, n_links);
     if files.is_empty() {
         return Err(Error::input(path, "is a folder without files"));
     }

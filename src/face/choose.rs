@@ -8,8 +8,11 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::{memory::Held, mesh, reference::Reference, witness::Gallery};
-use crate::{Error, Result, frame::Face};
+use super::{association::middle, memory::Held, mesh, reference::Reference, witness::Gallery};
+use crate::{
+    Error, Result,
+    frame::{Face, FramePx},
+};
 
 /// Frames that are held back while a pick depends on what comes.
 pub const LOOK_AHEAD: usize = 8;
@@ -134,8 +137,7 @@ pub struct Place {
 fn places(frames: &[&[Face]], quarter_turns: u8) -> Vec<Place> {
     let mut sums: Vec<(Place, usize)> = Vec::new();
     for face in frames.iter().copied().flatten() {
-        let [x0, y0, x1, y1] = mesh::bounds(&face.points);
-        let (x, y) = (0.5 * (x0 + x1), 0.5 * (y0 + y1));
+        let FramePx { x, y } = middle(&face.points);
         let x = match quarter_turns % 4 {
             0 => x,
             1 => -y,

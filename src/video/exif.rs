@@ -55,12 +55,9 @@ fn with_description(mut exif: Vec<u8>, label: &str) -> Option<Vec<u8>> {
         }
     }
 
-    let entry_of = |exif: &[u8]| {
-        (0..n_entries)
-            .map(|i| start + 2 + i * ENTRY_LEN)
-            .find(|at| u16_at(exif, *at) == Some(DESCRIPTION) && u16_at(exif, *at + 2) == Some(ASCII))
-    };
-    let said = entry_of(&exif).and_then(|at| {
+    let mut places = (0..n_entries).map(|i| start + 2 + i * ENTRY_LEN);
+    let is_text = |at: usize| u16_at(&exif, at) == Some(DESCRIPTION) && u16_at(&exif, at + 2) == Some(ASCII);
+    let said = places.find(|at| is_text(*at)).and_then(|at| {
         let n = u32_at(&exif, at + 4)?;
         let from = if n <= 4 { at + 8 } else { u32_at(&exif, at + 8)? };
         let text = exif.get(from..from.checked_add(n)?)?;

@@ -76,9 +76,7 @@ impl Writer {
         seams: Seams,
     ) -> Result<Self> {
         refuse_same(input, output)?;
-        rehearse(input, Partial::within(work.dir(), output)?, probe, settings)?;
-        let partial = Partial::within(work.dir(), output)?;
-        let (muxer, coder) = prepare(input, partial, probe, settings)?;
+        let (muxer, coder) = prepare(input, || Partial::within(work.dir(), output), probe, settings)?;
         Ok(Self { muxer, coder, segments: Segments::new(work, seams) })
     }
 
@@ -195,8 +193,24 @@ fn refuse_same(input: &Path, output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The container with all that is copied of `input`, and what will encode its picture.
+/// The container with all that is copied of `input`, and what will encode its picture. Whatever they dislike is told before
+/// any work is done: a header is written into a file that nobody keeps. `partial` makes the files.
 fn prepare(
+    input: &Path,
+    partial: impl Fn() -> Result<Partial>,
+    probe: &Probe,
+    settings: &EncodeSettings,
+) -> Result<(Muxer, Coder)> {
+    let look = Look::expected(probe).map(|look| look.scaled(settings.scale));
+    if let Some(look) = look.filter(|_| settings.encoder.as_deref() != Some(SVT)) {
+        let (mut muxer, coder) = opened(input, partial()?, probe, settings)?;
+        let encoder = coder.open(&look, &muxer)?;
+        muxer.start(&encoder, &look, coder.time_base, coder.frame_rate)?;
+    }
+    opened(input, partial()?, probe, settings)
+}
+
+fn opened(
     input: &Path,
     partial: Partial,
     probe: &Probe,
@@ -212,22 +226,7 @@ fn prepare(
         let source = open::open_for_packets(input)?;
         muxer.copy_from(source, input.into(), probe.stream, settings.on_unsupported)?;
     }
-    let look = Look::expected(probe).map(|look| look.scaled(settings.scale));
-    if let Some(look) = look.filter(|_| settings.encoder.as_deref() != Some(SVT)) {
-        // Whatever the encoder dislikes is told before any work is done.
-        coder.open(&look, &muxer)?;
-    }
     Ok((muxer, coder))
-}
-
-/// Writes a header into a file that nobody keeps: streams that the container doesn't take after all are told before any
-/// work is done.
-fn rehearse(input: &Path, partial: Partial, probe: &Probe, settings: &EncodeSettings) -> Result<()> {
-    let (mut muxer, coder) = prepare(input, partial, probe, settings)?;
-    let look = Look::expected(probe).map(|look| look.scaled(settings.scale));
-    let Some(look) = look.filter(|_| settings.encoder.as_deref() != Some(SVT)) else { return Ok(()) };
-    let encoder = coder.open(&look, &muxer)?;
-    muxer.start(&encoder, &look, coder.time_base, coder.frame_rate)
 }
 
 /// Writes a clip straight into its file: a short one, that is quickly made again. Only [`ClipWriter::commit`] gives it
@@ -266,7 +265,7 @@ impl ClipWriter {
     /// As [`Writer::create`].
     pub fn copying(input: &Path, output: &Path, probe: &Probe, settings: &EncodeSettings) -> Result<Self> {
         refuse_same(input, output)?;
-        let (muxer, coder) = prepare(input, Partial::create(output)?, probe, settings)?;
+        let (muxer, coder) = prepare(input, || Partial::create(output), probe, settings)?;
         Ok(Self { muxer, coder, has_times: true, n_frames: 0 })
     }
 
