@@ -137,7 +137,11 @@ impl Job<'_> {
         let n_swapped = u64::from(!replaced.is_empty());
         let no_face = self.swap.is_some() && replaced.is_empty();
         let is_unlabelled = label.is_some() && !video::holds_label(output);
-        let notes = [(no_face, "no face was found"), (is_unlabelled, video::NO_ROOM_FOR_LABEL)];
+        let notes = [
+            (no_face, "no face was found"),
+            (video::holds_more(input), video::MORE_PICTURES),
+            (is_unlabelled, video::NO_ROOM_FOR_LABEL),
+        ];
         Ok(Report {
             schema: report::SCHEMA,
             version: env!("CARGO_PKG_VERSION"),

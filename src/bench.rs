@@ -97,6 +97,10 @@ fn measure_in(
         let ending = input.extension().unwrap_or_default();
         let output = dir.join("out").with_extension(ending);
         let report = swap_video(input, &output, Some(*swap), settings, watch)?;
+        // A clip is one segment, which the first wish to stop lets come to its end.
+        if watch.is_stopped() {
+            return Err(Error::Cancelled);
+        }
         std::fs::remove_file(&output).map_err(Error::io(&output))?;
         let busiest = report.stages.iter().max_by(|a, b| a.busy.total_cmp(&b.busy));
         let limit = busiest.map_or(String::new(), |s| format!("{} ({:.0} % busy)", s.name, s.busy * 100.0));

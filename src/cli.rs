@@ -193,6 +193,9 @@ pub struct SwapArgs {
     /// Size of the output: a factor, e.g. 0.5, or WIDTHxHEIGHT; single pictures keep theirs
     #[arg(long, value_name = "SCALE")]
     pub output_video_scale: Option<String>,
+    /// Number of the first picture, where the output is numbered pictures [default: that of the input's first one, or 1]
+    #[arg(long, value_name = "N")]
+    pub start_number: Option<u64>,
     /// What becomes of tracks that the output's container can't hold; convert encodes sound anew [default: fail for
     /// sound, drop the rest]
     #[arg(long, value_enum, value_name = "HOW")]

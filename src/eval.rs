@@ -146,7 +146,7 @@ pub fn eval(
     let mut scenes = Scenes::open(settings, runtime, bundle, &grades)?;
     let mut gathered =
         Gathered::new(settings, composites, grades, Look::new(runtime, settings.seam_network.as_deref())?);
-    while let Some(scene) = scenes.next()? {
+    while let Some(scene) = scenes.next(watch)? {
         if watch.is_stopped() {
             return Err(Error::Cancelled);
         }

@@ -2,8 +2,6 @@
 //!
 //! Threads and channels are hidden in [`crate::line`]; each stage is a value that a test can drive by hand.
 
-mod pictures;
-
 use std::{
     iter::once,
     path::Path,
@@ -27,7 +25,7 @@ use crate::{
     resume::{End, Seams, Task, Work},
     settings::SwapSettings,
     swap::{Gaze, GazeOf, Swapper},
-    video::{self, Pattern, Place, Source, Stretch, Writer},
+    video::{self, Place, Source, Stretch, Writer},
 };
 
 /// What swapping takes: who is replaced by whom, and where the networks run.
@@ -39,11 +37,11 @@ pub struct Swap<'a> {
     pub runtime: &'a Runtime,
 }
 
-/// Swaps the faces of the video `input` that the cast picks for its identities, and keeps everything else. Without a
-/// swap every frame passes as it is, which is how the way there and back is checked.
+/// Swaps the faces of the video or the numbered pictures `input` that the cast picks for its identities, and keeps
+/// everything else. Without a swap every frame passes as it is, which is how the way there and back is checked.
 ///
-/// `output` gets its name only when it is whole. What an interrupted run has left of it is taken up, see
-/// [`crate::resume`].
+/// `output` gets its name only when it is whole; numbered pictures get theirs one by one. What an interrupted run has
+/// left of it is taken up, see [`crate::resume`].
 ///
 /// # Errors
 /// [`Error::BadInput`] and [`Error::Media`] for a video that can't be read, [`Error::Io`] for an output that
@@ -55,16 +53,13 @@ pub fn swap_video(
     settings: &SwapSettings,
     watch: &mut Watch<'_>,
 ) -> Result<Report> {
-    if let Some(pattern) = Pattern::parse(output) {
-        return pictures::swap_to_pictures(input, &pattern, swap, settings, watch);
-    }
     let open = || Source::open(input, &settings.decode, &settings.source);
     let opened = open()?;
     let probe = opened.probe().clone();
     let mut opened = Some(opened);
     let task = Task::new(input, swap.map(|swap| swap.cast), settings)?;
     let work = Work::open(output, &task, settings.resume)?;
-    let seams = Seams::every(settings.segment_frames);
+    let seams = Seams::every(settings.segment_frames_of(output));
     let mut file = Writer::create(input, output, &probe, &settings.encode, work, seams)?;
     watch.start(input, &probe);
     watch.resume(file.work());
@@ -73,7 +68,7 @@ pub fn swap_video(
     loop {
         let mut source = opened.take().map_or_else(&open, Ok)?;
         let first = source.next().ok_or_else(|| Error::input(input, "no frames"))??;
-        file.begin(&first.picture)?;
+        file.begin(&first.picture, source.first_number())?;
         let Some(stretch) = file.next_stretch()? else { break };
         let (begin, end) = (stretch.start, stretch.end);
         if file.is_sure() {
@@ -132,7 +127,7 @@ pub fn swap_video(
         tracks: written.tracks,
         damage: written.end.damage,
         notes: [written.end.notes, written.notes].concat(),
-        size_px: settings.encode.scaled_px(probe.size_px),
+        size_px: written.size_px,
         seconds,
         stages: stage_times(&meters, seconds),
     })
@@ -163,7 +158,7 @@ fn swap_stages(
         analysis.tracker = analysis.tracker.recalling(*memory);
     }
     // Where nobody looks for what is in front of a face, the frames needn't wait there either.
-    let n_maskers = if settings.masks.looks() { settings.n_workers } else { 0 };
+    let n_maskers = if settings.masks.looks() { runtime.n_sessions(settings.n_workers) } else { 0 };
     let maskers = (0..n_maskers).map(|_| Masker::new(runtime, &settings.masks));
     Ok(Stages {
         analysis,

@@ -66,7 +66,7 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::Bench(args)) => bench(&args, stop),
         Some(Command::Identities(args)) => identities(&args),
         Some(Command::Doctor(args)) => {
-            emit(&doctor::examine(&runtime_settings(&args)?));
+            emit(&doctor::examine(&runtime_settings(&args)?))?;
             Ok(Outcome::Whole)
         }
     }
@@ -101,6 +101,7 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         .map(|q| checked("--output-video-quality", q.into(), 0..=100))
         .transpose()?
         .map(|q| q as u8);
+    settings.encode.start_number = part::start_number(args)?;
     let swaps = args.identity.as_deref() != Some(cli::NO_IDENTITY);
     let runtime = swaps.then(|| Runtime::load(&runtime_settings(&args.runtime)?)).transpose()?;
     // Everything up to here was read from the command line or is our own.
@@ -275,9 +276,9 @@ fn eval(args: cli::EvalArgs, stop: &AtomicBool) -> Result<Outcome> {
     let watch = Watch::new(Style::Auto, stop);
     let report = eval::eval(&settings, &runtime, bundle.as_ref(), &watch)?;
     if args.json {
-        emit(&json(&report));
+        emit(&json(&report))?;
     } else {
-        emit(&report.to_string());
+        emit(&report.to_string())?;
     }
     Ok(Outcome::Whole)
 }
@@ -293,27 +294,26 @@ fn bench(args: &cli::BenchArgs, stop: &AtomicBool) -> Result<Outcome> {
     };
     let report = bench::bench(args.clip.as_deref(), n_frames, &bundle, &runtime, &settings, &mut watch)?;
     if args.json {
-        emit(&json(&report));
+        emit(&json(&report))?;
     } else {
-        emit(&report.to_string());
+        emit(&report.to_string())?;
     }
     Ok(Outcome::Whole)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "all jobs have one shape")]
 fn identities(args: &cli::ModelArgs) -> Result<Outcome> {
     let dirs = model_dirs(args.models.as_deref());
     let found = installed(&dirs);
     for entry in &found {
         match &entry.bundle {
-            Ok(bundle) => emit(&bundle.to_string()),
-            Err(e) => emit(&format!("{}  BROKEN: {e}", entry.name)),
+            Ok(bundle) => emit(&bundle.to_string())?,
+            Err(e) => emit(&format!("{}  BROKEN: {e}", entry.name))?,
         }
-        emit(&format!("    {}", entry.path.display()));
+        emit(&format!("    {}", entry.path.display()))?;
     }
     if found.is_empty() {
-        emit("no identity is installed; searched:");
-        dirs.iter().for_each(|dir| emit(&format!("    {}", dir.display())));
+        emit("no identity is installed; searched:")?;
+        dirs.iter().try_for_each(|dir| emit(&format!("    {}", dir.display())))?;
     }
     Ok(Outcome::Whole)
 }
@@ -366,7 +366,13 @@ fn json(value: &impl serde::Serialize) -> String {
 }
 
 /// Prints a result; who closed standard output doesn't want to read it.
-fn emit(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
+///
+/// # Errors
+/// [`Error::Io`] when it can't be written for another reason, such as a full disk.
+fn emit(text: &str) -> Result<()> {
+    use std::io::{ErrorKind, Write};
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
+        _ => Ok(()),
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     face::{AnalysisSettings, MaskSettings},
     resume::Resume,
     swap::GazeOf,
-    video::{DecodeSettings, EncodeSettings, SourceSettings},
+    video::{DecodeSettings, EncodeSettings, Pattern, SourceSettings},
 };
 
 /// Everything that a swap needs to know beside its files and its identity.
@@ -60,6 +60,16 @@ impl SwapSettings {
             segment_frames: 250,
             resume: Resume::default(),
             n_workers: n_threads.div_ceil(2).clamp(1, 8),
+        }
+    }
+
+    /// Frames of a segment of `output`: each of numbered pictures is a file of its own, so that short ones cost nothing.
+    pub fn segment_frames_of(&self, output: &Path) -> u64 {
+        const OF_PICTURES: u64 = 25;
+        if Pattern::parse(output).is_some() {
+            self.segment_frames.min(OF_PICTURES)
+        } else {
+            self.segment_frames
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::EvalSettings;
-use crate::{Error, Result, frame::Frame, video::Decoder};
+use crate::{Error, Result, frame::Frame, progress::Watch, video::Decoder};
 
 /// One clip that is read to its end.
 pub(super) struct Reel {
@@ -24,8 +24,12 @@ impl Reel {
     }
 
     /// Counts what is left.
-    fn wind_on(&mut self) -> Result<()> {
-        while self.next()?.is_some() {}
+    fn wind_on(&mut self, watch: &Watch<'_>) -> Result<()> {
+        while self.next()?.is_some() {
+            if watch.is_stopped() {
+                return Err(Error::Cancelled);
+            }
+        }
         Ok(())
     }
 }
@@ -85,7 +89,7 @@ impl Reels {
     }
 
     /// The next frame of all clips, or `None` when all end together.
-    pub(super) fn next(&mut self) -> Result<Option<Step>> {
+    pub(super) fn next(&mut self, watch: &Watch<'_>) -> Result<Option<Step>> {
         let target = self.target.next()?;
         let mut others = [const { None }; 4];
         let mut is_even = true;
@@ -96,17 +100,17 @@ impl Reels {
             }
         }
         if !is_even {
-            return Err(self.unequal()?);
+            return Err(self.unequal(watch)?);
         }
         Ok(target.map(|target| Step { target, others }))
     }
 
     /// Says how long the clips are.
-    fn unequal(&mut self) -> Result<Error> {
-        self.target.wind_on()?;
+    fn unequal(&mut self, watch: &Watch<'_>) -> Result<Error> {
+        self.target.wind_on(watch)?;
         let want = self.target.n_frames;
         for other in self.others.iter_mut().flatten() {
-            other.wind_on()?;
+            other.wind_on(watch)?;
             if other.n_frames != want {
                 let (path, n) = (self.target.path.display(), other.n_frames);
                 let reason =

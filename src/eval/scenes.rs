@@ -17,6 +17,7 @@ use crate::{
     frame::{Face, Found, FoundFace, Frame, NewFace, Seen, Swapped, Tracked},
     line::{Stage, single},
     nn::Runtime,
+    progress::Watch,
     swap::{Bundle, Gaze, Swapper},
 };
 
@@ -94,12 +95,12 @@ impl Scenes {
     }
 
     /// The next frame, or `None` after the last.
-    pub(super) fn next(&mut self) -> Result<Option<Scene>> {
+    pub(super) fn next(&mut self, watch: &Watch<'_>) -> Result<Option<Scene>> {
         while self.grades.iter().any(|(_, ready)| ready.is_empty()) {
             if self.is_end {
                 return Ok(None);
             }
-            match self.reels.next()? {
+            match self.reels.next(watch)? {
                 Some(step) => self.take(step)?,
                 None => self.end()?,
             }

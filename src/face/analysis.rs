@@ -50,8 +50,9 @@ impl Analysis {
         n_workers: usize,
     ) -> Result<Self> {
         let finder = settings.finder.upright(quarter_turns);
-        let detectors =
-            (0..n_workers.max(1)).map(|_| Detector::new(runtime, (&finder).into())).collect::<Result<_>>()?;
+        let detectors = (0..runtime.n_sessions(n_workers))
+            .map(|_| Detector::new(runtime, (&finder).into()))
+            .collect::<Result<_>>()?;
         let tracker = Tracker::new(&settings.tracker)
             .turned(quarter_turns)
             .following(Follower::new(Finder::new(runtime, &finder)?))

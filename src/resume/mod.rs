@@ -21,4 +21,4 @@ pub use journal::{End, Journal, Segment};
 pub use lock::{Lock, Locked};
 pub use seams::{Seams, WARM_UP_FRAMES};
 pub use task::Task;
-pub use work::{Resume, Work, kept};
+pub use work::{Resume, Work, is_begun, kept};

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Result,
     digest::{sha256, sha256_file},
-    video,
+    video::{self, Pattern},
 };
 
 /// What to do about the work of an earlier run.
@@ -49,6 +49,9 @@ impl Work {
     /// [`Error::Refused`] while another process works on it; [`Error::BadSetting`] when an earlier run had another
     /// input or other settings; [`Error::BadInput`] for a damaged journal; [`Error::Io`].
     pub fn open(dest: &Path, task: &Task, resume: Resume) -> Result<Self> {
+        if let Some(pattern) = Pattern::parse(dest) {
+            fs::create_dir_all(pattern.folder()).map_err(Error::io(pattern.folder()))?;
+        }
         video::check_output(dest)?;
         let dir = folder(dest);
         let lock = enter(&dir).map_err(|locked| match locked {
@@ -106,6 +109,15 @@ impl Work {
             self.journal.segments.remove(&n);
         }
         Ok(())
+    }
+
+    /// Takes a segment out of it of which something else is missing than its file.
+    pub fn forget(&mut self, n: u64) {
+        if let Some(segment) = self.journal.segments.remove(&n) {
+            self.n_kept = self.n_kept.saturating_sub(segment.frames);
+            self.notes
+                .push(format!("{} frames of it are gone or changed; they are done again", segment.frames));
+        }
     }
 
     /// The folder.
@@ -207,6 +219,11 @@ fn enter(dir: &Path) -> Result<Lock, Locked> {
             taken => return taken,
         }
     }
+}
+
+/// Whether a run on the output `dest` was begun and neither ended nor left without anything done.
+pub fn is_begun(dest: &Path) -> bool {
+    folder(dest).is_dir()
 }
 
 /// What an earlier run left of the output `dest`, in words.

@@ -59,9 +59,9 @@ pub(super) fn distill(args: cli::DistillArgs, stop: &AtomicBool) -> Result<Outco
     let watch = Watch::new(style(&args.progress), stop);
     match train::distill(&settings, &mut |progress| watch.line(&progress.to_string()), stop)? {
         Ending::Whole(report) => {
-            emit(&report.to_string());
-            emit(&format!("\n{}", settings.out.display()));
-            emit(&settings.work.join("report.html").display().to_string());
+            emit(&report.to_string())?;
+            emit(&format!("\n{}", settings.out.display()))?;
+            emit(&settings.work.join("report.html").display().to_string())?;
             Ok(Outcome::Whole)
         }
         Ending::Unfinished if watch.is_stopped() => Err(Error::Cancelled),
@@ -89,9 +89,9 @@ pub(super) fn distill_landmarks(args: cli::DistillLandmarksArgs, stop: &AtomicBo
     let watch = Watch::new(style(&args.progress), stop);
     let mut tell = |progress: &LandmarkProgress| watch.line(&progress.to_string());
     if let Some(report) = train::distill_landmarks(&settings, &mut tell, stop)? {
-        emit(&report.to_string());
+        emit(&report.to_string())?;
     }
-    emit(&settings.out.display().to_string());
+    emit(&settings.out.display().to_string())?;
     if stop.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(Outcome::Whole) }
 }
 
@@ -109,6 +109,6 @@ pub(super) fn distill_seam(args: cli::DistillSeamArgs, stop: &AtomicBool) -> Res
     };
     let watch = Watch::new(style(&args.progress), stop);
     let report = train::compare_seam_students(&settings, &mut |line| watch.line(line), stop)?;
-    emit(&if args.json { json(&report) } else { report.to_string() });
+    emit(&if args.json { json(&report) } else { report.to_string() })?;
     Ok(Outcome::Whole)
 }

@@ -31,7 +31,7 @@ fn tell(args: &cli::ReportArgs) -> Result<Outcome> {
     if let Some(path) = &args.output {
         std::fs::write(path, report.page()).map_err(Error::io(path))?;
     }
-    emit(&report.to_string());
+    emit(&report.to_string())?;
     Ok(Outcome::Whole)
 }
 
@@ -61,7 +61,7 @@ fn parted(text: &str) -> (Option<&str>, PathBuf) {
 fn order(args: &cli::SortArgs) -> Result<Outcome> {
     let dir = args.set.display();
     let Some(by) = &args.by else {
-        emit(&format!("{dir}: {} faces are back", restore(&args.set)?));
+        emit(&format!("{dir}: {} faces are back", restore(&args.set)?))?;
         return Ok(Outcome::Whole);
     };
     let by = by.parse::<crate::face_set::sort::Order>()?;
@@ -70,7 +70,7 @@ fn order(args: &cli::SortArgs) -> Result<Outcome> {
     emit(&format!(
         "{dir}: {} faces, {} left out now and {} before; --restore takes them back",
         sorted.n_kept, sorted.n_left_out, sorted.n_before
-    ));
+    ))?;
     Ok(Outcome::Whole)
 }
 

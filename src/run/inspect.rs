@@ -50,10 +50,10 @@ pub(super) fn faces(args: &cli::FacesArgs, stop: &AtomicBool) -> Result<Outcome>
     write_png(&sheet_path, &sheet)?;
     durable::replace_file(&json_path, json(&people).as_bytes())?;
     if args.json {
-        emit(&json(&people));
+        emit(&json(&people))?;
     } else {
-        emit(&people.to_string());
-        emit(&format!("contact sheet: {}", sheet_path.display()));
+        emit(&people.to_string())?;
+        emit(&format!("contact sheet: {}", sheet_path.display()))?;
     }
     Ok(told(&people.damage, &watch))
 }
@@ -72,7 +72,7 @@ pub(super) fn jitter(args: &cli::JitterArgs, stop: &AtomicBool) -> Result<Outcom
     let survey = everybody(&runtime, &settings, &args.runtime);
     let report = jitter::jitter(&args.input, truth.as_ref(), &survey, &mut watch)?;
     args.plot.as_deref().map_or(Ok(()), |path| report.plot(path))?;
-    emit(&if args.json { json(&report) } else { report.to_string() });
+    emit(&if args.json { json(&report) } else { report.to_string() })?;
     Ok(told(&report.damage, &watch))
 }
 
@@ -110,7 +110,7 @@ pub(super) fn audit(args: &cli::AuditArgs, stop: &AtomicBool) -> Result<Outcome>
     if let Some(path) = &json_path {
         durable::replace_file(path, json(&found).as_bytes())?;
     }
-    emit(&if is_stdout { json(&found) } else { found.to_string() });
+    emit(&if is_stdout { json(&found) } else { found.to_string() })?;
     let outcome = told(&found.damage, &watch);
     // What was asked for goes before what wasn't.
     let is_exceeded = limit.is_some_and(|limit| limit.is_exceeded_by(&found));
@@ -140,7 +140,7 @@ pub(super) fn mask(args: &cli::MaskArgs, stop: &AtomicBool) -> Result<Outcome> {
     if let Some(path) = &args.sheet {
         write_png(path, &sheet)?;
     }
-    emit(&if args.json { json(&report) } else { report.to_string() });
+    emit(&if args.json { json(&report) } else { report.to_string() })?;
     Ok(told(&report.damage, &watch))
 }
 

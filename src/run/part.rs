@@ -1,9 +1,23 @@
 //! Which frames of the input are meant.
 
 use crate::{
-    Result, cli,
-    video::{OnDamage, OnUnsupported, SourceSettings, Trim, parse_rate, parse_time},
+    Error, Result, cli,
+    video::{OnDamage, OnUnsupported, Pattern, SourceSettings, Trim, parse_rate, parse_time},
 };
+
+/// Number of the first picture of the output.
+pub(super) fn start_number(args: &cli::SwapArgs) -> Result<Option<u64>> {
+    const MAX: u64 = 999_999_999_999;
+    let Some(number) = args.start_number else { return Ok(None) };
+    let wrong = |reason: &str| Error::setting("--start-number", number, reason);
+    if args.output.as_deref().and_then(Pattern::parse).is_none() {
+        return Err(wrong("is for numbered pictures as output, e.g. -o out/%05d.png"));
+    }
+    if number > MAX {
+        return Err(wrong("must be at most 12 digits long"));
+    }
+    Ok(Some(number))
+}
 
 /// What is shown in the place of frames that can't be decoded.
 pub(super) fn on_damage(choice: cli::DamageChoice) -> OnDamage {

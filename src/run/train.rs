@@ -100,7 +100,7 @@ pub(super) fn export(args: cli::ExportArgs, stop: &AtomicBool) -> Result<Outcome
         && is_plain
         && args.held_out.is_empty()
     {
-        emit(&train::export(settings)?.to_string());
+        emit(&train::export(settings)?.to_string())?;
         return Ok(Outcome::Whole);
     }
     let settings = CompressSettings {
@@ -118,10 +118,10 @@ pub(super) fn export(args: cli::ExportArgs, stop: &AtomicBool) -> Result<Outcome
     let watch = Watch::new(style(&args.progress), stop);
     let done = train::compress(&settings, &mut |progress| watch.line(&progress.to_string()), stop)?;
     let Some(Compression { bundle, report }) = done else { return Err(Error::Cancelled) };
-    emit(&bundle.to_string());
+    emit(&bundle.to_string())?;
     if let Some(report) = report {
-        emit(&format!("\n{report}\n"));
-        report.warnings().iter().for_each(|text| emit(&format!("warning: {text}")));
+        emit(&format!("\n{report}\n"))?;
+        report.warnings().iter().try_for_each(|text| emit(&format!("warning: {text}")))?;
     }
     Ok(Outcome::Whole)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Error, Result,
+    Error, Result, resume,
     video::{self, Pattern},
 };
 
@@ -70,7 +70,7 @@ pub fn free_output(path: &Path, overwrite: bool) -> Result<()> {
         return Err(Error::setting("--output", path.display(), "exists; give --overwrite or another name"));
     }
     if let Some(pattern) = Pattern::parse(path) {
-        if pattern.numbers().is_ok() && !overwrite {
+        if pattern.numbers().is_ok() && !overwrite && !resume::is_begun(path) {
             let reason = "has pictures already; give --overwrite or another name";
             return Err(Error::setting("--output", path.display(), reason));
         }

@@ -34,6 +34,8 @@ pub struct EncodeSettings {
     pub scale: Option<Scale>,
     /// What becomes of tracks that the container can't hold; `None` fails for sound and leaves out the rest.
     pub on_unsupported: Option<OnUnsupported>,
+    /// Number of the first of numbered pictures; `None` for the input's own, or 1.
+    pub start_number: Option<u64>,
     /// What the file says of itself in its tag `comment`, after what the input says there.
     pub label: Option<String>,
 }

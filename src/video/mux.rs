@@ -349,12 +349,12 @@ impl Muxer {
         packet.write_interleaved(&mut self.output).map_err(|e| write_error(self.partial.dest(), e))
     }
 
-    /// Writes what is left to copy and the index, brings the file to the disk and gives it its name. Returns its
-    /// length and what became of the other tracks.
+    /// Writes what is left to copy and the index, brings the file to the disk and gives it its name. Returns
+    /// what became of the other tracks.
     ///
     /// # Errors
     /// [`Error::Io`] when the disk is full or the like; the file is removed then.
-    pub(super) fn finish(mut self) -> Result<(u64, Tracks)> {
+    pub(super) fn finish(mut self) -> Result<Tracks> {
         let dest = self.partial.dest().to_path_buf();
         let mut tracks = Tracks::default();
         if let Some(mut copies) = self.copies.take() {
@@ -375,7 +375,8 @@ impl Muxer {
             return Err(write_error(&dest, ff::Error::from(code)));
         }
         drop(self.output);
-        Ok((self.partial.commit()?, tracks))
+        self.partial.commit()?;
+        Ok(tracks)
     }
 }
 

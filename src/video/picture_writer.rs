@@ -1,61 +1,93 @@
 //! Frames into numbered pictures.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
-use ffmpeg_next::format::Pixel;
+use ffmpeg_next::{Packet, format::Pixel};
 
 use super::{
+    coder::Sink,
     convert::{Converter, Shape},
+    encode::EncodeSettings,
     layout,
     pattern::Pattern,
     picture::{Picture, Sample},
+    probe::Probe,
     scale::Scale,
+    segments::Press,
     still,
 };
-use crate::{Error, Result, frame::Frame};
+use crate::{Error, Result};
+
+/// The number of the first picture, unless the input has numbers of its own or another is wanted.
+const FIRST: u64 = 1;
 
 /// Writes each frame into a file of its own, at 8 bits or at 16 where the source has more. Each has its name only when it
-/// is whole.
-pub struct PictureWriter {
+/// is whole, and is on the disk then.
+pub(super) struct PictureWriter {
     pattern: Pattern,
     converter: Converter,
     scale: Option<Scale>,
     label: Option<String>,
     /// Clockwise quarter turns that show the frames upright: pictures have no other way to say so.
     quarter_turns: u8,
-    n_written: u64,
+    has_sound: bool,
+    /// Number of the first picture.
+    first: u64,
+    /// The number that was asked for.
+    wanted_first: Option<u64>,
+    /// Number of the picture in hand.
+    number: u64,
 }
 
 impl PictureWriter {
-    /// A writer of the pictures of `pattern`, whose folder is made when it is missing. Numbers begin with 1. Frames that
-    /// players turn clockwise by `quarter_turns` are turned.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the folder can't be made.
-    pub fn create(
-        pattern: Pattern,
-        scale: Option<Scale>,
-        label: Option<&str>,
-        quarter_turns: u8,
-    ) -> Result<Self> {
-        fs::create_dir_all(pattern.folder()).map_err(Error::io(pattern.folder()))?;
-        let label = label.map(str::to_owned);
-        Ok(Self { pattern, converter: Converter::new(), scale, label, quarter_turns, n_written: 0 })
+    /// A writer of the pictures of `pattern`, whose folder is there, from the frames of a clip. Frames that players turn are
+    /// turned.
+    pub(super) fn new(pattern: Pattern, settings: &EncodeSettings, probe: &Probe) -> Self {
+        let first = settings.start_number.unwrap_or(FIRST);
+        Self {
+            pattern,
+            converter: Converter::new(),
+            scale: settings.scale,
+            label: settings.label.clone(),
+            quarter_turns: probe.quarter_turns,
+            has_sound: probe.n_audio > 0,
+            first,
+            wanted_first: settings.start_number,
+            number: first,
+        }
     }
 
-    /// Writes a frame.
+    /// Learns the number of the first frame among the input's own pictures: theirs are kept unless others are wanted.
+    pub(super) fn begin(&mut self, number: Option<u64>) {
+        self.first = self.wanted_first.or(number).unwrap_or(FIRST);
+    }
+
+    /// Whether the picture that a packet stands for is as long as it was.
+    pub(super) fn is_there(&self, packet: &Packet) -> bool {
+        let noted = packet.data().and_then(|data| <[u8; 16]>::try_from(data).ok()).map(u128::from_le_bytes);
+        noted.is_some_and(|noted| {
+            let (number, length) = ((noted >> 64) as u64, noted as u64);
+            self.pattern.path(number).metadata().is_ok_and(|found| found.is_file() && found.len() == length)
+        })
+    }
+
+    /// Removes the pictures of a longer earlier run that follow the last of `n_written`. Gives what there is to tell.
     ///
     /// # Errors
-    /// [`Error::Io`] when it can't be written, [`Error::BadSetting`] when the format can't hold it.
-    pub fn write(&mut self, frame: Frame) -> Result<()> {
-        let path = self.pattern.path(self.n_written + 1);
-        // Where its source is a picture of its own, that one's colour profile is the new one's as well.
-        let (_, file) = frame.picture.origin();
-        let picture = self.rgb(frame.picture, &path)?;
-        let source = file.as_deref().unwrap_or(Path::new(""));
-        still::write_picture(&path, &picture, source, self.label.as_deref())?;
-        self.n_written += 1;
-        Ok(())
+    /// [`Error::Io`] when one can't be removed.
+    pub(super) fn finish(&self, n_written: u64) -> Result<Vec<String>> {
+        let n_surplus = remove_surplus(&self.pattern, self.first + n_written)?;
+        let mut notes = Vec::new();
+        if n_surplus > 0 {
+            notes.push(format!("{n_surplus} pictures of a longer earlier run were removed"));
+        }
+        if self.has_sound {
+            notes.push("pictures have no sound: it is left out".into());
+        }
+        if self.label.is_some() && !still::holds_label(&self.pattern.path(self.first)) {
+            notes.push(super::NO_ROOM_FOR_LABEL.into());
+        }
+        Ok(notes)
     }
 
     /// The picture as RGB with all its depth.
@@ -88,10 +120,49 @@ impl PictureWriter {
         })?;
         Ok(turned(picture, format, self.quarter_turns).with_origin(origin))
     }
+}
 
-    /// Pictures so far.
-    pub fn n_written(&self) -> u64 {
-        self.n_written
+impl Press for PictureWriter {
+    fn open_segment(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The packet says which picture was written, and how long it is.
+    fn press(&mut self, idx: u64, picture: Picture, sink: Sink<'_>) -> Result<()> {
+        self.number = self.first + idx;
+        let (path, pts) = (self.pattern.path(self.number), picture.pts());
+        // Where its source is a picture of its own, that one's colour profile is the new one's as well.
+        let (_, file) = picture.origin();
+        let picture = self.rgb(picture, &path)?;
+        let source = file.as_deref().unwrap_or(Path::new(""));
+        still::write_picture(&path, &picture, source, self.label.as_deref())?;
+        let length = path.metadata().map_err(Error::io(&path))?.len();
+        let mut packet = Packet::copy(&(u128::from(self.number) << 64 | u128::from(length)).to_le_bytes());
+        packet.set_pts(Some(pts));
+        packet.set_dts(Some(pts));
+        sink(&mut packet)
+    }
+
+    fn close_segment(&mut self, _: Sink<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn error(&self, reason: String) -> Error {
+        Error::Media { path: self.pattern.path(self.number), frame: self.number - self.first, reason }
+    }
+}
+
+/// Removes the pictures whose numbers begin with `next` and follow without a hole, and says how many: what reads the
+/// sequence would take them for its end. The run was allowed to replace what has these names.
+fn remove_surplus(pattern: &Pattern, next: u64) -> Result<u64> {
+    let mut n_removed = 0;
+    loop {
+        let path = pattern.path(next + n_removed);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(n_removed),
+            removed => removed.map_err(Error::io(&path))?,
+        }
+        n_removed += 1;
     }
 }
 
@@ -126,6 +197,17 @@ fn turned_as<T: Sample>(picture: &Picture, format: Pixel, quarters: u8) -> Pictu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_longer_run_left_behind_the_last_picture_goes() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let names = ["01.png", "02.png", "03.png", "04.png", "06.png", "a03.png"];
+        names.iter().for_each(|name| fs::write(dir.path().join(name), b"x").expect("written"));
+        let pattern = Pattern::parse(&dir.path().join("%02d.png")).expect("a pattern");
+        assert_eq!(remove_surplus(&pattern, 3).expect("removed"), 2);
+        let left: Vec<&str> = names.into_iter().filter(|name| dir.path().join(name).exists()).collect();
+        assert_eq!(left, ["01.png", "02.png", "06.png", "a03.png"]);
+    }
 
     #[test]
     fn pictures_are_turned_clockwise() {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use ffmpeg_next::Packet;
+
 use super::{
-    coder::Coder,
-    encode::Encoder,
+    coder::{Coder, Sink},
     mux::Muxer,
     packets::{DecodeClock, PacketReader, PacketWriter, reorder},
+    picture::Picture,
 };
 use crate::{
     Error, Result,
@@ -16,8 +18,29 @@ use crate::{
     resume::{End, Seams, Segment, Work},
 };
 
-/// Encoders whose frames need the first one, or whose packets are no bytes. Their segment is the whole clip.
-const IN_ONE_PIECE: [&str; 3] = ["gif", "apng", "wrapped_avframe"];
+/// What frames become, a segment at a time: packets, of which a later run can make the whole, or tell that it is there.
+pub(super) trait Press {
+    /// Gets ready for a segment that needs none before it.
+    ///
+    /// # Errors
+    /// When there is no encoder any more.
+    fn open_segment(&mut self) -> Result<()>;
+
+    /// Takes frame number `idx` of the clip.
+    ///
+    /// # Errors
+    /// As [`Coder::encode`].
+    fn press(&mut self, idx: u64, picture: Picture, sink: Sink<'_>) -> Result<()>;
+
+    /// Gives all that is still held; what the packets stand for is on the disk then.
+    ///
+    /// # Errors
+    /// As [`Coder::encode`].
+    fn close_segment(&mut self, sink: Sink<'_>) -> Result<()>;
+
+    /// What went wrong at the frame in hand.
+    fn error(&self, reason: String) -> Error;
+}
 
 /// Frames that are to be made in one go.
 #[derive(Debug)]
@@ -76,12 +99,28 @@ impl Segments {
         self.seams
     }
 
-    /// Learns the encoder: whether the picture may be cut, and that its header is that of the segments that are there.
-    pub(super) fn begin(&mut self, encoder: &Encoder) -> Result<(), String> {
-        if IN_ONE_PIECE.contains(&encoder.name.as_str()) {
+    /// Learns how the frames are encoded: whether they may be cut, and that the header is that of the segments that are
+    /// there.
+    pub(super) fn begin(&mut self, in_one_piece: bool, header: &[u8]) -> Result<(), String> {
+        if in_one_piece {
             self.seams = Seams::never();
         }
-        self.work.check_header(encoder.header())
+        self.work.check_header(header)
+    }
+
+    /// Forgets the segments with a packet for which `is_there` isn't true: what it stands for is lost.
+    pub(super) fn keep_if(&mut self, is_there: impl Fn(&Packet) -> bool) -> Result<()> {
+        let numbers: Vec<u64> = self.work.journal().segments.keys().copied().collect();
+        for number in numbers {
+            let mut packets = PacketReader::open(&self.work.segment_path(number))?;
+            while let Some(packet) = packets.next()? {
+                if !is_there(&packet) {
+                    self.work.forget(number);
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What is to be made next; `None` when all is there.
@@ -120,7 +159,7 @@ impl Segments {
     }
 
     /// Encodes a frame of the stretch; those before it only bring their memory.
-    pub(super) fn add(&mut self, blended: Blended, coder: &mut Coder, muxer: &Muxer) -> Result<Place> {
+    pub(super) fn add(&mut self, blended: Blended, press: &mut impl Press) -> Result<Place> {
         let Blended { frame, replaced, memory } = blended;
         let (first, end) = self.stretch;
         if let Some(memory) = memory {
@@ -134,40 +173,40 @@ impl Segments {
         }
         let number = self.seams.segment_of(frame.idx);
         if self.open.is_none() {
-            coder.renew(muxer)?;
+            press.open_segment()?;
             let file = PacketWriter::create(&self.work.segment_path(number))?;
             let (times, tally) = (Vec::new(), Tally::default());
             self.open = Some(Open { number, file, times, n_frames: 0, n_swapped: 0, is_sure: true, tally });
         }
         let Some(open) = &mut self.open else { return Ok(Place::Seam) };
         if frame.idx != self.seams.first_frame(open.number) + open.n_frames {
-            return Err(coder.media_error(format!("frame {} came out of turn", frame.idx)));
+            return Err(press.error(format!("frame {} came out of turn", frame.idx)));
         }
         open.is_sure = frame.picture.is_sure();
         open.n_frames += 1;
         open.n_swapped += u64::from(!replaced.is_empty());
         open.tally.add(&replaced);
-        let (idx, pts, duration) = (frame.idx, frame.picture.pts(), frame.picture.duration());
-        coder.encode(frame.picture.into_frame(), pts, duration, &mut |packet| open.write(packet))?;
+        let idx = frame.idx;
+        press.press(idx, frame.picture, &mut |packet| open.write(packet))?;
         if self.seams.segment_of(idx + 1) == number {
             return Ok(if self.seams.is_never() { Place::Seam } else { Place::Within });
         }
-        self.close(coder)?;
+        self.close(press)?;
         Ok(if end == Some(idx + 1) { Place::End } else { Place::Seam })
     }
 
     /// Ends the segment in hand and notes it in the journal.
-    fn close(&mut self, coder: &mut Coder) -> Result<()> {
+    fn close(&mut self, press: &mut impl Press) -> Result<()> {
         let Some(mut open) = self.open.take() else { return Ok(()) };
-        coder.flush(&mut |packet| open.write(packet))?;
+        press.close_segment(&mut |packet| open.write(packet))?;
         let next = self.seams.warm_up(open.number + 1);
         let memory = self.memories.get(&next).map(postcard::to_stdvec).transpose();
-        let memory = memory.map_err(|e| coder.media_error(e.to_string()))?.unwrap_or_default();
+        let memory = memory.map_err(|e| press.error(e.to_string()))?.unwrap_or_default();
         self.memories.retain(|frame, _| *frame > next);
         let n_packets = open.times.len() as u64;
         if n_packets < open.n_frames {
             let reason = format!("the encoder gave {n_packets} packets for {} frames", open.n_frames);
-            return Err(coder.media_error(reason));
+            return Err(press.error(reason));
         }
         let (bytes, sha256) = open.file.finish(&memory)?;
         let times = || open.times.iter().copied();
@@ -186,8 +225,8 @@ impl Segments {
     }
 
     /// The clip has ended.
-    pub(super) fn end(&mut self, end: End, coder: &mut Coder) -> Result<()> {
-        self.close(coder)?;
+    pub(super) fn end(&mut self, end: End, press: &mut impl Press) -> Result<()> {
+        self.close(press)?;
         let segments = self.work.journal().segments.len() as u64;
         self.work.end(End { segments, ..end })
     }
@@ -211,7 +250,7 @@ impl Segments {
 }
 
 impl Open {
-    fn write(&mut self, packet: &ffmpeg_next::Packet) -> Result<()> {
+    fn write(&mut self, packet: &Packet) -> Result<()> {
         self.times.push(packet.pts().or(packet.dts()).unwrap_or(0));
         self.file.write(packet)
     }

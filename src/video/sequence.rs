@@ -98,6 +98,24 @@ impl Sequence {
         self.damage.ranges()
     }
 
+    /// Number of the picture that was read last.
+    pub(super) fn number(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Goes on with frame number `frame`, as the pictures are counted, where none of them can be left out or missing. Gives
+    /// the number of the next one.
+    pub(super) fn skip_to(&mut self, frame: u64) -> u64 {
+        if self.policy == OnDamage::Stop && frame > self.n_frames {
+            let n_passed = (frame - self.n_frames).min(self.numbers.len() as u64);
+            self.numbers.drain(..n_passed as usize);
+            for count in [&mut self.next, &mut self.n_seen, &mut self.n_frames] {
+                *count += n_passed;
+            }
+        }
+        self.n_frames
+    }
+
     fn read_next(&mut self) -> Result<Option<Picture>> {
         loop {
             let Some(known) = self.numbers.front().copied() else { return Ok(None) };

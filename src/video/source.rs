@@ -46,8 +46,9 @@ pub struct Source {
     /// Time of the input's first frame, and of the first that is wanted.
     first_pts: Option<i64>,
     start_pts: Option<i64>,
-    /// Number of the first that is wanted, as the input counts.
+    /// Number of the first that is wanted, as the input counts, and in the name of its picture.
     start_idx: u64,
+    start_number: Option<u64>,
     /// Frames that would have been given and were passed over.
     n_skipped: u64,
     /// What becomes of frames that can't be decoded.
@@ -117,6 +118,7 @@ impl Source {
             first_pts: None,
             start_pts: None,
             start_idx: 0,
+            start_number: None,
             n_skipped: 0,
             on_damage: decode.on_damage.unwrap_or_default(),
             end_pts: 0,
@@ -157,17 +159,25 @@ impl Source {
         }
     }
 
+    /// The number of the first frame that was given among the input's own pictures; known after it was.
+    pub fn first_number(&self) -> Option<u64> {
+        self.start_number
+    }
+
     /// After the first frame: goes on with frame number `frame` or one before it, without decoding those between where
     /// they aren't needed to tell what follows. Nothing in the input may have been doubtful up to there.
     ///
     /// # Errors
     /// As [`Source::open`].
     pub fn skip_to(&mut self, frame: u64) -> Result<()> {
-        let Input::Video(decoder) = &mut self.input else { return Ok(()) };
         if self.resampler.is_some() || self.settings.deinterlace || self.ended || self.n_out == 0 {
             return Ok(());
         }
-        let next = decoder.skip_to(Wanted { frame: self.start_idx + frame, pts: i64::MIN })? - self.start_idx;
+        let wanted = self.start_idx + frame;
+        let next = match &mut self.input {
+            Input::Video(decoder) => decoder.skip_to(Wanted { frame: wanted, pts: i64::MIN })?,
+            Input::Pictures(sequence) => sequence.skip_to(wanted),
+        } - self.start_idx;
         self.n_skipped += next - self.n_out;
         self.n_out = next;
         Ok(())
@@ -238,6 +248,10 @@ impl Source {
             }
             if self.start_pts.is_none() {
                 self.start_idx = frame.idx;
+                self.start_number = match &self.input {
+                    Input::Video(_) => None,
+                    Input::Pictures(sequence) => Some(sequence.number()),
+                };
             }
             let start = *self.start_pts.get_or_insert(pts);
             self.end_pts = pts + duration;

@@ -5,15 +5,17 @@ use std::path::Path;
 use ffmpeg_next::format::Pixel;
 
 use super::{
-    coder::Coder,
+    coder::{Coder, Sink},
     encode::{EncodeSettings, Look, SVT},
     loops,
     mux::Muxer,
     open,
     output::{Partial, same_file},
+    pattern::Pattern,
     picture::Picture,
+    picture_writer::PictureWriter,
     probe::Probe,
-    segments::{Place, Segments, Stretch},
+    segments::{Place, Press, Segments, Stretch},
     tracks::Tracks,
 };
 use crate::{
@@ -23,15 +25,33 @@ use crate::{
     resume::{End, Seams, Work},
 };
 
-/// Writes a video. Only [`Writer::commit`] gives it its name.
+/// Encoders whose frames need the first one, or whose packets are no bytes. Their segment is the whole clip.
+const IN_ONE_PIECE: [&str; 3] = ["gif", "apng", "wrapped_avframe"];
+
+/// Writes a video, or numbered pictures. Only [`Writer::commit`] gives a video its name; a picture has its own as soon as
+/// it is whole.
 ///
 /// The picture is encoded with the input's time base into segments on the disk, and each frame keeps its time and
 /// duration. At the end the segments' packets are joined with sound, subtitles, attachments, covers, chapters and tags
 /// of the input, which are copied as packets while the picture advances, so that memory doesn't grow with the length.
 pub struct Writer {
+    target: Target,
+    segments: Segments,
+    /// Of frames as they are written, pixels.
+    size_px: (usize, usize),
+    time_base: (i32, i32),
+}
+
+/// What the frames become.
+enum Target {
+    Film(Box<Film>),
+    Pictures(Box<PictureWriter>),
+}
+
+/// A container, and what encodes its picture.
+struct Film {
     muxer: Muxer,
     coder: Coder,
-    segments: Segments,
 }
 
 /// What was written.
@@ -43,14 +63,12 @@ pub struct Written {
     pub swapped: u64,
     /// Who was replaced in them.
     pub tally: Tally,
-    /// Length of the file.
-    pub bytes: u64,
-    /// The encoder's name.
-    pub encoder: String,
     /// What became of the input's other tracks.
     pub tracks: Tracks,
     /// Times of the first and the last frame.
     pub times: Times,
+    /// Size of the frames, pixels.
+    pub size_px: (usize, usize),
     /// Number of the picture's stream in the file.
     pub stream: usize,
     /// What could not be kept, in words.
@@ -60,8 +78,8 @@ pub struct Written {
 }
 
 impl Writer {
-    /// A video from `input` under the name `output`, whose ending chooses the container, made in `work`, with segments
-    /// that `seams` divides.
+    /// A video from `input` under the name `output`, whose ending chooses the container, or the pictures of a [`Pattern`];
+    /// made in `work`, with segments that `seams` divides.
     ///
     /// # Errors
     /// [`Error::Refused`] when both are the same file; [`Error::Io`] when the output can't be made;
@@ -76,18 +94,42 @@ impl Writer {
         seams: Seams,
     ) -> Result<Self> {
         refuse_same(input, output)?;
-        let (muxer, coder) = prepare(input, || Partial::within(work.dir(), output), probe, settings)?;
-        Ok(Self { muxer, coder, segments: Segments::new(work, seams) })
+        let (mut size_px, time_base) = (settings.scaled_px(probe.size_px), probe.time_base);
+        let mut segments = Segments::new(work, seams);
+        let target = if let Some(pattern) = Pattern::parse(output) {
+            if probe.quarter_turns % 2 == 1 {
+                size_px = (size_px.1, size_px.0);
+            }
+            let pictures = PictureWriter::new(pattern, settings, probe);
+            segments.keep_if(|packet| pictures.is_there(packet))?;
+            Target::Pictures(Box::new(pictures))
+        } else {
+            let dir = segments.work.dir();
+            let (muxer, coder) = prepare(input, || Partial::within(dir, output), probe, settings)?;
+            Target::Film(Box::new(Film { muxer, coder }))
+        };
+        Ok(Self { target, segments, size_px, time_base })
     }
 
-    /// Learns what the clip looks like from its first frame, which every run shows again.
+    /// Learns what the clip looks like from its first frame, which every run shows again, and what number that has among
+    /// the input's pictures.
     ///
     /// # Errors
     /// [`Error::BadSetting`] when no encoder takes it, [`Error::Media`] when the encoder isn't the one that made the
     /// segments that are there.
-    pub fn begin(&mut self, first: &Picture) -> Result<()> {
-        let (encoder, _) = self.coder.begin(first, &self.muxer)?;
-        self.segments.begin(encoder).map_err(|reason| self.coder.media_error(reason))
+    pub fn begin(&mut self, first: &Picture, number: Option<u64>) -> Result<()> {
+        match &mut self.target {
+            Target::Film(film) => {
+                let (encoder, _) = film.coder.begin(first, &film.muxer)?;
+                let in_one_piece = IN_ONE_PIECE.contains(&encoder.name.as_str());
+                let begun = self.segments.begin(in_one_piece, encoder.header());
+                begun.map_err(|reason| film.coder.media_error(reason))
+            }
+            Target::Pictures(pictures) => {
+                pictures.begin(number);
+                self.segments.begin(false, &[]).map_err(|reason| pictures.error(reason))
+            }
+        }
     }
 
     /// Where the picture is cut; known after [`Writer::begin`].
@@ -115,7 +157,10 @@ impl Writer {
     /// [`Error::Media`] for a frame that doesn't fit its predecessors or that the encoder fails on, [`Error::Io`]
     /// when the disk is full or the like.
     pub fn add(&mut self, blended: Blended) -> Result<Place> {
-        self.segments.add(blended, &mut self.coder, &self.muxer)
+        match &mut self.target {
+            Target::Film(film) => self.segments.add(blended, &mut **film),
+            Target::Pictures(pictures) => self.segments.add(blended, &mut **pictures),
+        }
     }
 
     /// No more frames come: `n_decoded` were decoded.
@@ -123,12 +168,22 @@ impl Writer {
     /// # Errors
     /// [`Error::Media`] when not all of them were written, [`Error::Io`] when the disk is full or the like.
     pub fn end(&mut self, n_decoded: u64, end: End) -> Result<()> {
-        self.segments.end(end, &mut self.coder)?;
+        match &mut self.target {
+            Target::Film(film) => self.segments.end(end, &mut **film)?,
+            Target::Pictures(pictures) => self.segments.end(end, &mut **pictures)?,
+        }
         let n_written = self.n_frames();
         if n_written == n_decoded {
             return Ok(());
         }
-        Err(self.coder.media_error(format!("{n_decoded} frames were decoded, {n_written} written")))
+        Err(self.error(format!("{n_decoded} frames were decoded, {n_written} written")))
+    }
+
+    fn error(&self, reason: String) -> Error {
+        match &self.target {
+            Target::Film(film) => film.error(reason),
+            Target::Pictures(pictures) => pictures.error(reason),
+        }
     }
 
     /// Frames in whole segments.
@@ -146,42 +201,70 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`] when the disk is full or the like, [`Error::Media`] when there were no frames. The segments are
     /// kept then.
-    pub fn commit(mut self) -> Result<Written> {
-        let journal = self.segments.work.journal();
-        let ends = (journal.segments.values().next(), journal.segments.values().next_back());
-        let (Some((encoder, look)), (Some(first), Some(last))) = (self.coder.encoder(), ends) else {
-            return Err(self.coder.media_error("there are no frames to write"));
+    pub fn commit(self) -> Result<Written> {
+        let segments = &self.segments.work.journal().segments;
+        let (Some(first), Some(last)) = (segments.values().next(), segments.values().next_back()) else {
+            return Err(self.error("there are no frames to write".into()));
         };
-        let times = Times { first: first.first_pts, last: last.last_pts, time_base: self.coder.time_base };
-        let (frames, encoder_name) = (journal.n_frames(), encoder.name.clone());
-        let swapped = journal.segments.values().map(|segment| segment.swapped).sum();
         let mut tally = Tally::default();
-        journal.segments.values().for_each(|segment| tally.merge(&segment.tally));
-        let end = journal.end.clone().unwrap_or_default();
-        self.muxer.set_cut(end.cut);
-        self.muxer.start(encoder, look, self.coder.time_base, self.coder.frame_rate)?;
-        self.segments.join(&self.coder, &mut self.muxer)?;
-        let stream = self.muxer.video_stream();
-        let is_unlabelled = self.muxer.label.is_some() && !self.muxer.holds_label();
-        let is_sideways = self.muxer.is_turned && !self.muxer.holds_turns();
-        let (bytes, tracks) = self.muxer.finish()?;
-        let mut notes: Vec<String> = self.coder.note.take().into_iter().collect();
-        notes.extend(is_unlabelled.then(|| super::NO_ROOM_FOR_LABEL.to_owned()));
-        notes.extend(is_sideways.then(|| super::NO_ROOM_FOR_TURNS.to_owned()));
-        notes.extend(tracks.notes());
-        self.segments.work.remove();
-        Ok(Written {
-            frames,
-            swapped,
+        segments.values().for_each(|segment| tally.merge(&segment.tally));
+        let mut written = Written {
+            frames: self.n_frames(),
+            swapped: segments.values().map(|segment| segment.swapped).sum(),
             tally,
-            bytes,
-            encoder: encoder_name,
-            tracks,
-            times,
-            stream,
-            notes,
-            end,
-        })
+            tracks: Tracks::default(),
+            times: Times { first: first.first_pts, last: last.last_pts, time_base: self.time_base },
+            size_px: self.size_px,
+            stream: 0,
+            notes: Vec::new(),
+            end: self.segments.work.journal().end.clone().unwrap_or_default(),
+        };
+        match self.target {
+            Target::Film(film) => film.commit(&self.segments, &mut written)?,
+            Target::Pictures(pictures) => written.notes = pictures.finish(written.frames)?,
+        }
+        self.segments.work.remove();
+        Ok(written)
+    }
+}
+
+impl Film {
+    fn commit(self, segments: &Segments, written: &mut Written) -> Result<()> {
+        let Self { mut muxer, mut coder } = self;
+        let Some((encoder, look)) = coder.encoder() else {
+            return Err(coder.media_error("there are no frames to write"));
+        };
+        muxer.set_cut(written.end.cut);
+        muxer.start(encoder, look, coder.time_base, coder.frame_rate)?;
+        segments.join(&coder, &mut muxer)?;
+        written.stream = muxer.video_stream();
+        let is_unlabelled = muxer.label.is_some() && !muxer.holds_label();
+        let is_sideways = muxer.is_turned && !muxer.holds_turns();
+        written.tracks = muxer.finish()?;
+        written.notes.extend(coder.note.take());
+        written.notes.extend(is_unlabelled.then(|| super::NO_ROOM_FOR_LABEL.to_owned()));
+        written.notes.extend(is_sideways.then(|| super::NO_ROOM_FOR_TURNS.to_owned()));
+        written.notes.extend(written.tracks.notes());
+        Ok(())
+    }
+}
+
+impl Press for Film {
+    fn open_segment(&mut self) -> Result<()> {
+        self.coder.renew(&self.muxer)
+    }
+
+    fn press(&mut self, _: u64, picture: Picture, sink: Sink<'_>) -> Result<()> {
+        let (pts, duration) = (picture.pts(), picture.duration());
+        self.coder.encode(picture.into_frame(), pts, duration, sink)
+    }
+
+    fn close_segment(&mut self, sink: Sink<'_>) -> Result<()> {
+        self.coder.flush(sink)
+    }
+
+    fn error(&self, reason: String) -> Error {
+        self.coder.media_error(reason)
     }
 }
 

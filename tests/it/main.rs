@@ -14,6 +14,7 @@ mod outputs;
 mod parsers;
 mod parts;
 mod pictures;
+mod plates;
 mod program;
 mod resume;
 mod round_trip;

@@ -117,7 +117,7 @@ pub fn pass(
         let mut frame = frame?;
         change(&mut frame);
         if frame.idx == 0 {
-            writer.begin(&frame.picture)?;
+            writer.begin(&frame.picture, None)?;
             writer.next_stretch()?;
         }
         n_frames += 1;

@@ -204,7 +204,7 @@ fn a_writer_that_is_given_up_leaves_nothing() {
     fs::write(&output, b"older").expect("written");
     let frames = decode(&input).expect("decodes");
     let mut writer = writer(&input, &output, &lossless()).expect("made");
-    writer.begin(&frames[0].picture).expect("an encoder");
+    writer.begin(&frames[0].picture, None).expect("an encoder");
     let add = |writer: &mut Writer, frame: &Frame| {
         writer.add(Blended { frame: frame.clone(), replaced: Vec::new(), memory: None })
     };
