@@ -257,14 +257,14 @@ pub struct AnalysisArgs {
     /// where there is none much larger
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub small_faces: String,
-    /// The network that measures faces: full, or fast, which was taught to give in one measurement what full gives in
-    /// many
-    #[arg(long, value_name = "NETWORK", default_value = "full")]
+    /// The network that measures faces: fast, which was taught to give in one measurement what others give in many, or
+    /// full, MediaPipe's own
+    #[arg(long, value_name = "NETWORK", default_value = "fast")]
     pub landmarks: String,
     /// Measurements that each face's points are the mean of, every other one in a mirror, 1 to 16: 1 is fastest, 5
-    /// and more are calmest [default: 2, with --landmarks fast 1]
-    #[arg(long, value_name = "N")]
-    pub landmark_samples: Option<usize>,
+    /// and more are calmest
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub landmark_samples: usize,
 }
 
 /// `faceswap extract FOOTAGE -o faces/A`

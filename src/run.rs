@@ -191,9 +191,8 @@ fn cast(
 fn analysis_settings(args: &cli::AnalysisArgs) -> Result<AnalysisSettings> {
     let mut settings = AnalysisSettings::default();
     let network = LandmarkNetwork::by_name(&args.landmarks)?;
-    let samples = args.landmark_samples.unwrap_or(network.usual_samples());
     settings.finder.landmarks.network = network;
-    settings.finder.landmarks.samples = checked("--landmark-samples", samples, 1..=16)?;
+    settings.finder.landmarks.samples = checked("--landmark-samples", args.landmark_samples, 1..=16)?;
     settings.detect_every = DetectEvery::parse(&args.detect_every)?;
     settings.finder.angles = Angles::parse(&args.face_detector_angles)?;
     settings.finder.small_faces = SmallFaces::parse(&args.small_faces)?;

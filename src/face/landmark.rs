@@ -1,27 +1,21 @@
-//! The 478 points of a face: MediaPipe's face mesh, version 2.
+//! The 478 points of a face: where a network looks for them, how often, and what becomes of its answers.
 
-use ndarray::{Array2, Array3, Array4, Axis, Ix2, Ix3, s};
+use ndarray::{Array3, Array4, Axis, s};
 
 use super::{
     detect::Detection,
-    mesh, mirror,
+    mesh,
+    mesh_network::{LandmarkNetwork, MeshNetwork, SIDE},
+    mirror,
     resample::{self, Interpolation},
 };
 use crate::{
-    Error, Result,
+    Result,
     frame::{CropPx, FoundFace, FramePx, Similarity},
-    nn::{Network, Provider, Runtime},
+    nn::{Provider, Runtime},
     video::Picture,
 };
 
-pub(crate) const NAME: &str = "face_mesh_v2_256.onnx";
-pub(crate) const NETWORK: &[u8] = include_bytes!("../../models/face_mesh_v2_256.onnx");
-
-const FAST_NAME: &str = "face_mesh_fast_256.onnx";
-const FAST_NETWORK: &[u8] = include_bytes!("../../models/face_mesh_fast_256.onnx");
-
-/// Side of the network's picture.
-pub(crate) const SIDE: usize = 256;
 /// The region's side over the larger side of the face's box: what the network was trained with.
 const ENLARGE: f64 = 1.5;
 
@@ -140,46 +134,6 @@ pub enum Refine {
     Always,
 }
 
-/// The network that measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub enum LandmarkNetwork {
-    /// MediaPipe's own.
-    #[default]
-    Full,
-    /// The same layers, taught by its means over many samples: calmer and nearer to the truth at a single one.
-    Fast,
-}
-
-impl LandmarkNetwork {
-    /// The network called `name`.
-    ///
-    /// # Errors
-    /// [`Error::BadSetting`] with the known names.
-    pub fn by_name(name: &str) -> Result<Self> {
-        match name {
-            "full" => Ok(Self::Full),
-            "fast" => Ok(Self::Fast),
-            _ => Err(Error::setting("--landmarks", name, "must be full or fast")),
-        }
-    }
-
-    /// Samples that are worth their time.
-    pub fn usual_samples(self) -> usize {
-        match self {
-            Self::Full => 2,
-            Self::Fast => 1,
-        }
-    }
-
-    /// Its file's name, and the file.
-    pub(crate) fn file(self) -> (&'static str, &'static [u8]) {
-        match self {
-            Self::Full => (NAME, NETWORK),
-            Self::Fast => (FAST_NAME, FAST_NETWORK),
-        }
-    }
-}
-
 /// How carefully faces are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct LandmarkSettings {
@@ -194,18 +148,18 @@ pub struct LandmarkSettings {
 
 impl Default for LandmarkSettings {
     fn default() -> Self {
-        let network = LandmarkNetwork::default();
-        Self { network, refine: Refine::default(), samples: network.usual_samples() }
+        // Samples that are worth their time.
+        Self { network: LandmarkNetwork::default(), refine: Refine::default(), samples: 2 }
     }
 }
 
-/// The mesh network with its session.
+/// Measures faces.
 #[derive(Debug)]
 pub struct Landmarker {
-    network: Network,
-    /// Its file.
-    name: &'static str,
-    /// Pictures that the network is given at once.
+    network: MeshNetwork,
+    /// See [`LandmarkNetwork::scout`].
+    scout: Option<MeshNetwork>,
+    /// Pictures that a network is given at once.
     batch: usize,
 }
 
@@ -222,15 +176,23 @@ impl Landmarker {
     /// # Errors
     /// As [`Runtime::network`].
     pub fn new(runtime: &Runtime, network: LandmarkNetwork) -> Result<Self> {
-        let (name, bytes) = network.file();
         let batch = if runtime.provider() == Provider::Cpu { BATCH_ON_CPU } else { BATCH };
-        Ok(Self { network: runtime.network(name, bytes)?, name, batch })
+        let scout = network.scout().map(|scout| MeshNetwork::new(runtime, scout)).transpose()?;
+        Ok(Self { network: MeshNetwork::new(runtime, network)?, scout, batch })
+    }
+
+    /// One that measures crops of faces that were found, and no regions.
+    ///
+    /// # Errors
+    /// As [`Runtime::network`].
+    pub(crate) fn of_crops(runtime: &Runtime, network: LandmarkNetwork) -> Result<Self> {
+        Ok(Self { network: MeshNetwork::new(runtime, network)?, scout: None, batch: 1 })
     }
 
     /// The faces in `regions`, in one batch and in the same order, each with the presence that the network gives it.
     ///
     /// # Errors
-    /// [`Error::Device`] when the network fails.
+    /// [`crate::Error::Device`] when the network fails.
     pub fn landmarks(
         &mut self,
         picture: &Picture,
@@ -239,7 +201,8 @@ impl Landmarker {
     ) -> Result<Vec<FoundFace>> {
         let regions: Vec<Region> = regions.iter().copied().filter(Region::is_usable).collect();
         let samples: Vec<Sample> = regions.iter().copied().map(Sample::from).collect();
-        let mut faces = self.run(picture, &samples)?;
+        let scout = self.scout.as_mut().unwrap_or(&mut self.network);
+        let mut faces = scout.measured(picture, &samples, self.batch)?;
         let (numbers, better): (Vec<usize>, Vec<Region>) = faces
             .iter()
             .map(|face| Region::from_points(&face.points))
@@ -263,7 +226,7 @@ impl Landmarker {
     /// only when it has moved far from its region.
     ///
     /// # Errors
-    /// [`Error::Device`] when the network fails.
+    /// [`crate::Error::Device`] when the network fails.
     pub fn landmarks_around(
         &mut self,
         picture: &Picture,
@@ -290,12 +253,26 @@ impl Landmarker {
         let n_samples = n_samples.max(1);
         let samples: Vec<Sample> =
             regions.iter().flat_map(|region| (0..n_samples).map(|k| region.sample(k, n_samples))).collect();
-        Ok(self.run(picture, &samples)?.chunks(n_samples).map(mean).collect())
+        Ok(self.network.measured(picture, &samples, self.batch)?.chunks(n_samples).map(mean).collect())
     }
 
-    fn run(&mut self, picture: &Picture, samples: &[Sample]) -> Result<Vec<FoundFace>> {
+    /// The points of the face that fills a crop, `[3, SIDE, SIDE]`, in its pixels, and its presence.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the network fails.
+    pub(crate) fn points_in(&mut self, crop: Array3<f32>) -> Result<(Vec<CropPx>, f32)> {
+        let (points, presence) = self.network.answers(&crop.insert_axis(Axis(0)))?;
+        let at = |i: usize| CropPx { x: points[[0, i, 0]].into(), y: points[[0, i, 1]].into() };
+        let presence = presence.first().map_or(0.0, |logit| logistic(*logit));
+        Ok(((0..mesh::N_POINTS).map(at).collect(), presence))
+    }
+}
+
+impl MeshNetwork {
+    /// The face of each sample, `batch` of them at once.
+    fn measured(&mut self, picture: &Picture, samples: &[Sample], batch: usize) -> Result<Vec<FoundFace>> {
         let mut faces = Vec::with_capacity(samples.len());
-        for samples in samples.chunks(self.batch) {
+        for samples in samples.chunks(batch) {
             faces.extend(self.run_batch(picture, samples)?);
         }
         Ok(faces)
@@ -329,33 +306,6 @@ impl Landmarker {
             });
         Ok(faces.collect())
     }
-
-    /// The points of the face that fills a crop, `[3, SIDE, SIDE]`, in its pixels, and its presence.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the network fails.
-    pub(crate) fn points_in(&mut self, crop: Array3<f32>) -> Result<(Vec<CropPx>, f32)> {
-        let (points, presence) = self.answers(&crop.insert_axis(Axis(0)))?;
-        let at = |i: usize| CropPx { x: points[[0, i, 0]].into(), y: points[[0, i, 1]].into() };
-        let presence = presence.first().map_or(0.0, |logit| logistic(*logit));
-        Ok(((0..mesh::N_POINTS).map(at).collect(), presence))
-    }
-
-    /// What the network says of pictures `[N, 3, SIDE, SIDE]`: points `[N, 478, 3]`, and presences before the sigmoid.
-    fn answers(&mut self, input: &Array4<f32>) -> Result<(Array3<f32>, Array2<f32>)> {
-        let outputs = self.network.run(&[("input", input.view().into_dyn())])?;
-        let wrong_outputs =
-            || Error::model(self.name, "has not the outputs points and presence of models/README.md");
-        let mut outputs = outputs.into_iter();
-        let (Some(points), Some(presence), None) = (outputs.next(), outputs.next(), outputs.next()) else {
-            return Err(wrong_outputs());
-        };
-        let points = points.into_dimensionality::<Ix3>().map_err(|_| wrong_outputs())?;
-        if points.dim() != (input.dim().0, mesh::N_POINTS, 3) {
-            return Err(wrong_outputs());
-        }
-        Ok((points, presence.into_dimensionality::<Ix2>().map_err(|_| wrong_outputs())?))
-    }
 }
 
 fn logistic(logit: f32) -> f32 {
@@ -385,11 +335,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_networks_go_by_name_and_have_a_number_of_samples() {
-        let of =
-            |name: &str| LandmarkNetwork::by_name(name).map(|network| (network, network.usual_samples()));
-        assert_eq!(of("full").expect("known"), (LandmarkNetwork::Full, LandmarkSettings::default().samples));
-        assert_eq!(of("fast").expect("known"), (LandmarkNetwork::Fast, 1));
+    fn both_networks_go_by_name() {
+        let of = LandmarkNetwork::by_name;
+        assert_eq!(of("full").expect("known"), LandmarkNetwork::Full);
+        assert_eq!(of("fast").expect("known"), LandmarkSettings::default().network);
         assert_eq!(of("slow").expect_err("unknown").to_string(), "--landmarks = slow: must be full or fast");
         let [full, fast] = [LandmarkNetwork::Full, LandmarkNetwork::Fast].map(LandmarkNetwork::file);
         assert!(full.0 != fast.0 && full.1 != fast.1);

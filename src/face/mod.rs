@@ -1,7 +1,7 @@
 //! Faces: found, measured, followed, and cut out.
 //!
 //! A frame goes through [`detect`] (boxes; [`search`] says where and how often they are looked for) and [`landmark`]
-//! (478 points in each), both behind [`finder`], or, between two such searches, through [`follow`]. Then [`track`] gives the faces numbers, [`stabilise`] holds the points still,
+//! (478 points in each, by the networks of [`mesh_network`]), both behind [`finder`], or, between two such searches, through [`follow`]. Then [`track`] gives the faces numbers, [`stabilise`] holds the points still,
 //! and [`choose`] keeps the faces that are to be swapped; [`association`] and [`witness`] tell people apart.
 //! [`analysis`] puts all this into a line. [`mod@align`] is the geometry between the frame and the aligned square crop
 //! that networks see, the same in training and in swapping.
@@ -10,6 +10,7 @@ pub mod finder;
 
 pub mod detect;
 pub mod landmark;
+pub mod mesh_network;
 pub mod search;
 
 pub mod analysis;
@@ -46,9 +47,10 @@ pub use embedding::SAME_PERSON;
 pub use finder::{Finder, FinderSettings};
 pub use follow::DetectEvery;
 pub(crate) use landmark::Landmarker;
-pub use landmark::{LandmarkNetwork, LandmarkSettings, Refine, Region};
+pub use landmark::{LandmarkSettings, Refine, Region};
 pub use masks::{MaskSettings, MaskType, Masker, Rims, Steadier};
 pub use memory::Memory;
+pub use mesh_network::LandmarkNetwork;
 pub use pose::Look;
 pub use reference::Reference;
 pub use search::{Angles, SmallFaces};
@@ -59,8 +61,9 @@ pub(crate) fn networks(
     landmarks: LandmarkNetwork,
     masks: &MaskSettings,
 ) -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    let scout = landmarks.scout().map(LandmarkNetwork::file);
     let always = [(detect::NAME, detect::NETWORK), landmarks.file(), (embedding::NAME, embedding::NETWORK)];
-    always.into_iter().chain(masks.networks())
+    always.into_iter().chain(scout).chain(masks.networks())
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl Gaze {
     /// # Errors
     /// As [`Runtime::network`].
     pub fn new(runtime: &Runtime) -> Result<Self> {
-        let landmarker = Landmarker::new(runtime, NETWORK)?;
+        let landmarker = Landmarker::of_crops(runtime, NETWORK)?;
         Ok(Self { landmarker, drawn: VecDeque::new() })
     }
 

@@ -15,6 +15,9 @@ fn swapped(dir: &Path, gaze: &str) -> (image::RgbImage, serde_json::Value) {
         "--to",
         "0.12",
         "-q",
+        // Measured by the other network, so that the gaze's own is told for the gaze alone.
+        "--landmarks",
+        "full",
         "--gaze",
         gaze,
         "-o",

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
     Error, Result,
-    face::{Region, landmark, mesh, mirror},
+    face::{Region, landmark, mesh, mesh_network, mirror},
     face_set::FaceSet,
     frame::FramePx,
     train::{data::mixed, dense::degrade},
@@ -123,8 +123,8 @@ impl Face {
         let is_mirrored = rng.random_bool(0.5);
         let mut pixels = landmark::look(&picture, &region, is_mirrored);
         degrade(&mut pixels, rng);
-        let to_look = region.alignment_to(landmark::SIDE);
-        let side = landmark::SIDE as f32;
+        let to_look = region.alignment_to(mesh_network::SIDE);
+        let side = mesh_network::SIDE as f32;
         let at = |i: usize| {
             let p = to_look.to_crop(self.points[i]);
             [p.x as f32, p.y as f32]
@@ -143,7 +143,7 @@ impl Face {
 
 impl Looks {
     fn of(all: &[Look]) -> Self {
-        let side = landmark::SIDE;
+        let side = mesh_network::SIDE;
         let mut pictures = Array4::zeros([all.len(), 3, side, side]);
         pictures.axis_iter_mut(Axis(0)).zip(all).for_each(|(mut to, (pixels, ..))| to.assign(pixels));
         Self {

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    face::{landmark, mesh},
+    face::{mesh, mesh_network},
     line,
     resume::durable,
     train::{
@@ -67,8 +67,8 @@ pub fn run<B: AutodiffBackend>(
     tell: &mut dyn FnMut(&LandmarkProgress),
     stop: &AtomicBool,
 ) -> Result<Option<LandmarkReport>> {
-    let wrong = |reason: String| Error::model(landmark::NAME, reason);
-    let (plan, own) = Plan::read::<B>(landmark::NETWORK, device).map_err(wrong)?;
+    let wrong = |reason: String| Error::model(mesh_network::NAME, reason);
+    let (plan, own) = Plan::read::<B>(mesh_network::NETWORK, device).map_err(wrong)?;
     let teacher = own.valid();
     let mut student = match &settings.init {
         Some(path) => begun::<B>(path, &plan, device)?,
@@ -76,7 +76,7 @@ pub fn run<B: AutodiffBackend>(
     };
     let mut average = student.valid();
     let mut optimizer = adam().init::<B, Weights<B>>();
-    let level = Level::new(landmark::SIDE, settings.n_steps, settings.batch);
+    let level = Level::new(mesh_network::SIDE, settings.n_steps, settings.batch);
     let schedule = Schedule::new(vec![level], settings.learning_rate)?;
     let weights = feature_weights::<B>(device);
     let paces = Paces::of(&average);

@@ -10,7 +10,7 @@ use ndarray::{Array2, Array3, Array4};
 
 use super::{graph::Plan, *};
 use crate::{
-    face::{landmark, mesh},
+    face::{mesh, mesh_network},
     face_set::{FaceRecord, FaceSetHeader, FaceSetWriter},
     nn::{Runtime, RuntimeSettings},
     train::{filters::is_same_network, preview::tensor_from_array},
@@ -51,13 +51,13 @@ fn picture(n: usize) -> Array4<f32> {
 
 #[test]
 fn the_plan_computes_what_onnx_runtime_computes_and_goes_back_into_its_file() {
-    let (plan, weights) = Plan::read::<Flex>(landmark::NETWORK, &FlexDevice).unwrap();
-    assert!(is_same_network(&plan.written(&weights).unwrap(), landmark::NETWORK), "not what was read");
+    let (plan, weights) = Plan::read::<Flex>(mesh_network::NETWORK, &FlexDevice).unwrap();
+    assert!(is_same_network(&plan.written(&weights).unwrap(), mesh_network::NETWORK), "not what was read");
     let Ok(runtime) = Runtime::load(&RuntimeSettings::default()) else {
         eprintln!("skipped: no ONNX Runtime");
         return;
     };
-    let mut network = runtime.network(landmark::NAME, landmark::NETWORK).unwrap();
+    let mut network = runtime.network(mesh_network::NAME, mesh_network::NETWORK).unwrap();
     let input = picture(2);
     let theirs = network.run(&[("input", input.view().into_dyn())]).unwrap();
     let said = plan.end(&weights, plan.begin(&weights, tensor_from_array(&input, &FlexDevice)));
@@ -135,14 +135,14 @@ fn a_few_steps_bring_the_points_nearer_and_leave_the_rest_as_it_was() {
     assert!(student < 0.97 * before, "{report}");
     assert_eq!(told.last().unwrap().step, 6);
     let written = std::fs::read(&settings.out).unwrap();
-    assert!(!is_same_network(&written, landmark::NETWORK));
+    assert!(!is_same_network(&written, mesh_network::NETWORK));
     // The finer layers stay as they are.
     let plan = |bytes: &[u8]| Plan::read::<Flex>(bytes, &FlexDevice).unwrap().0;
     let wild =
         LandmarkSettings { learning_rate: 1e30, out: room.path().join("wild.onnx"), ..settings.clone() };
     let told = distill_landmarks(&wild, &mut |_| (), &AtomicBool::new(false)).unwrap_err().to_string();
     assert!(told.contains("--learning-rate 5e29") && !wild.out.exists(), "{told}");
-    assert!(plan(&written).differs_in_what_learns(&plan(landmark::NETWORK)));
+    assert!(plan(&written).differs_in_what_learns(&plan(mesh_network::NETWORK)));
     // And on from there, where it stands.
     let on = LandmarkSettings {
         init: Some(settings.out.clone()),
