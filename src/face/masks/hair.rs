@@ -32,6 +32,8 @@ const BROW_ROOM: f64 = 1.4;
 const EYE_ROOM: f64 = 2.0;
 /// ..nor the corners of the mouth, up to this many times its size: they lie in the rim when the head is turned.
 const MOUTH_ROOM: f64 = 1.4;
+/// Above a brow, what is hair by more than this belongs together.
+const TOP_SURE: f32 = 0.1;
 /// The corners of the mouth.
 const MOUTH: [usize; 2] = [61, 291];
 
@@ -66,7 +68,8 @@ pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[Frame
     for (eye, brow) in eyes.iter().zip(&brows) {
         without([&eye[..], brow].concat());
     }
-    for polygon in enlarged(eyes, EYE_ROOM).into_iter().chain(enlarged(brows, BROW_ROOM)) {
+    let brows = enlarged(brows, BROW_ROOM);
+    for polygon in enlarged(eyes, EYE_ROOM).into_iter().chain(brows.clone()) {
         without(polygon);
     }
     without(scaled(&places(&[&UPPER_LIP[..], &LOWER_LIP].concat()), MOUTH_ROOM));
@@ -79,7 +82,25 @@ pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[Frame
             *rim *= 1.0 - decided(luma / between(skin, x as f64).max(0.02), DARK, DOUBT);
         }
     }
+    for brow in &brows {
+        without_top(&mut rim, &coverage(&convex_hull(brow), side).mapv(|share| share > 0.5));
+    }
     Some(Map { values: softened(&rim).mapv(|hair| 1.0 - hair), alignment })
+}
+
+/// Takes what is dark right above a brow's region out of the hair, if there is skin above that again: a raised brow goes
+/// beyond its points, and hair hangs down on it from the outline.
+fn without_top(hair: &mut Array2<f32>, brow: &Array2<bool>) {
+    let heights =
+        brow.columns().into_iter().map(|column| column.iter().filter(|is_inside| **is_inside).count());
+    let most = heights.max().unwrap_or(0);
+    for (x, column) in brow.columns().into_iter().enumerate() {
+        let Some(top) = column.iter().position(|is_inside| *is_inside) else { continue };
+        let n_dark = (0..top).rev().take_while(|y| hair[[*y, x]] > TOP_SURE).count();
+        if n_dark <= most {
+            (top - n_dark..top).for_each(|y| hair[[y, x]] = 0.0);
+        }
+    }
 }
 
 /// Median luma of a few pixels around a place.
@@ -139,4 +160,37 @@ fn softened(plane: &Array2<f32>) -> Array2<f32> {
         out.mapv_inplace(|sum| sum / 9.0);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_top_of_a_raised_brow_is_no_hair_but_what_hangs_down_on_it_is() {
+        let mut brow = Array2::from_elem([64, 64], false);
+        brow.slice_mut(ndarray::s![30..36, 20..40]).fill(true);
+        let after = |dark: &[(std::ops::Range<usize>, std::ops::Range<usize>)]| {
+            let mut hair = Array2::zeros([64, 64]);
+            for (rows, columns) in dark {
+                hair.slice_mut(ndarray::s![rows.clone(), columns.clone()]).fill(0.8_f32);
+            }
+            let before = hair.sum();
+            without_top(&mut hair, &brow);
+            (before, hair.sum())
+        };
+        let (before, left) = after(&[(26..30, 22..38), (0..64, 39..48)]);
+        assert!(
+            (before - left - 0.8 * 4.0 * 16.0).abs() < 1e-3,
+            "the brow's top, and not the hair beside it: {left}"
+        );
+        for (what, dark) in [
+            ("a strand", (0..30, 25..28)),
+            ("the hair line", (0..12, 0..64)),
+            ("beside it", (26..30, 44..50)),
+        ] {
+            let (before, left) = after(&[dark]);
+            assert_eq!(before, left, "{what}");
+        }
+    }
 }
