@@ -104,7 +104,9 @@ impl<'a> Watch<'a> {
     /// Frame number `n_done` (from 1) is written, `n_faces` faces in it are new.
     pub fn frame(&mut self, n_done: u64, n_faces: usize) {
         let seconds = self.start.elapsed().as_secs_f64().max(1e-9);
-        let fps = n_done.saturating_sub(self.n_kept) as f64 / seconds;
+        // A run that goes on begins before the first frame that is missing, so that the line warms up.
+        let n_done = n_done.max(self.n_kept);
+        let fps = (n_done - self.n_kept) as f64 / seconds;
         if let Some(bar) = &self.bar {
             bar.set_position(n_done);
             bar.set_message(format!("{fps:.1} fps  {:.1} MP/s", fps * self.frame_mp));
@@ -114,7 +116,7 @@ impl<'a> Watch<'a> {
             return;
         }
         self.last_line = Instant::now();
-        let eta_s = self.n_frames_hint.map(|n| n.saturating_sub(n_done) as f64 / fps);
+        let eta_s = self.n_frames_hint.filter(|_| fps > 0.0).map(|n| n.saturating_sub(n_done) as f64 / fps);
         if self.style == Style::Json {
             emit(&json!({"event": "frame", "done": n_done, "frames": self.n_frames_hint, "faces": n_faces,
                 "fps": fps, "mp_per_s": fps * self.frame_mp, "eta_s": eta_s}));
