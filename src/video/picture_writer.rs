@@ -1,6 +1,9 @@
 //! Frames into numbered pictures.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use ffmpeg_next::{Packet, format::Pixel};
 
@@ -25,6 +28,8 @@ const FIRST: u64 = 1;
 /// is whole, and is on the disk then.
 pub(super) struct PictureWriter {
     pattern: Pattern,
+    /// Where one lies until it is whole: a run that is killed leaves nothing among the others.
+    work: PathBuf,
     converter: Converter,
     scale: Option<Scale>,
     label: Option<String>,
@@ -42,10 +47,11 @@ pub(super) struct PictureWriter {
 impl PictureWriter {
     /// A writer of the pictures of `pattern`, whose folder is there, from the frames of a clip. Frames that players turn are
     /// turned.
-    pub(super) fn new(pattern: Pattern, settings: &EncodeSettings, probe: &Probe) -> Self {
+    pub(super) fn new(pattern: Pattern, work: &Path, settings: &EncodeSettings, probe: &Probe) -> Self {
         let first = settings.start_number.unwrap_or(FIRST);
         Self {
             pattern,
+            work: work.into(),
             converter: Converter::new(),
             scale: settings.scale,
             label: settings.label.clone(),
@@ -135,7 +141,7 @@ impl Press for PictureWriter {
         let (_, file) = picture.origin();
         let picture = self.rgb(picture, &path)?;
         let source = file.as_deref().unwrap_or(Path::new(""));
-        still::write_picture(&path, &picture, source, self.label.as_deref())?;
+        still::write_picture_within(&self.work, &path, &picture, source, self.label.as_deref())?;
         let length = path.metadata().map_err(Error::io(&path))?.len();
         let mut packet = Packet::copy(&(u128::from(self.number) << 64 | u128::from(length)).to_le_bytes());
         packet.set_pts(Some(pts));

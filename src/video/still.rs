@@ -86,10 +86,34 @@ pub fn read_picture_within(path: &Path, max_pixels: usize) -> Result<Frame> {
 /// [`Error::BadSetting`] for an ending that is no picture's, or that can't hold transparency which the picture has;
 /// [`Error::Io`] when it can't be written.
 pub fn write_picture(output: &Path, picture: &Picture, source: &Path, label: Option<&str>) -> Result<()> {
+    write_through(&|| Partial::create(output), output, picture, source, label)
+}
+
+/// As [`write_picture`]; until it is whole it lies in the folder `work`, as [`Partial::within`] has it.
+///
+/// # Errors
+/// As [`write_picture`].
+pub(super) fn write_picture_within(
+    work: &Path,
+    output: &Path,
+    picture: &Picture,
+    source: &Path,
+    label: Option<&str>,
+) -> Result<()> {
+    write_through(&|| Partial::within(work, output), output, picture, source, label)
+}
+
+fn write_through(
+    partial: &dyn Fn() -> Result<Partial>,
+    output: &Path,
+    picture: &Picture,
+    source: &Path,
+    label: Option<&str>,
+) -> Result<()> {
     let wrong = |reason: &str| Error::setting("--output", output.display(), reason);
     let format = ImageFormat::from_path(output).map_err(|_| wrong("the ending must be a picture's"))?;
     if format == ImageFormat::OpenExr {
-        return write_exr(output, picture, label);
+        return write_exr(partial, output, picture, label);
     }
     let mut samples = interleaved(picture)?;
     if samples.has_alpha && matches!(format, ImageFormat::Jpeg | ImageFormat::Bmp) {
@@ -110,7 +134,7 @@ pub fn write_picture(output: &Path, picture: &Picture, source: &Path, label: Opt
     let profile = profile.filter(|profile| profile.get(16..20) == Some(kind));
     let (bytes, colour) = samples.bytes();
     let size = (samples.width as u32, samples.height as u32);
-    written_whole(output, |file| {
+    written_whole(partial, output, |file| {
         let written = match format {
             ImageFormat::Jpeg => encode(
                 JpegEncoder::new_with_quality(&mut *file, JPEG_QUALITY),
@@ -142,19 +166,28 @@ pub fn holds_label(output: &Path) -> bool {
 }
 
 /// A picture of 8 bits becomes one of 16 first.
-fn write_exr(output: &Path, picture: &Picture, label: Option<&str>) -> Result<()> {
+fn write_exr(
+    partial: &dyn Fn() -> Result<Partial>,
+    output: &Path,
+    picture: &Picture,
+    label: Option<&str>,
+) -> Result<()> {
     let layout = picture.layout();
     let is_rgb16 = layout.depth == 16 && layout.is_rgb && layout.n_channels == 3;
     let wide = if is_rgb16 { None } else { Some(interleaved(picture)?.as_rgb16()) };
-    written_whole(output, |file| {
+    written_whole(partial, output, |file| {
         let written = openexr::write(file, wide.as_ref().unwrap_or(picture), label);
         written.map_err(|reason| Error::io(output)(std::io::Error::other(reason)))
     })
 }
 
 /// A file that has its name only when `write` has written it to its end.
-fn written_whole(output: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    let partial = Partial::create(output)?;
+fn written_whole(
+    partial: &dyn Fn() -> Result<Partial>,
+    output: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
+) -> Result<()> {
+    let partial = partial()?;
     let mut file = BufWriter::new(File::create(partial.path()).map_err(Error::io(output))?);
     write(&mut file)?;
     file.flush().map_err(Error::io(output))?;

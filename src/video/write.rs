@@ -100,7 +100,7 @@ impl Writer {
             if probe.quarter_turns % 2 == 1 {
                 size_px = (size_px.1, size_px.0);
             }
-            let pictures = PictureWriter::new(pattern, settings, probe);
+            let pictures = PictureWriter::new(pattern, segments.work.dir(), settings, probe);
             segments.keep_if(|packet| pictures.is_there(packet))?;
             Target::Pictures(Box::new(pictures))
         } else {
