@@ -15,9 +15,9 @@ pub(crate) const MORE_PICTURES: &str =
 pub fn holds_more(path: &Path) -> bool {
     let looked = || {
         let mut file = BufReader::new(File::open(path)?);
-        let mut head = [0; 21];
-        let n = read_up_to(&mut file, &mut head)?;
-        Ok::<_, io::Error>(match &head[..n] {
+        let mut head = Vec::new();
+        file.by_ref().take(21).read_to_end(&mut head)?;
+        Ok::<_, io::Error>(match &head[..] {
             [b'I', b'I', 42, 0, rest @ ..] if rest.len() >= 4 => {
                 has_pages(&mut file, &head, u32::from_le_bytes)?
             }
@@ -52,17 +52,6 @@ pub fn holds_more(path: &Path) -> bool {
         })
     };
     looked().unwrap_or(false)
-}
-
-fn read_up_to(file: &mut impl Read, head: &mut [u8]) -> io::Result<usize> {
-    let mut n = 0;
-    while n < head.len() {
-        match file.read(&mut head[n..])? {
-            0 => break,
-            more => n += more,
-        }
-    }
-    Ok(n)
 }
 
 /// Whether a directory behind a TIFF's first one is of a picture in its own right (TIFF 6.0, section 2).

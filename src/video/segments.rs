@@ -159,7 +159,7 @@ impl Segments {
     }
 
     /// Encodes a frame of the stretch; those before it only bring their memory.
-    pub(super) fn add(&mut self, blended: Blended, press: &mut impl Press) -> Result<Place> {
+    pub(super) fn add(&mut self, blended: Blended, press: &mut dyn Press) -> Result<Place> {
         let Blended { frame, replaced, memory } = blended;
         let (first, end) = self.stretch;
         if let Some(memory) = memory {
@@ -196,7 +196,7 @@ impl Segments {
     }
 
     /// Ends the segment in hand and notes it in the journal.
-    fn close(&mut self, press: &mut impl Press) -> Result<()> {
+    fn close(&mut self, press: &mut dyn Press) -> Result<()> {
         let Some(mut open) = self.open.take() else { return Ok(()) };
         press.close_segment(&mut |packet| open.write(packet))?;
         let next = self.seams.warm_up(open.number + 1);
@@ -225,7 +225,7 @@ impl Segments {
     }
 
     /// The clip has ended.
-    pub(super) fn end(&mut self, end: End, press: &mut impl Press) -> Result<()> {
+    pub(super) fn end(&mut self, end: End, press: &mut dyn Press) -> Result<()> {
         self.close(press)?;
         let segments = self.work.journal().segments.len() as u64;
         self.work.end(End { segments, ..end })

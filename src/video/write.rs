@@ -48,6 +48,15 @@ enum Target {
     Pictures(Box<PictureWriter>),
 }
 
+impl Target {
+    fn press(&mut self) -> &mut dyn Press {
+        match self {
+            Self::Film(film) => &mut **film,
+            Self::Pictures(pictures) => &mut **pictures,
+        }
+    }
+}
+
 /// A container, and what encodes its picture.
 struct Film {
     muxer: Muxer,
@@ -157,10 +166,7 @@ impl Writer {
     /// [`Error::Media`] for a frame that doesn't fit its predecessors or that the encoder fails on, [`Error::Io`]
     /// when the disk is full or the like.
     pub fn add(&mut self, blended: Blended) -> Result<Place> {
-        match &mut self.target {
-            Target::Film(film) => self.segments.add(blended, &mut **film),
-            Target::Pictures(pictures) => self.segments.add(blended, &mut **pictures),
-        }
+        self.segments.add(blended, self.target.press())
     }
 
     /// No more frames come: `n_decoded` were decoded.
@@ -168,22 +174,12 @@ impl Writer {
     /// # Errors
     /// [`Error::Media`] when not all of them were written, [`Error::Io`] when the disk is full or the like.
     pub fn end(&mut self, n_decoded: u64, end: End) -> Result<()> {
-        match &mut self.target {
-            Target::Film(film) => self.segments.end(end, &mut **film)?,
-            Target::Pictures(pictures) => self.segments.end(end, &mut **pictures)?,
-        }
+        self.segments.end(end, self.target.press())?;
         let n_written = self.n_frames();
         if n_written == n_decoded {
             return Ok(());
         }
-        Err(self.error(format!("{n_decoded} frames were decoded, {n_written} written")))
-    }
-
-    fn error(&self, reason: String) -> Error {
-        match &self.target {
-            Target::Film(film) => film.error(reason),
-            Target::Pictures(pictures) => pictures.error(reason),
-        }
+        Err(self.target.press().error(format!("{n_decoded} frames were decoded, {n_written} written")))
     }
 
     /// Frames in whole segments.
@@ -201,10 +197,10 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`] when the disk is full or the like, [`Error::Media`] when there were no frames. The segments are
     /// kept then.
-    pub fn commit(self) -> Result<Written> {
+    pub fn commit(mut self) -> Result<Written> {
         let segments = &self.segments.work.journal().segments;
         let (Some(first), Some(last)) = (segments.values().next(), segments.values().next_back()) else {
-            return Err(self.error("there are no frames to write".into()));
+            return Err(self.target.press().error("there are no frames to write".into()));
         };
         let mut tally = Tally::default();
         segments.values().for_each(|segment| tally.merge(&segment.tally));
