@@ -114,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::digest::sha256;
+    use crate::{digest::sha256, video::Join};
 
     fn segment(n: u64) -> Segment {
         Segment {
@@ -131,8 +131,9 @@ mod tests {
     }
 
     fn journal(segments: impl IntoIterator<Item = u64>, end: Option<u64>) -> Journal {
-        let end =
-            end.map(|segments| End { segments, damage: Vec::new(), notes: Vec::new(), cut: Cut::default() });
+        let join = Join { after: 1 << 40, at: (1 << 40) + 188, shift_s: 1.5 };
+        let cut = Cut { joins: vec![join], ..Cut::default() };
+        let end = end.map(|segments| End { segments, damage: Vec::new(), notes: Vec::new(), cut });
         let segments = segments.into_iter().map(|n| (n, segment(n))).collect();
         Journal { end, segments, header: Some(sha256(b"header")), ..Default::default() }
     }

@@ -28,6 +28,7 @@ use self::{
     wire::{Answer, Ask, Told},
 };
 use super::{
+    clock::Join,
     damage::DamagedFrames,
     decode::{DecodeSettings, Footage},
     picture::Picture,
@@ -180,6 +181,10 @@ impl Footage for Apart {
 
     fn notes(&self) -> &[String] {
         &self.told.notes
+    }
+
+    fn joins(&self) -> &[Join] {
+        &self.told.joins
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     mux::Muxer,
     picture::Picture,
     repeat::ZeroedMemory,
+    turn::Turn,
 };
 use crate::{Error, Result};
 
@@ -34,6 +35,9 @@ pub(super) struct Coder {
     size: (u32, u32),
     encoder: Option<Encoder>,
     converter: Converter,
+    /// How every frame is turned, where the container can't ask players for it.
+    turn: Turn,
+    turner: Converter,
     /// Durations of the frames in the encoder, by their times.
     durations: HashMap<i64, i64>,
     last_pts: Option<i64>,
@@ -60,11 +64,24 @@ impl Coder {
             size: (0, 0),
             encoder: None,
             converter: Converter::new(),
+            turn: Turn::default(),
+            turner: Converter::new(),
             durations: HashMap::new(),
             last_pts: None,
             n_frames: 0,
             note: None,
         }
+    }
+
+    /// The same with every frame turned.
+    #[must_use]
+    pub(super) fn turning(self, turn: Turn) -> Self {
+        Self { turn, ..self }
+    }
+
+    /// What the encoder gets of frames of this look.
+    pub(super) fn made_of(&self, look: Look) -> Look {
+        self.turn.look(look).scaled(self.settings.scale)
     }
 
     /// An encoder for frames of this look, in `muxer`'s container.
@@ -107,7 +124,7 @@ impl Coder {
     }
 
     fn look_of(&self, first: &Picture, muxer: &Muxer) -> Result<Look> {
-        let look = Look::of(&first.clone().into_frame()).scaled(self.settings.scale);
+        let look = self.made_of(Look::of(&first.clone().into_frame()));
         let encoder = self.open(&look, muxer)?;
         if encoder.format == look.format || !layout::is_rgb(look.format.into()) {
             return Ok(look);
@@ -174,7 +191,9 @@ impl Coder {
             let reason = format!("{} x {} after {} x {}", own.width, own.height, self.size.0, self.size.1);
             return Err(self.media_error(reason));
         }
-        if own == wanted {
+        let turned = self.turn.frame(frame, &mut self.turner);
+        let frame = turned.map_err(|reason| self.media_error(reason))?;
+        if Shape::of(&frame) == wanted {
             return Ok(frame);
         }
         self.converter.convert(&frame, wanted).map_err(|reason| self.media_error(reason))

@@ -10,9 +10,9 @@ use ffmpeg_next::{
     format::Pixel,
     frame::Video,
 };
-use std::ptr;
+use std::{ptr, slice};
 
-use super::palette;
+use super::{layout, palette, picture::Picture};
 
 /// What a frame shall become.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +31,8 @@ impl Shape {
 /// Converts frames, and keeps what it needs for it from one to the next.
 pub(super) struct Converter {
     context: *mut SwsContext,
+    /// For the first of two steps.
+    first: Option<Box<Converter>>,
 }
 
 // SAFETY: the context is owned, and used by one thread at a time.
@@ -44,11 +46,11 @@ impl Default for Converter {
 
 impl Converter {
     pub(super) fn new() -> Self {
-        Self { context: ptr::null_mut() }
+        Self { context: ptr::null_mut(), first: None }
     }
 
-    /// The frame in another shape, all its properties kept. Between RGB and YUV, `space` and limited range are
-    /// what the YUV side has.
+    /// The frame in another shape, all its properties kept. RGB that is made of YUV has the colours that [`layout`]
+    /// reads; YUV that is made of RGB is limited and by BT.709, and says so.
     ///
     /// # Errors
     /// What failed, in words.
@@ -57,9 +59,18 @@ impl Converter {
             return self.indexed(frame, to);
         }
         let from = Shape::of(frame);
+        if let Some(format) = between(frame, to.format) {
+            let step = self.first.get_or_insert_default().convert(frame, Shape { format, ..from })?;
+            return self.convert(&step, to);
+        }
+        if let Some(order) = byte_order(from.format).filter(|_| to.format == Pixel::GBRAP) {
+            let made = unpacked(frame, order)?;
+            return if Shape::of(&made) == to { Ok(made) } else { self.convert(&made, to) };
+        }
         let (from_rgb, to_rgb) = (is_rgb(from.format), is_rgb(to.format));
-        // SAFETY: both frames are alive; the context is made for their shapes right here; the buffers of the new
-        // frame are allocated before they are written.
+        let mut out = like(frame, to)?;
+        // SAFETY: both frames are alive, and the new one has its buffers; the context is made for their shapes right
+        // here.
         unsafe {
             let source = &*frame.as_ptr();
             let resized = (from.width, from.height) != (to.width, to.height);
@@ -82,11 +93,6 @@ impl Converter {
             if self.context.is_null() {
                 return Err(format!("can't convert {:?} to {:?}", from.format, to.format));
             }
-            let mut out = Video::empty();
-            av_frame_copy_props(out.as_mut_ptr(), frame.as_ptr());
-            out.set_format(to.format);
-            out.set_width(to.width);
-            out.set_height(to.height);
             let made = &mut *out.as_mut_ptr();
             if from_rgb != to_rgb {
                 let (space, range) = if to_rgb {
@@ -96,23 +102,23 @@ impl Converter {
                 };
                 (made.colorspace, made.color_range) = (space, range);
             }
-            let full = |range, rgb| i32::from(rgb || range == AVColorRange::AVCOL_RANGE_JPEG);
-            let table = |space: AVColorSpace| sws_getCoefficients(space as i32);
+            let from_full = is_full(from.format, source.color_range);
+            // A range that is told holds on both sides. Where none is, gray is read as full and YUV isn't.
+            let is_told = from_rgb == to_rgb && source.color_range != AVColorRange::AVCOL_RANGE_UNSPECIFIED;
+            let to_full = if is_told { from_full } else { is_full(to.format, made.color_range) };
+            let table = |space| sws_getCoefficients(layout::known_space(space, from.height) as i32);
             // Within one family the matrix is the same on both sides, so that only the packing changes. The call
             // says no for pairs that have no matrix, which is no harm.
             let _ = sws_setColorspaceDetails(
                 self.context,
                 table(source.colorspace),
-                full(source.color_range, from_rgb),
+                from_full.into(),
                 table(made.colorspace),
-                full(made.color_range, to_rgb),
+                to_full.into(),
                 0,
                 1 << 16,
                 1 << 16,
             );
-            if av_frame_get_buffer(made, 0) < 0 {
-                return Err(format!("no memory for a picture of {} x {}", to.width, to.height));
-            }
             let code = sws_scale_frame(self.context, made, source);
             if code < 0 {
                 let error = ffmpeg_next::Error::from(code);
@@ -131,18 +137,12 @@ impl Converter {
         let (stride, data) = (colours.stride(0), colours.data(0));
         let rows = (0..height).flat_map(|y| data[y * stride..][..4 * width].chunks_exact(4));
         let made = palette::index(&rows.map(|p| [p[0], p[1], p[2], p[3]]).collect::<Vec<_>>());
-        let mut out = Video::empty();
-        // SAFETY: both frames are alive; the new one gets its buffers here: a byte for each pixel, and a palette of 256
-        // colours of 4 bytes in the second plane.
+        let mut out = like(frame, to)?;
+        // SAFETY: the new frame is ours, and has its buffers: a byte for each pixel, and a palette of 256 colours of 4
+        // bytes in the second plane.
         unsafe {
             let raw = &mut *out.as_mut_ptr();
-            av_frame_copy_props(raw, frame.as_ptr());
-            raw.format = AVPixelFormat::AV_PIX_FMT_PAL8 as i32;
-            (raw.width, raw.height) = (to.width as i32, to.height as i32);
             (raw.colorspace, raw.color_range) = (AVColorSpace::AVCOL_SPC_RGB, AVColorRange::AVCOL_RANGE_JPEG);
-            if av_frame_get_buffer(raw, 0) < 0 {
-                return Err(format!("no memory for a picture of {width} x {height}"));
-            }
             for (y, row) in made.pixels.chunks_exact(width).enumerate() {
                 let start = raw.data[0].offset(y as isize * raw.linesize[0] as isize);
                 ptr::copy_nonoverlapping(row.as_ptr(), start, width);
@@ -167,65 +167,91 @@ impl Drop for Converter {
 }
 
 fn is_rgb(format: Pixel) -> bool {
-    super::layout::is_rgb(format.into())
+    layout::is_rgb(format.into())
+}
+
+/// Whether codes are those of the full range for swscale, which knows no other RGB.
+fn is_full(format: Pixel, range: AVColorRange) -> bool {
+    is_rgb(format) || layout::is_full(format.into(), range)
+}
+
+/// The format by way of which swscale is exact where it isn't by itself. Straight to planes, a palette's colours are
+/// off by a code, and white of 15 or 16 bits becomes 248; straight to packed colours, limited gray stays as it is.
+fn between(frame: &Video, to: Pixel) -> Option<Pixel> {
+    use Pixel as P;
+    let is_planar = layout::is_handled(to.into());
+    match frame.format() {
+        P::PAL8 if is_planar => Some(P::BGRA),
+        P::RGB555LE
+        | P::RGB555BE
+        | P::BGR555LE
+        | P::BGR555BE
+        | P::RGB565LE
+        | P::RGB565BE
+        | P::BGR565LE
+        | P::BGR565BE
+            if is_planar =>
+        {
+            Some(P::RGB24)
+        }
+        P::GRAY8 if !is_planar && is_rgb(to) => {
+            // SAFETY: the frame is alive, a plain number is read.
+            let range = unsafe { (*frame.as_ptr()).color_range };
+            (!is_full(P::GRAY8, range)).then_some(P::GBRP)
+        }
+        _ => None,
+    }
+}
+
+/// Where red, green, blue and opacity are among the bytes of a pixel.
+fn byte_order(format: Pixel) -> Option<[usize; 4]> {
+    match format {
+        Pixel::RGBA => Some([0, 1, 2, 3]),
+        Pixel::BGRA => Some([2, 1, 0, 3]),
+        Pixel::ARGB => Some([1, 2, 3, 0]),
+        Pixel::ABGR => Some([3, 2, 1, 0]),
+        _ => None,
+    }
+}
+
+/// Packed bytes in planes. Done here since swscale adds 1 to every opacity from 128 to 254.
+fn unpacked(frame: &Video, [red, green, blue, opacity]: [usize; 4]) -> Result<Video, String> {
+    let made = like(frame, Shape { format: Pixel::GBRAP, ..Shape::of(frame) })?;
+    let mut made = Picture::from_frame(made, 0, 0).map_err(|_| "a picture of no size".to_owned())?;
+    let (width, height) = made.size_px();
+    for y in 0..height {
+        // SAFETY: the frame is alive; its rows hold 4 bytes for each pixel and are `linesize` bytes apart (negative when
+        // stored upside down).
+        let row = unsafe {
+            let raw = &*frame.as_ptr();
+            let start = raw.data[0].offset(y as isize * raw.linesize[0] as isize);
+            slice::from_raw_parts(start, 4 * width)
+        };
+        for (plane, byte) in [green, blue, red, opacity].into_iter().enumerate() {
+            let to = made.row_mut::<u8>(plane, y, width).iter_mut();
+            to.zip(row.chunks_exact(4)).for_each(|(to, pixel)| *to = pixel[byte]);
+        }
+    }
+    Ok(made.into_frame())
+}
+
+/// A frame of this shape with the properties of another; its samples are whatever was in memory.
+fn like(frame: &Video, shape: Shape) -> Result<Video, String> {
+    let mut out = Video::empty();
+    out.set_format(shape.format);
+    out.set_width(shape.width);
+    out.set_height(shape.height);
+    // SAFETY: both frames are alive; the new one is ours and holds no buffers yet, and properties hold no samples.
+    let code = unsafe {
+        av_frame_copy_props(out.as_mut_ptr(), frame.as_ptr());
+        av_frame_get_buffer(out.as_mut_ptr(), 0)
+    };
+    if code < 0 {
+        return Err(format!("no memory for a picture of {} x {}", shape.width, shape.height));
+    }
+    Ok(out)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::video::picture::Picture;
-
-    /// A frame of one packed plane with counted bytes, and the planes that `to` makes of it.
-    fn planes(format: Pixel, bytes_per_row: usize, to: Pixel) -> (Vec<u8>, Picture) {
-        let mut frame = Video::new(format, 8, 2);
-        let mut all = Vec::new();
-        for y in 0..2 {
-            let row: Vec<u8> = (0..bytes_per_row).map(|i| (40 + 61 * y + 5 * i) as u8).collect();
-            let stride = frame.stride(0);
-            frame.data_mut(0)[y * stride..][..bytes_per_row].copy_from_slice(&row);
-            all.extend(row);
-        }
-        let made =
-            Converter::new().convert(&frame, Shape { format: to, width: 8, height: 2 }).expect("converts");
-        (all, Picture::from_frame(made, 0, 0).ok().expect("handled"))
-    }
-
-    #[test]
-    fn unpacking_moves_bytes_and_changes_none() {
-        let (packed, made) = planes(Pixel::YUYV422, 16, Pixel::YUV422P);
-        for y in 0..2 {
-            let row = &packed[16 * y..][..16];
-            let every = |first, step| row.iter().copied().skip(first).step_by(step).collect::<Vec<u8>>();
-            assert_eq!(made.row::<u8>(0, y, 8), every(0, 2));
-            assert_eq!(made.row::<u8>(1, y, 4), every(1, 4));
-            assert_eq!(made.row::<u8>(2, y, 4), every(3, 4));
-        }
-        for (format, step, order) in
-            [(Pixel::RGB24, 3, [0, 1, 2]), (Pixel::BGR24, 3, [2, 1, 0]), (Pixel::BGRZ, 4, [2, 1, 0])]
-        {
-            let (packed, made) = planes(format, 8 * step, Pixel::GBRP);
-            for (plane, channel) in [(2, 0), (0, 1), (1, 2)] {
-                for y in 0..2 {
-                    let row = packed[8 * step * y..][..8 * step].iter().copied();
-                    let wanted: Vec<u8> = row.skip(order[channel]).step_by(step).collect();
-                    assert_eq!(made.row::<u8>(plane, y, 8), wanted, "{format:?}, channel {channel}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn shifted_samples_keep_their_numbers() {
-        let mut frame = Video::new(Pixel::P010LE, 4, 2);
-        for plane in 0..2 {
-            frame.data_mut(plane).chunks_exact_mut(2).enumerate().for_each(|(i, sample)| {
-                sample.copy_from_slice(&(((i as u16 * 37 + 11) % 1024) << 6).to_le_bytes());
-            });
-        }
-        let shape = Shape { format: Pixel::YUV420P10LE, width: 4, height: 2 };
-        let made = Converter::new().convert(&frame, shape).expect("converts");
-        let made = Picture::from_frame(made, 0, 0).ok().expect("handled");
-        assert_eq!(made.row::<u16>(0, 0, 4), [11, 48, 85, 122]);
-        assert_eq!((made.row::<u16>(1, 0, 2), made.row::<u16>(2, 0, 2)), (&[11, 85][..], &[48, 122][..]));
-    }
-}
+#[path = "convert_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    clock::Join,
     damage::DamagedFrames,
     mend::OnDamage,
     probe::{DEFAULT_MAX_PIXELS, Probe},
@@ -50,6 +51,7 @@ pub(super) trait Footage: Iterator<Item = Result<Frame>> + Send {
     fn damage(&self) -> &[DamagedFrames];
     fn is_cut(&self) -> bool;
     fn notes(&self) -> &[String];
+    fn joins(&self) -> &[Join];
 }
 
 impl Decoder {
@@ -94,6 +96,11 @@ impl Decoder {
     /// What is odd about the file and yet no damage.
     pub fn notes(&self) -> &[String] {
         self.0.notes()
+    }
+
+    /// Where recordings are joined, so far.
+    pub(super) fn joins(&self) -> &[Join] {
+        self.0.joins()
     }
 }
 

@@ -73,11 +73,7 @@ impl Layout {
         let rgb = desc.flags & AV_PIX_FMT_FLAG_RGB as u64 != 0;
         let gray = desc.nb_components < 3;
         let has_alpha = desc.flags & AV_PIX_FMT_FLAG_ALPHA as u64 != 0;
-        let full = match range {
-            AVColorRange::AVCOL_RANGE_JPEG => true,
-            AVColorRange::AVCOL_RANGE_MPEG => is_yuvj(format),
-            _ => rgb || gray || is_yuvj(format),
-        };
+        let full = is_full(format, range);
         let depth = desc.comp[0].depth as u32;
         let (shift_x, shift_y) = (desc.log2_chroma_w as usize, desc.log2_chroma_h as usize);
         let at = |i: usize, chroma: bool| {
@@ -132,21 +128,45 @@ fn codes(depth: u32, full: bool, chroma: bool) -> (f32, f32, f32, f32) {
     }
 }
 
-/// To RGB and from RGB. Unspecified means BT.601 up to 576 rows and BT.709 above, as players do.
+/// Whether the codes of a format span all that their bits hold. Unspecified means so for RGB and gray, and not for YUV.
+pub(super) fn is_full(format: AVPixelFormat, range: AVColorRange) -> bool {
+    match range {
+        AVColorRange::AVCOL_RANGE_JPEG => true,
+        AVColorRange::AVCOL_RANGE_MPEG => is_yuvj(format),
+        _ => is_yuvj(format) || is_rgb(format) || descriptor(format).is_some_and(|d| d.nb_components < 3),
+    }
+}
+
+/// The matrix of YUV that is tagged as `space`, one of those that are known here. Unspecified means BT.601 up to
+/// 576 rows and BT.709 above, as players do.
+pub(super) fn known_space(space: AVColorSpace, height: u32) -> AVColorSpace {
+    use AVColorSpace as S;
+    match space {
+        S::AVCOL_SPC_YCGCO
+        | S::AVCOL_SPC_BT709
+        | S::AVCOL_SPC_BT470BG
+        | S::AVCOL_SPC_SMPTE170M
+        | S::AVCOL_SPC_FCC
+        | S::AVCOL_SPC_SMPTE240M
+        | S::AVCOL_SPC_BT2020_NCL => space,
+        // The kin of BT.2020 that aren't linear in R'G'B' differ little from it within a face.
+        S::AVCOL_SPC_BT2020_CL | S::AVCOL_SPC_ICTCP | S::AVCOL_SPC_SMPTE2085 => S::AVCOL_SPC_BT2020_NCL,
+        _ if height <= 576 => S::AVCOL_SPC_SMPTE170M,
+        _ => S::AVCOL_SPC_BT709,
+    }
+}
+
+/// To RGB and from RGB.
 fn matrices(space: AVColorSpace, height: u32) -> ([[f32; 3]; 3], [[f32; 3]; 3]) {
     use AVColorSpace as S;
-    let (kr, kb) = match space {
+    let (kr, kb) = match known_space(space, height) {
         S::AVCOL_SPC_YCGCO => return YCGCO,
         S::AVCOL_SPC_BT709 => BT709,
-        S::AVCOL_SPC_BT470BG | S::AVCOL_SPC_SMPTE170M => BT601,
         S::AVCOL_SPC_FCC => (0.30, 0.11),
         S::AVCOL_SPC_SMPTE240M => (0.212, 0.087),
-        // The kin of BT.2020 that aren't linear in R'G'B' differ little from it within a face.
-        S::AVCOL_SPC_BT2020_NCL | S::AVCOL_SPC_BT2020_CL | S::AVCOL_SPC_ICTCP | S::AVCOL_SPC_SMPTE2085 => {
-            (0.2627, 0.0593)
-        }
-        _ if height <= 576 => BT601,
-        _ => BT709,
+        S::AVCOL_SPC_BT2020_NCL => (0.2627, 0.0593),
+        // That of both television systems of 525 and 625 lines.
+        _ => BT601,
     };
     let kg = 1.0 - kr - kb;
     let (cr_to_r, cb_to_b) = (2.0 * (1.0 - kr), 2.0 * (1.0 - kb));
@@ -211,7 +231,7 @@ fn handled_desc(desc: &'static AVPixFmtDescriptor) -> bool {
         && comps.iter().all(|c| c.shift == 0 && c.depth == depth && c.step <= 2 * bytes && c.offset % bytes == 0)
 }
 
-fn is_yuvj(format: AVPixelFormat) -> bool {
+pub(super) fn is_yuvj(format: AVPixelFormat) -> bool {
     use AVPixelFormat as P;
     matches!(
         format,
@@ -290,6 +310,15 @@ pub(super) fn lossless_target(format: AVPixelFormat) -> Option<AVPixelFormat> {
     nearest(format, TARGETS).filter(|(_, loss)| loss.is_none()).map(|(target, _)| target)
 }
 
+/// The smallest handled format that holds all of `format` and that `fits`.
+pub(super) fn lossless_where(
+    format: AVPixelFormat,
+    fits: impl Fn(AVPixelFormat) -> bool,
+) -> Option<AVPixelFormat> {
+    let candidates: Vec<_> = TARGETS.iter().copied().filter(|target| fits(*target)).collect();
+    nearest(format, &candidates).filter(|(_, loss)| loss.is_none()).map(|(target, _)| target)
+}
+
 /// What frames in other formats are turned into.
 const TARGETS: &[AVPixelFormat] = {
     use AVPixelFormat as P;
@@ -348,4 +377,39 @@ pub(super) fn by_name(name: &str) -> Option<AVPixelFormat> {
     // SAFETY: the string outlives the call.
     let format = unsafe { av_get_pix_fmt(name.as_ptr()) };
     (format != AVPixelFormat::AV_PIX_FMT_NONE).then_some(format)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stream_leaves_open_is_what_players_take_it_for() {
+        use AVColorSpace as S;
+        use AVPixelFormat as P;
+
+        // Luma's share of red, by the standards.
+        for (space, height, red) in [
+            (S::AVCOL_SPC_UNSPECIFIED, 576, 0.299),
+            (S::AVCOL_SPC_UNSPECIFIED, 577, 0.2126),
+            (S::AVCOL_SPC_RESERVED, 480, 0.299),
+            (S::AVCOL_SPC_RESERVED, 720, 0.2126),
+            (S::AVCOL_SPC_BT709, 480, 0.2126),
+            (S::AVCOL_SPC_BT470BG, 1080, 0.299),
+            (S::AVCOL_SPC_SMPTE170M, 1080, 0.299),
+            (S::AVCOL_SPC_SMPTE240M, 480, 0.212),
+            (S::AVCOL_SPC_FCC, 1080, 0.30),
+            (S::AVCOL_SPC_BT2020_NCL, 480, 0.2627),
+            (S::AVCOL_SPC_BT2020_CL, 480, 0.2627),
+        ] {
+            let (_, from_rgb) = matrices(space, height);
+            assert!((from_rgb[0][0] - red).abs() < 1e-6, "{space:?}, {height} rows: {}", from_rgb[0][0]);
+        }
+        let open = AVColorRange::AVCOL_RANGE_UNSPECIFIED;
+        for format in [P::AV_PIX_FMT_GRAY8, P::AV_PIX_FMT_GRAY16LE, P::AV_PIX_FMT_YA8, P::AV_PIX_FMT_GBRP] {
+            assert!(is_full(format, open), "{format:?}");
+            assert!(!is_full(format, AVColorRange::AVCOL_RANGE_MPEG), "{format:?}");
+        }
+        assert!(!is_full(P::AV_PIX_FMT_YUV420P, open) && is_full(P::AV_PIX_FMT_YUVJ420P, open));
+    }
 }

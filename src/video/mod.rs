@@ -51,10 +51,12 @@ mod sync;
 mod tracks;
 mod traits;
 mod trim;
+mod turn;
 mod write;
 
 #[cfg(target_os = "linux")]
 pub use apart::{SERVE_FRAMES, serve_frames};
+pub use clock::Join;
 pub use damage::DamagedFrames;
 pub use decode::{DecodeSettings, Decoder};
 pub use encode::{EncodeSettings, encoders};
@@ -81,8 +83,6 @@ use std::sync::Once;
 /// What is told when a format can't say what it shows.
 pub(crate) const NO_ROOM_FOR_LABEL: &str =
     "the format has no room for the label that says that its face is AI-generated: say so where it is shown";
-/// The same of a picture that players turn.
-pub(crate) const NO_ROOM_FOR_TURNS: &str = "the picture is stored turned, and this format can't say so: players show it as it is stored; .mp4 and .mov can";
 
 /// Gets FFmpeg ready, once in a process: error texts, no log, a bound on single allocations.
 fn init() {

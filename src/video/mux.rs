@@ -21,10 +21,12 @@ use super::{
     encode::{Encoder, Look},
     open,
     output::Partial,
+    probe::Probe,
     streams::Copies,
     tracks::{OnUnsupported, Tracks},
-    traits,
+    traits::{Packets, copy_traits},
     trim::Cut,
+    turn::Turn,
 };
 use crate::{Error, Result};
 
@@ -100,8 +102,8 @@ pub(super) struct Muxer {
     copies: Option<Copies>,
     /// What the file says of itself.
     pub(super) label: Option<String>,
-    /// Players turn the picture, as the input says.
-    pub(super) is_turned: bool,
+    /// Frames come turned by one quarter or three.
+    pub(super) is_sideways: bool,
     /// How often moving pictures are played, 0 for ever; `None` where the input doesn't say.
     pub(super) loops: Option<u16>,
 }
@@ -144,7 +146,7 @@ impl Muxer {
         if code < 0 {
             return Err(write_error(dest, ff::Error::from(code)));
         }
-        Ok(Self { output, partial, video: None, copies: None, label: None, is_turned: false, loops: None })
+        Ok(Self { output, partial, video: None, copies: None, label: None, is_sideways: false, loops: None })
     }
 
     /// Reads `input` a second time and copies all streams but number `video`.
@@ -194,9 +196,9 @@ impl Muxer {
         self.video.as_ref().map_or(0, |video| video.index)
     }
 
-    /// Whether the container can say that its picture is turned.
-    pub(super) fn holds_turns(&self) -> bool {
-        self.is_mov()
+    /// How frames must be turned before they come, since the container can't ask players for it.
+    pub(super) fn turn(&self, probe: &Probe) -> Turn {
+        if self.is_mov() { Turn::default() } else { Turn::of(probe) }
     }
 
     /// Whether the container has room for the label of the file.
@@ -321,9 +323,15 @@ impl Muxer {
                 (*raw.codecpar).codec_tag = u32::from_le_bytes(*b"hvc1");
             }
             if let Some(copies) = copies {
-                traits::copy_traits(copies.video_stream(), raw, true);
+                let packets = if is_mov { Packets::Made } else { Packets::MadeUpright };
+                copy_traits(copies.video_stream(), raw, packets);
                 if raw.sample_aspect_ratio.num == 0 {
-                    raw.sample_aspect_ratio = copies.video_stream().sample_aspect_ratio;
+                    let shape = copies.video_stream().sample_aspect_ratio;
+                    raw.sample_aspect_ratio = if self.is_sideways && shape.num > 0 {
+                        Rational(shape.den, shape.num).into()
+                    } else {
+                        shape
+                    };
                     (*raw.codecpar).sample_aspect_ratio = raw.sample_aspect_ratio;
                 }
             }

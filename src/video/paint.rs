@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 
 use super::{
     layout::Channel,
@@ -44,6 +44,32 @@ impl Picture {
         }
         self.make_writable();
         if self.layout().wide { self.add_as::<u16>(&delta) } else { self.add_as::<u8>(&delta) }
+    }
+
+    /// Shows a map, `[height, width]`, 0 for black to 1 for white, in the place of all colours. Alpha stays as it is.
+    ///
+    /// # Panics
+    /// If the map isn't as large as the picture.
+    pub fn show_gray(&mut self, map: &Array2<f32>) {
+        let (width, height) = self.size_px();
+        assert_eq!(map.dim(), (height, width), "a map of the picture's size");
+        self.make_writable();
+        if self.layout().wide { self.show_gray_as::<u16>(map) } else { self.show_gray_as::<u8>(map) }
+    }
+
+    fn show_gray_as<T: Sample>(&mut self, map: &Array2<f32>) {
+        let (layout, (width, height)) = (*self.layout(), self.size_px());
+        for (i, channel) in layout.channels[..layout.n_channels].iter().enumerate() {
+            let is_chroma = i > 0 && !layout.is_rgb;
+            let n = width.div_ceil(1 << channel.shift_x) * channel.step;
+            for y in 0..height.div_ceil(1 << channel.shift_y) {
+                let row = self.row_mut::<T>(channel.plane, y, n);
+                for (x, sample) in row.iter_mut().skip(channel.offset).step_by(channel.step).enumerate() {
+                    let value = if is_chroma { 0.0 } else { map[[y, x]].clamp(0.0, 1.0) };
+                    *sample = T::from_code((channel.zero + channel.gain * value).round());
+                }
+            }
+        }
     }
 
     fn add_as<T: Sample>(&mut self, delta: &Delta) {
@@ -345,5 +371,36 @@ mod tests {
             [0.0, 0.5, 1.0, 1.5, 2.5, 0.999_999_94].map(fraction),
             [0.0, 0.5, 0.0, 0.5, 0.5, 0.999_999_94]
         );
+    }
+
+    #[test]
+    fn a_map_is_shown_in_the_codes_of_every_kind_of_format() {
+        use ffmpeg_next::format::Pixel;
+
+        let map = Array2::from_shape_fn((4, 6), |(y, x)| if y > 2 { 1.5 } else { x as f32 / 5.0 });
+        // White, two fifths, and chroma, or the blue of two fifths.
+        for (format, white, middle, third) in [
+            (Pixel::YUV420P, 235, 104, 128),
+            (Pixel::YUVJ444P, 255, 102, 128),
+            (Pixel::YUV422P10LE, 940, 414, 512),
+            (Pixel::GBRP12LE, 4095, 1638, 1638),
+            (Pixel::GRAY8, 255, 102, 102),
+            (Pixel::NV12, 235, 104, 128),
+        ] {
+            let mut picture = Picture::blank(format, 6, 4);
+            picture.show_gray(&map);
+            let layout = *picture.layout();
+            let code = |channel: &Channel, x: usize, y: usize| -> u32 {
+                let (n, at) = ((x + 1) * channel.step, x * channel.step + channel.offset);
+                if layout.wide {
+                    picture.row::<u16>(channel.plane, y, n)[at].into()
+                } else {
+                    picture.row::<u8>(channel.plane, y, n)[at].into()
+                }
+            };
+            let [first, .., last] = layout.channels;
+            assert_eq!([code(&first, 0, 3), code(&first, 2, 0)], [white, middle], "{format:?}");
+            assert_eq!(code(&last, 2, 0), third, "{format:?}");
+        }
     }
 }

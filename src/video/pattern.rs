@@ -1,4 +1,4 @@
-//! Numbered pictures: `frames/%05d.png` stands for `frames/00001.png`, `frames/00002.png`, ..
+//! Numbered pictures: `frames/%05d.png`, or `frames/#####.png`, stands for `frames/00001.png`, `frames/00002.png`, ..
 
 use std::{
     ffi::{OsStr, OsString},
@@ -24,7 +24,7 @@ pub struct Pattern {
 const MAX_WIDTH: usize = 18;
 
 impl Pattern {
-    /// Reads a pattern: a path whose last part holds `%d` or `%0Nd` exactly once and ends like a picture. A file or
+    /// Reads a pattern: a path whose last part holds `%d`, `%0Nd` or several `#` exactly once and ends like a picture. A file or
     /// folder of that very name is itself and no pattern.
     pub fn parse(path: &Path) -> Option<Self> {
         let name = path.file_name()?.as_bytes();
@@ -89,6 +89,11 @@ impl Pattern {
 
 /// A place for a number that begins at `at`: its begin, its end, and how many digits it has at least.
 fn place(name: &[u8], at: usize) -> Option<(usize, usize, usize)> {
+    if name[at] == b'#' && (at == 0 || name[at - 1] != b'#') {
+        let width = name[at..].iter().take_while(|b| **b == b'#').count();
+        // A single one is part of many a name.
+        return (2..=MAX_WIDTH).contains(&width).then_some((at, at + width, width));
+    }
     let rest = name[at..].strip_prefix(b"%")?;
     let n_digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
     if rest.get(n_digits) != Some(&b'd') {

@@ -8,7 +8,10 @@ use ffmpeg_next::{
     frame::Video,
 };
 
-use super::{layout::Layout, openexr::Original};
+use super::{
+    layout::{self, Layout},
+    openexr::Original,
+};
 
 /// One decoded picture, in its own pixel format: never converted as a whole, so that what nobody paints over stays
 /// bit-exact. Cloning shares the samples; they are copied when one of the clones is painted on.
@@ -126,8 +129,11 @@ impl Picture {
         // SAFETY: the frame was just made and holds no buffers; plain fields are set before it is shared.
         let code = unsafe {
             let raw = &mut *frame.as_mut_ptr();
-            if matches!(format.descriptor(), Some(d) if d.name().starts_with("gbr")) {
+            if layout::is_rgb(format.into()) {
                 raw.colorspace = AVColorSpace::AVCOL_SPC_RGB;
+            }
+            // Said aloud, since not everybody takes gray for full where nothing is said.
+            if layout::is_full(format.into(), raw.color_range) {
                 raw.color_range = AVColorRange::AVCOL_RANGE_JPEG;
             }
             av_frame_get_buffer(raw, 0)

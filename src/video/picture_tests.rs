@@ -343,6 +343,23 @@ fn rgb_bytes_come_back() {
 }
 
 #[test]
+fn pictures_that_are_made_here_say_that_they_are_full() {
+    for (format, range) in [
+        (Pixel::GRAY8, AVColorRange::AVCOL_RANGE_JPEG),
+        (Pixel::GRAY16LE, AVColorRange::AVCOL_RANGE_JPEG),
+        (Pixel::GBRP, AVColorRange::AVCOL_RANGE_JPEG),
+        (Pixel::GBRAP16LE, AVColorRange::AVCOL_RANGE_JPEG),
+        (Pixel::YUV420P, AVColorRange::AVCOL_RANGE_UNSPECIFIED),
+    ] {
+        let frame = Picture::blank(format, 4, 4).into_frame();
+        // SAFETY: the frame is alive, plain numbers are read.
+        let raw = unsafe { &*frame.as_ptr() };
+        let is_rgb = raw.colorspace == AVColorSpace::AVCOL_SPC_RGB;
+        assert_eq!((raw.color_range, is_rgb), (range, layout::is_rgb(format.into())), "{format:?}");
+    }
+}
+
+#[test]
 fn other_formats_have_a_target_that_loses_nothing() {
     let cases = [
         (Pixel::RGB24, "gbrp"),

@@ -13,11 +13,13 @@ use super::{
     encode::EncodeSettings,
     layout,
     pattern::Pattern,
-    picture::{Picture, Sample},
+    picture::Picture,
     probe::Probe,
     scale::Scale,
     segments::Press,
     still,
+    turn::Turn,
+    write::Written,
 };
 use crate::{Error, Result};
 
@@ -33,13 +35,16 @@ pub(super) struct PictureWriter {
     converter: Converter,
     scale: Option<Scale>,
     label: Option<String>,
-    /// Clockwise quarter turns that show the frames upright: pictures have no other way to say so.
-    quarter_turns: u8,
+    /// How players show the frames: pictures have no way to say so.
+    turn: Turn,
     has_sound: bool,
     /// Number of the first picture.
     first: u64,
     /// The number that was asked for.
     wanted_first: Option<u64>,
+    /// The time of the first frame, where the input has numbers: its frames lie a tick apart, and one that is left out
+    /// leaves its number free.
+    first_pts: Option<i64>,
     /// Number of the picture in hand.
     number: u64,
 }
@@ -55,17 +60,25 @@ impl PictureWriter {
             converter: Converter::new(),
             scale: settings.scale,
             label: settings.label.clone(),
-            quarter_turns: probe.quarter_turns,
+            turn: Turn::of(probe),
             has_sound: probe.n_audio > 0,
             first,
             wanted_first: settings.start_number,
+            first_pts: None,
             number: first,
         }
     }
 
     /// Learns the number of the first frame among the input's own pictures: theirs are kept unless others are wanted.
-    pub(super) fn begin(&mut self, number: Option<u64>) {
+    pub(super) fn begin(&mut self, number: Option<u64>, pts: i64) {
         self.first = self.wanted_first.or(number).unwrap_or(FIRST);
+        self.first_pts = number.map(|_| pts);
+    }
+
+    /// The number of frame `idx`, whose time is `pts`.
+    fn number_of(&self, idx: u64, pts: i64) -> u64 {
+        let passed = self.first_pts.and_then(|first| u64::try_from(pts - first).ok());
+        self.first + passed.unwrap_or(idx)
     }
 
     /// Whether the picture that a packet stands for is as long as it was.
@@ -77,12 +90,15 @@ impl PictureWriter {
         })
     }
 
-    /// Removes the pictures of a longer earlier run that follow the last of `n_written`. Gives what there is to tell.
+    /// Removes the pictures of a longer earlier run that follow the last one, unless a part was made, behind which others
+    /// belong. Gives what there is to tell.
     ///
     /// # Errors
     /// [`Error::Io`] when one can't be removed.
-    pub(super) fn finish(&self, n_written: u64) -> Result<Vec<String>> {
-        let n_surplus = remove_surplus(&self.pattern, self.first + n_written)?;
+    pub(super) fn finish(&self, written: &Written) -> Result<Vec<String>> {
+        let is_part = self.wanted_first.is_some() || written.end.cut.end_s.is_some();
+        let last = self.number_of(written.frames.saturating_sub(1), written.times.last);
+        let n_surplus = if is_part { 0 } else { remove_surplus(&self.pattern, last + 1)? };
         let mut notes = Vec::new();
         if n_surplus > 0 {
             notes.push(format!("{n_surplus} pictures of a longer earlier run were removed"));
@@ -111,8 +127,9 @@ impl PictureWriter {
         };
         let frame = picture.into_frame();
         let own = Shape::of(&frame);
-        let (width, height) =
-            self.scale.map_or((own.width, own.height), |scale| scale.size((own.width, own.height)));
+        let shown = |(width, height)| if self.turn.is_sideways() { (height, width) } else { (width, height) };
+        let size = shown((own.width, own.height));
+        let (width, height) = shown(self.scale.map_or(size, |scale| scale.size(size)));
         let wanted = Shape { format, width, height };
         let frame = if own == wanted {
             frame
@@ -124,7 +141,7 @@ impl PictureWriter {
             let name = layout::name_and_depth(frame.format().into()).0;
             Error::setting("--output", path.display(), format!("{name} can't be written as a picture"))
         })?;
-        Ok(turned(picture, format, self.quarter_turns).with_origin(origin))
+        Ok(self.turn.picture(&picture).with_origin(origin))
     }
 }
 
@@ -135,8 +152,9 @@ impl Press for PictureWriter {
 
     /// The packet says which picture was written, and how long it is.
     fn press(&mut self, idx: u64, picture: Picture, sink: Sink<'_>) -> Result<()> {
-        self.number = self.first + idx;
-        let (path, pts) = (self.pattern.path(self.number), picture.pts());
+        let pts = picture.pts();
+        self.number = self.number_of(idx, pts);
+        let path = self.pattern.path(self.number);
         // Where its source is a picture of its own, that one's colour profile is the new one's as well.
         let (_, file) = picture.origin();
         let picture = self.rgb(picture, &path)?;
@@ -172,34 +190,6 @@ fn remove_surplus(pattern: &Pattern, next: u64) -> Result<u64> {
     }
 }
 
-/// A picture in a `format` of whole planes, turned clockwise.
-fn turned(picture: Picture, format: Pixel, quarter_turns: u8) -> Picture {
-    match (quarter_turns % 4, picture.layout().wide) {
-        (0, _) => picture,
-        (quarters, false) => turned_as::<u8>(&picture, format, quarters),
-        (quarters, true) => turned_as::<u16>(&picture, format, quarters),
-    }
-}
-
-fn turned_as<T: Sample>(picture: &Picture, format: Pixel, quarters: u8) -> Picture {
-    let (width, height) = picture.size_px();
-    let (to_width, to_height) = if quarters == 2 { (width, height) } else { (height, width) };
-    let mut turned = Picture::blank(format, to_width, to_height);
-    for (plane, ..) in picture.planes() {
-        for y in 0..to_height {
-            for (x, to) in turned.row_mut::<T>(plane, y, to_width).iter_mut().enumerate() {
-                let (from_x, from_y) = match quarters {
-                    1 => (y, height - 1 - x),
-                    2 => (width - 1 - x, height - 1 - y),
-                    _ => (width - 1 - y, x),
-                };
-                *to = picture.row::<T>(plane, from_y, width)[from_x];
-            }
-        }
-    }
-    turned
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,22 +203,5 @@ mod tests {
         assert_eq!(remove_surplus(&pattern, 3).expect("removed"), 2);
         let left: Vec<&str> = names.into_iter().filter(|name| dir.path().join(name).exists()).collect();
         assert_eq!(left, ["01.png", "02.png", "06.png", "a03.png"]);
-    }
-
-    #[test]
-    fn pictures_are_turned_clockwise() {
-        // Two columns, three rows: red says which pixel it is.
-        let pixels: Vec<u8> = (1..=6).flat_map(|i| [i, 10 * i, 100]).collect();
-        let red = |quarter_turns: u8| {
-            let picture = turned(Picture::from_rgb8(2, 3, &pixels), Pixel::GBRP, quarter_turns);
-            let (width, height) = picture.size_px();
-            let plane = picture.layout().channels[0].plane;
-            (0..height).map(|y| picture.row::<u8>(plane, y, width).to_vec()).collect::<Vec<_>>()
-        };
-        assert_eq!(red(0), [[1, 2], [3, 4], [5, 6]]);
-        assert_eq!(red(1), [[5, 3, 1], [6, 4, 2]]);
-        assert_eq!(red(2), [[6, 5], [4, 3], [2, 1]]);
-        assert_eq!(red(3), [[2, 4, 6], [1, 3, 5]]);
-        assert_eq!(red(5), red(1));
     }
 }

@@ -1,13 +1,13 @@
 //! What is known of a video before any of it is decoded.
 
-use std::path::{Path, PathBuf};
+use std::{
+    f64::consts::FRAC_PI_2,
+    path::{Path, PathBuf},
+};
 
 use ffmpeg_next::{
     Stream,
-    ffi::{
-        AV_NOPTS_VALUE, AVFieldOrder, AVPacketSideDataType, AVPixelFormat, av_display_rotation_get,
-        av_stream_get_side_data,
-    },
+    ffi::{AV_NOPTS_VALUE, AVFieldOrder, AVPacketSideDataType, AVPixelFormat, av_stream_get_side_data},
     format::context::Input,
     media,
 };
@@ -30,6 +30,8 @@ pub struct Probe {
     pub display_size_px: (usize, usize),
     /// Clockwise quarter turns, 0..=3, that show the stored picture upright.
     pub quarter_turns: u8,
+    /// Players mirror the stored picture, left to right, before they turn it.
+    pub is_mirrored: bool,
     /// A tick of the timestamps, seconds as a fraction.
     pub time_base: (i32, i32),
     /// Mean frames per second as a fraction; (0, 1) when unknown.
@@ -134,12 +136,13 @@ pub(super) fn describe(input: &Input, stream: usize, path: &Path) -> Result<Prob
         let frames = duration_s? * f64::from(rate?);
         Some(frames.round() as u64)
     });
-    let quarter_turns = quarter_turns(&stream);
+    let (is_mirrored, quarter_turns) = display_matrix(&stream).map_or((false, 0), |matrix| turn(&matrix));
     Ok(Probe {
         path: path.into(),
         size_px: (width as usize, height as usize),
         display_size_px: display_size((width, height), (aspect.num, aspect.den), quarter_turns),
         quarter_turns,
+        is_mirrored,
         time_base: (base.numerator(), base.denominator()),
         frame_rate: rate.map_or((0, 1), |r| (r.numerator(), r.denominator())),
         n_frames_hint,
@@ -165,19 +168,48 @@ fn display_size((width, height): (i32, i32), (num, den): (i32, i32), quarter_tur
     if quarter_turns % 2 == 1 { (size.1, size.0) } else { size }
 }
 
-/// The turn in the stream's display matrix, to the nearest quarter, clockwise.
-fn quarter_turns(stream: &Stream) -> u8 {
+/// How players are asked to place a picture, if they are.
+fn display_matrix(stream: &Stream) -> Option<[i32; 9]> {
     // SAFETY: the side data lives as long as the stream; a display matrix is nine 32-bit numbers, which is checked.
-    let counterclockwise = unsafe {
+    unsafe {
         let mut size = 0;
         let kind = AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
         let data = av_stream_get_side_data(stream.as_ptr(), kind, &raw mut size);
-        if data.is_null() || size < 9 * 4 {
-            return 0;
+        (!data.is_null() && size >= 9 * 4).then(|| data.cast::<[i32; 9]>().read_unaligned())
+    }
+}
+
+/// Whether a display matrix mirrors, and the clockwise turn after that, to the nearest quarter.
+fn turn(matrix: &[i32; 9]) -> (bool, u8) {
+    // A step to the right in the stored picture goes to (a, b) in the shown one, a step down to (c, d).
+    let [a, b, c, d] = [0, 1, 3, 4].map(|i| f64::from(matrix[i]));
+    let is_mirrored = a * d - b * c < 0.0;
+    let angle = if is_mirrored { (-b).atan2(-a) } else { b.atan2(a) };
+    (is_mirrored, (angle / FRAC_PI_2).round().rem_euclid(4.0) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_and_turns_are_told_apart() {
+        let told =
+            |a: i32, b: i32, c: i32, d: i32| turn(&[a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]);
+        for (matrix, wanted) in [
+            ([1, 0, 0, 1], (false, 0)),
+            ([0, 1, -1, 0], (false, 1)),
+            ([-1, 0, 0, -1], (false, 2)),
+            ([0, -1, 1, 0], (false, 3)),
+            // Left and right change places, top and bottom, and both diagonals.
+            ([-1, 0, 0, 1], (true, 0)),
+            ([1, 0, 0, -1], (true, 2)),
+            ([0, 1, 1, 0], (true, 3)),
+            ([0, -1, -1, 0], (true, 1)),
+            ([0, 0, 0, 0], (false, 0)),
+        ] {
+            let [a, b, c, d] = matrix;
+            assert_eq!(told(a, b, c, d), wanted, "{matrix:?}");
         }
-        let matrix: [i32; 9] = data.cast::<[i32; 9]>().read_unaligned();
-        av_display_rotation_get(matrix.as_ptr())
-    };
-    // A matrix that can't be inverted gives no number.
-    if counterclockwise.is_nan() { 0 } else { (-counterclockwise / 90.0).round().rem_euclid(4.0) as u8 }
+    }
 }

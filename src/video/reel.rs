@@ -8,7 +8,7 @@ use std::{
 use ffmpeg_next::{format::Pixel, frame::Video, picture};
 
 use super::{
-    clock::{Clock, Tick},
+    clock::{Clock, Join, Tick},
     convert::{Converter, Shape},
     damage::{Damage, DamagedFrames, Promise},
     decode::{DecodeSettings, Footage},
@@ -172,8 +172,12 @@ impl Reel {
 
     /// From a decoded frame to one of the line.
     fn deliver(&mut self, mut frame: Video) -> Result<Frame> {
-        let (number, duration) = (self.n_frames, frame.packet().duration.max(0));
-        let (pts, tick) = self.clock.next(frame.timestamp().or(frame.pts()), duration);
+        let (number, packet) = (self.n_frames, frame.packet());
+        let duration = packet.duration.max(0);
+        let told = frame.timestamp().or(frame.pts());
+        // Where an index leads to the packets, they may lie in any order.
+        let position = if self.probe.container.contains("mov") { -1 } else { packet.position };
+        let (pts, tick) = self.clock.next(told, duration, position);
         if self.care == Care::Credulous {
             self.damage.note(number, "no frame of the file is whole: shown as the decoder guesses it");
         }
@@ -234,6 +238,10 @@ impl Footage for Reel {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn joins(&self) -> &[Join] {
+        self.clock.joins()
     }
 }
 

@@ -34,6 +34,15 @@ impl Scale {
         factor.map(Self::Factor).ok_or_else(wrong)
     }
 
+    /// The same of a picture that is stored on its side.
+    #[must_use]
+    pub(super) fn turned(self) -> Self {
+        match self {
+            Self::Size(width, height) => Self::Size(height, width),
+            factor @ Self::Factor(_) => factor,
+        }
+    }
+
     /// The new size of a picture: even sides, so that every pixel format fits.
     pub fn size(self, (width, height): (u32, u32)) -> (u32, u32) {
         let even = |side: f64| ((side.clamp(2.0, MAX_SIDE) / 2.0).round() as u32) * 2;

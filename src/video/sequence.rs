@@ -64,6 +64,7 @@ impl Sequence {
             size_px: picture.size_px(),
             display_size_px: picture.size_px(),
             quarter_turns: 0,
+            is_mirrored: false,
             time_base: (rate.1, rate.0),
             frame_rate: rate,
             n_frames_hint: Some(last - first + 1),

@@ -156,6 +156,10 @@ impl Source {
         Cut {
             start_s: self.start_pts.filter(|_| self.settings.trim.cuts_start()).map(seconds),
             end_s: is_cut.then(|| seconds(self.end_pts)),
+            joins: match &self.input {
+                Input::Video(decoder) => decoder.joins().to_vec(),
+                Input::Pictures(_) => Vec::new(),
+            },
         }
     }
 

@@ -173,7 +173,8 @@ fn write_exr(
     label: Option<&str>,
 ) -> Result<()> {
     let layout = picture.layout();
-    let is_rgb16 = layout.depth == 16 && layout.is_rgb && layout.n_channels == 3;
+    let is_full = layout.channels[0].zero == 0.0;
+    let is_rgb16 = layout.depth == 16 && layout.is_rgb && layout.n_channels == 3 && is_full;
     let wide = if is_rgb16 { None } else { Some(interleaved(picture)?.as_rgb16()) };
     written_whole(partial, output, |file| {
         let written = openexr::write(file, wide.as_ref().unwrap_or(picture), label);
@@ -290,7 +291,7 @@ fn filled<T: Sample>(mut picture: Picture, samples: &[T], planes: &[usize]) -> P
     picture
 }
 
-/// Interleaved samples of a picture.
+/// Interleaved samples of a picture, in full range.
 struct Samples {
     width: usize,
     height: usize,
@@ -305,8 +306,7 @@ fn interleaved(picture: &Picture) -> Result<Samples> {
     let layout = picture.layout();
     let channels: Vec<Channel> =
         layout.channels[..layout.n_channels].iter().copied().chain(layout.alpha).collect();
-    if !matches!(layout.depth, 8 | 16) || channels.iter().any(|c| c.shift_x + c.shift_y > 0 || c.zero != 0.0)
-    {
+    if !matches!(layout.depth, 8 | 16) || !(layout.is_rgb || layout.n_channels == 1) {
         let reason = format!("{} can't be written as a picture", picture.pixel_format());
         return Err(Error::setting("pixel format", picture.pixel_format(), reason));
     }
@@ -322,9 +322,21 @@ fn interleaved(picture: &Picture) -> Result<Samples> {
                 to.zip(picture.row::<u8>(c.plane, y, width * c.step)[c.offset..].iter().step_by(c.step))
                     .for_each(|(to, from)| *to = u16::from(*from));
             }
+            if c.zero != 0.0 {
+                row.iter_mut().skip(i).step_by(n_channels).for_each(|v| *v = c.stretched(*v, layout.depth));
+            }
         }
     }
     Ok(Samples { width, height, n_channels, has_alpha: layout.alpha.is_some(), depth: layout.depth, values })
+}
+
+impl Channel {
+    /// The code of the full range, which pictures have, for one of a limited range.
+    fn stretched(&self, code: u16, depth: u32) -> u16 {
+        let most = f64::from((1_u32 << depth) - 1);
+        let value = (f64::from(code) - f64::from(self.zero)) / f64::from(self.gain);
+        (most * value).round().clamp(0.0, most) as u16
+    }
 }
 
 impl Samples {
@@ -380,5 +392,46 @@ impl Samples {
             _ => E::Rgba16,
         };
         (bytes, colour)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ffmpeg_next::ffi::AVColorRange;
+
+    use super::*;
+
+    /// A row of codes of limited range, in all planes.
+    fn limited<T: Sample>(format: Pixel, codes: &[T]) -> Picture {
+        let mut frame = Picture::blank(format, codes.len(), 1).into_frame();
+        // SAFETY: a plain field of a frame that is ours.
+        unsafe { (*frame.as_mut_ptr()).color_range = AVColorRange::AVCOL_RANGE_MPEG };
+        let mut picture = Picture::from_frame(frame, 0, 0).ok().expect("handled");
+        for (plane, width, _) in picture.planes() {
+            picture.row_mut::<T>(plane, 0, width).copy_from_slice(codes);
+        }
+        picture
+    }
+
+    /// What is wanted follows from ITU-T H.273, clause 8.3: at 8 bits 219 codes from 16 on are the 255 of the full
+    /// range, at 16 bits 56064 codes from 4096 on are the 65535.
+    #[test]
+    fn limited_codes_are_written_in_full() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a.png");
+        let back = |picture: &Picture| {
+            write_picture(&path, picture, Path::new(""), None).expect("written");
+            read_picture(&path).expect("read").picture
+        };
+        let codes = [0_u8, 16, 60, 126, 235, 255];
+        for format in [Pixel::GRAY8, Pixel::GBRP] {
+            let made = back(&limited(format, &codes));
+            assert_eq!(made.pixel_format(), limited(format, &codes).pixel_format());
+            for (plane, width, _) in made.planes() {
+                assert_eq!(made.row::<u8>(plane, 0, width), [0, 0, 51, 128, 255, 255], "{format:?}");
+            }
+        }
+        let made = back(&limited(Pixel::GRAY16LE, &[0_u16, 4096, 30_000, 30_001, 60_160, 65_535]));
+        assert_eq!(made.row::<u16>(0, 0, 6), [0, 0, 30_280, 30_281, 65_535, 65_535]);
     }
 }

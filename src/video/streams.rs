@@ -17,7 +17,7 @@ use super::{
     mux::write_error,
     sound::Sound,
     tracks::{OnUnsupported, Track, Tracks, kind_of},
-    traits::{attach, copy_traits, is_made_anew},
+    traits::{Packets, attach, copy_traits, is_made_anew},
     trim::Cut,
 };
 use crate::{Error, Result};
@@ -89,8 +89,10 @@ impl Copies {
                 let reason = format!("{container} can't hold it");
                 if policy == OnUnsupported::Fail {
                     let Track { stream, kind, codec, .. } = &*track;
+                    // Whoever writes a clip to `out.png` means its frames.
+                    let pictures = if container == "apng" { "out/%05d.png for its frames, " } else { "" };
                     return Err(format!(
-                        "stream {stream} ({kind}, {codec}): {reason}; give --output with .mkv, or \
+                        "stream {stream} ({kind}, {codec}): {reason}; give --output with {pictures}.mkv, or \
                          --on-unsupported=convert or drop"
                     ));
                 }
@@ -169,7 +171,7 @@ impl Copies {
                     return Err(ff::Error::from(code));
                 }
                 made.time_base = source.time_base;
-                copy_traits(source, made, false);
+                copy_traits(source, made, Packets::Copied);
                 if as_attachment {
                     attach(source, made);
                 } else {
@@ -213,7 +215,7 @@ impl Copies {
             let made = &mut *made.as_mut_ptr();
             sound.describe(&mut *made.codecpar)?;
             made.time_base = sound.time_base().into();
-            copy_traits(&**(*self.input.as_ptr()).streams.add(index), made, true);
+            copy_traits(&**(*self.input.as_ptr()).streams.add(index), made, Packets::Made);
         }
         self.tracks[index].to = Some(to);
         self.tracks[index].converted_to = Some(codec.name().to_owned());
@@ -296,8 +298,8 @@ impl Copies {
                 self.ahead = Some(packet);
                 return Ok(());
             }
-            lane.straighten(&mut packet);
             let track = &mut self.tracks[index];
+            lane.straighten(&mut packet, track.kind, &self.cut.joins);
             if !lane.fit(&mut packet, &self.cut, track.kind, self.hides_negative) {
                 continue;
             }

@@ -7,9 +7,20 @@ use ffmpeg_next::{
     ffi::{AVMediaType, AVPacketSideDataType, AVStream, av_dict_copy, av_dict_set, av_stream_new_side_data},
 };
 
-/// Tags, disposition and side data of a stream. Of the picture that is made anew (`remade`), only what stays true.
-pub(super) fn copy_traits(source: &AVStream, made: &mut AVStream, remade: bool) {
+/// What becomes of a stream's packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packets {
+    Copied,
+    /// Encoded anew.
+    Made,
+    /// The same of a picture that was turned upright, if it had to be.
+    MadeUpright,
+}
+
+/// Tags, disposition and side data of a stream: what stays true of these packets.
+pub(super) fn copy_traits(source: &AVStream, made: &mut AVStream, packets: Packets) {
     use AVPacketSideDataType as S;
+    let remade = packets != Packets::Copied;
     made.disposition = source.disposition;
     made.id = source.id;
     // SAFETY: both streams are alive; tags are copied into the new one's own dictionary, side data into memory
@@ -33,7 +44,8 @@ pub(super) fn copy_traits(source: &AVStream, made: &mut AVStream, remade: bool) 
                 data.type_,
                 S::AV_PKT_DATA_CPB_PROPERTIES | S::AV_PKT_DATA_DOVI_CONF | S::AV_PKT_DATA_NEW_EXTRADATA
             );
-            if remade && of_old_packets {
+            let is_turn = data.type_ == S::AV_PKT_DATA_DISPLAYMATRIX;
+            if remade && of_old_packets || packets == Packets::MadeUpright && is_turn {
                 continue;
             }
             let room = av_stream_new_side_data(made, data.type_, data.size);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::Join;
 use crate::{Error, Result, frame::Frame};
 
 /// The wanted part of a clip, in frames or in times; all limits that are given hold.
@@ -73,13 +74,16 @@ pub(super) enum Place {
     Behind,
 }
 
-/// What the other tracks have to lose, so that they begin and end with the picture.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+/// What the other tracks have to lose, so that they begin and end with the picture, and where its clock jumped back.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cut {
     /// Seconds on the input's clock that become 0; everything before is left out.
     pub start_s: Option<f64>,
     /// Seconds on the input's clock; everything after is left out.
     pub end_s: Option<f64>,
+    /// Where the picture's clock was set back; the times above are those after its shifts.
+    #[serde(default)]
+    pub joins: Vec<Join>,
 }
 
 /// A time as people type it: `75`, `75.5`, `1:15.5` or `0:01:15.5`, in seconds.

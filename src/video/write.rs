@@ -1,6 +1,6 @@
 //! Frames into a file.
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use ffmpeg_next::format::Pixel;
 
@@ -15,8 +15,10 @@ use super::{
     picture::Picture,
     picture_writer::PictureWriter,
     probe::Probe,
+    scale::Scale,
     segments::{Place, Press, Segments, Stretch},
     tracks::Tracks,
+    turn::Turn,
 };
 use crate::{
     Error, Result,
@@ -53,6 +55,14 @@ impl Target {
         match self {
             Self::Film(film) => &mut **film,
             Self::Pictures(pictures) => &mut **pictures,
+        }
+    }
+
+    /// How frames are turned here, and not by players.
+    fn turn(&self, probe: &Probe) -> Turn {
+        match self {
+            Self::Film(film) => film.muxer.turn(probe),
+            Self::Pictures(_) => Turn::of(probe),
         }
     }
 }
@@ -103,12 +113,8 @@ impl Writer {
         seams: Seams,
     ) -> Result<Self> {
         refuse_same(input, output)?;
-        let (mut size_px, time_base) = (settings.scaled_px(probe.size_px), probe.time_base);
         let mut segments = Segments::new(work, seams);
         let target = if let Some(pattern) = Pattern::parse(output) {
-            if probe.quarter_turns % 2 == 1 {
-                size_px = (size_px.1, size_px.0);
-            }
             let pictures = PictureWriter::new(pattern, segments.work.dir(), settings, probe);
             segments.keep_if(|packet| pictures.is_there(packet))?;
             Target::Pictures(Box::new(pictures))
@@ -117,7 +123,11 @@ impl Writer {
             let (muxer, coder) = prepare(input, || Partial::within(dir, output), probe, settings)?;
             Target::Film(Box::new(Film { muxer, coder }))
         };
-        Ok(Self { target, segments, size_px, time_base })
+        let (width, height) = probe.size_px;
+        let is_sideways = target.turn(probe).is_sideways();
+        let size_px = if is_sideways { (height, width) } else { (width, height) };
+        let size_px = as_stored(settings, is_sideways, probe).scaled_px(size_px);
+        Ok(Self { target, segments, size_px, time_base: probe.time_base })
     }
 
     /// Learns what the clip looks like from its first frame, which every run shows again, and what number that has among
@@ -135,7 +145,7 @@ impl Writer {
                 begun.map_err(|reason| film.coder.media_error(reason))
             }
             Target::Pictures(pictures) => {
-                pictures.begin(number);
+                pictures.begin(number, first.pts());
                 self.segments.begin(false, &[]).map_err(|reason| pictures.error(reason))
             }
         }
@@ -217,7 +227,7 @@ impl Writer {
         };
         match self.target {
             Target::Film(film) => film.commit(&self.segments, &mut written)?,
-            Target::Pictures(pictures) => written.notes = pictures.finish(written.frames)?,
+            Target::Pictures(pictures) => written.notes = pictures.finish(&written)?,
         }
         self.segments.work.remove();
         Ok(written)
@@ -230,16 +240,18 @@ impl Film {
         let Some((encoder, look)) = coder.encoder() else {
             return Err(coder.media_error("there are no frames to write"));
         };
-        muxer.set_cut(written.end.cut);
+        if written.swapped == 0 {
+            // What shows no new face is no fake.
+            muxer.label = None;
+        }
+        muxer.set_cut(written.end.cut.clone());
         muxer.start(encoder, look, coder.time_base, coder.frame_rate)?;
         segments.join(&coder, &mut muxer)?;
         written.stream = muxer.video_stream();
         let is_unlabelled = muxer.label.is_some() && !muxer.holds_label();
-        let is_sideways = muxer.is_turned && !muxer.holds_turns();
         written.tracks = muxer.finish()?;
         written.notes.extend(coder.note.take());
         written.notes.extend(is_unlabelled.then(|| super::NO_ROOM_FOR_LABEL.to_owned()));
-        written.notes.extend(is_sideways.then(|| super::NO_ROOM_FOR_TURNS.to_owned()));
         written.notes.extend(written.tracks.notes());
         Ok(())
     }
@@ -280,9 +292,9 @@ fn prepare(
     probe: &Probe,
     settings: &EncodeSettings,
 ) -> Result<(Muxer, Coder)> {
-    let look = Look::expected(probe).map(|look| look.scaled(settings.scale));
-    if let Some(look) = look.filter(|_| settings.encoder.as_deref() != Some(SVT)) {
+    if let Some(look) = Look::expected(probe).filter(|_| settings.encoder.as_deref() != Some(SVT)) {
         let (mut muxer, coder) = opened(input, partial()?, probe, settings)?;
+        let look = coder.made_of(look);
         let encoder = coder.open(&look, &muxer)?;
         muxer.start(&encoder, &look, coder.time_base, coder.frame_rate)?;
     }
@@ -296,16 +308,31 @@ fn opened(
     settings: &EncodeSettings,
 ) -> Result<(Muxer, Coder)> {
     let codec = Some(probe.codec.clone());
-    let coder = Coder::new(partial.dest(), settings, codec, probe.time_base, probe.frame_rate);
+    let dest = partial.dest().to_path_buf();
     let mut muxer = Muxer::create(partial)?;
+    let turn = muxer.turn(probe);
+    let stored = as_stored(settings, turn.is_sideways(), probe);
+    let coder = Coder::new(&dest, &stored, codec, probe.time_base, probe.frame_rate).turning(turn);
+    muxer.is_sideways = turn.is_sideways();
     muxer.label.clone_from(&settings.label);
-    muxer.is_turned = probe.quarter_turns != 0;
     muxer.loops = loops::of(input);
     if !probe.is_sequence() {
         let source = open::open_for_packets(input)?;
         muxer.copy_from(source, input.into(), probe.stream, settings.on_unsupported)?;
     }
     Ok((muxer, coder))
+}
+
+/// The settings with the size that is asked for, which is that of the shown picture, as the size of the stored one.
+fn as_stored<'a>(
+    settings: &'a EncodeSettings,
+    is_turned_sideways: bool,
+    probe: &Probe,
+) -> Cow<'a, EncodeSettings> {
+    if is_turned_sideways == Turn::of(probe).is_sideways() {
+        return Cow::Borrowed(settings);
+    }
+    Cow::Owned(EncodeSettings { scale: settings.scale.map(Scale::turned), ..settings.clone() })
 }
 
 /// Writes a clip straight into its file: a short one, that is quickly made again. Only [`ClipWriter::commit`] gives it

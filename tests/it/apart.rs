@@ -115,7 +115,7 @@ fn parts_of_a_clip_are_the_same_parts() {
         (source.cut(), source.n_skipped(), facts)
     });
     let (cut, n_skipped, frames) = parts[1].clone();
-    assert_eq!((parts[0].0, parts[0].1), (cut, n_skipped));
+    assert_eq!((&parts[0].0, parts[0].1), (&cut, n_skipped));
     assert!(std::mem::take(&mut parts[0].2) == frames);
     assert_eq!(frames.len() as u64 + n_skipped, 9);
 }

@@ -69,8 +69,17 @@ pub fn presented_s(path: &Path) -> Vec<f64> {
 
 /// The MD5 of each decoded frame, by `ffmpeg`.
 pub fn frame_sums(path: &Path) -> Vec<String> {
+    sums(path, &["-noautorotate"])
+}
+
+/// The same of the frames as players show them.
+pub fn shown_sums(path: &Path) -> Vec<String> {
+    sums(path, &[])
+}
+
+fn sums(path: &Path, options: &[&str]) -> Vec<String> {
     let mut command = Command::new("ffmpeg");
-    command.args(["-nostdin", "-v", "fatal", "-noautorotate", "-i"]).arg(path);
+    command.args(["-nostdin", "-v", "fatal"]).args(options).arg("-i").arg(path);
     command.args(["-map", "0:V:0", "-fps_mode", "passthrough", "-f", "framemd5", "-"]);
     let done = command.output().expect("ffmpeg runs");
     assert!(done.status.success(), "{}", path.display());

@@ -95,15 +95,19 @@ fn a_report_is_replaced_and_pictures_of_a_longer_run_go() {
         return;
     }
     let dir = tempfile::tempdir().expect("a folder");
-    let input = make(dir.path(), "a.mkv", &format!("{PICTURES} -c:v ffv1"));
     let pattern = dir.path().join("out/%02d.png");
-    let run = |end: &str| {
-        let (code, told, report) = pass_through(&input, &pattern, &["--trim-frame-end", end]);
+    let run = |n_frames: usize| {
+        let input = make(
+            dir.path(),
+            &format!("{n_frames}.mkv"),
+            &format!("{PICTURES} -c:v ffv1 -frames:v {n_frames}"),
+        );
+        let (code, told, report) = pass_through(&input, &pattern, &[]);
         assert_eq!(code, Some(0), "{told}");
         report
     };
-    assert_eq!(run("9")["notes"], serde_json::json!([]));
-    let report = run("4");
+    assert_eq!(run(9)["notes"], serde_json::json!([]));
+    let report = run(4);
     assert!(report["notes"].to_string().contains("5 pictures of a longer earlier run"), "{report}");
     let mut left = names(&dir.path().join("out"));
     left.retain(|name| !name.starts_with('%'));

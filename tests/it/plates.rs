@@ -121,3 +121,26 @@ fn a_part_of_numbered_pictures_keeps_its_numbers() {
     assert_eq!(video.status.code(), Some(2));
     assert!(told(&video).contains("numbered pictures"), "{}", told(&video));
 }
+
+#[test]
+fn a_part_made_again_takes_nothing_with_it_and_a_hole_stays_one() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let plates = Plates::new(12);
+    let run = |more: &[&str]| {
+        let out = plates.command(more).output().expect("starts");
+        assert!(out.status.success() || out.status.code() == Some(3), "{}", told(&out));
+    };
+    run(&[]);
+    let whole = plates.all(1001);
+    run(&["--overwrite", "--trim-frame-start", "2", "--trim-frame-end", "4"]);
+    assert!(plates.all(1001) == whole, "those behind the part are there");
+    fs::remove_file(plates.dir.path().join("in/plate.1005.png")).expect("there");
+    fs::remove_dir_all(plates.dir.path().join("out")).expect("there");
+    run(&["--on-damage", "skip"]);
+    for (n, wanted) in (1001..1013).zip(&whole) {
+        let found = fs::read(plates.picture(n)).ok();
+        assert!(found.as_ref() == Some(wanted).filter(|_| n != 1005), "picture {n}");
+    }
+}

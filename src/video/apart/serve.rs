@@ -125,6 +125,6 @@ impl Server {
     }
 
     fn news(&mut self) -> News {
-        self.told.news(self.reel.damage(), self.reel.notes(), self.reel.is_cut())
+        self.told.news(self.reel.damage(), self.reel.notes(), self.reel.joins(), self.reel.is_cut())
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::super::{damage::DamagedFrames, decode::DecodeSettings, probe::Probe, skip::Wanted};
+use super::super::{clock::Join, damage::DamagedFrames, decode::DecodeSettings, probe::Probe, skip::Wanted};
 use crate::Error;
 
 /// No message is longer: the longest are lists of damage, which are bounded.
@@ -72,6 +72,7 @@ pub(super) struct Shown {
 pub(super) struct Told {
     pub damage: Vec<DamagedFrames>,
     pub notes: Vec<String>,
+    pub joins: Vec<Join>,
     pub is_cut: bool,
 }
 
@@ -80,6 +81,7 @@ pub(super) struct Told {
 pub(super) struct News {
     damage: (usize, Vec<DamagedFrames>),
     notes: (usize, Vec<String>),
+    joins: (usize, Vec<Join>),
     is_cut: bool,
 }
 
@@ -90,16 +92,29 @@ impl Told {
         self.damage.extend(news.damage.1);
         self.notes.truncate(news.notes.0);
         self.notes.extend(news.notes.1);
+        self.joins.truncate(news.joins.0);
+        self.joins.extend(news.joins.1);
         self.is_cut = news.is_cut;
     }
 
     /// What the other side, which knows as much as `self`, has to learn.
-    pub(super) fn news(&mut self, damage: &[DamagedFrames], notes: &[String], is_cut: bool) -> News {
+    pub(super) fn news(
+        &mut self,
+        damage: &[DamagedFrames],
+        notes: &[String],
+        joins: &[Join],
+        is_cut: bool,
+    ) -> News {
         fn tail<T: PartialEq + Clone>(known: &[T], now: &[T]) -> (usize, Vec<T>) {
             let n_same = known.iter().zip(now).take_while(|(known, now)| known == now).count();
             (n_same, now[n_same..].to_vec())
         }
-        let news = || News { damage: tail(&self.damage, damage), notes: tail(&self.notes, notes), is_cut };
+        let news = || News {
+            damage: tail(&self.damage, damage),
+            notes: tail(&self.notes, notes),
+            joins: tail(&self.joins, joins),
+            is_cut,
+        };
         let (told, news) = (news(), news());
         self.take(told);
         news
@@ -169,6 +184,7 @@ mod tests {
     fn the_other_side_learns_only_what_is_new() {
         let at = |first: u64, last: u64| DamagedFrames { first, last: Some(last), reason: "torn".into() };
         let (mut here, mut there) = (Told::default(), Told::default());
+        let joins = [Join { after: 1, at: 2, shift_s: 0.5 }];
         for (damage, n_sent) in [
             (vec![at(1, 1)], 1),
             (vec![at(1, 1), at(5, 5)], 1),
@@ -176,10 +192,11 @@ mod tests {
             (vec![at(1, 1), at(5, 6)], 0),
             (vec![], 0),
         ] {
-            let news = there.news(&damage, &["odd".into()], damage.is_empty());
+            let news = there.news(&damage, &["odd".into()], &joins, damage.is_empty());
             assert_eq!(news.damage.1.len(), n_sent);
             here.take(news);
             assert_eq!((&here.damage, here.notes.len(), here.is_cut), (&damage, 1, damage.is_empty()));
+            assert_eq!(here.joins, joins);
         }
     }
 
