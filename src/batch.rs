@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     Error, Result,
-    blend::{Grader, blend},
+    blend::{Grader, Shows, blend},
     cast::Cast,
     crash,
     face::{Analysis, Masker, Steadier},
@@ -50,20 +50,21 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Swaps `input`, whatever it is. `output` is a file, or a folder if `input` is one.
+    /// Swaps `inputs`: a file, a folder, or several files. `output` is a file for the one file, else a folder.
     ///
     /// # Errors
-    /// Those of the one file, or [`Error::SomeFailed`] after a folder; see [`pipeline::swap_video`].
+    /// Those of the one file, or [`Error::SomeFailed`] after several; see [`pipeline::swap_video`].
     pub fn run(
         &self,
-        input: &Path,
+        inputs: &[PathBuf],
         output: Option<&Path>,
         watch: &mut Watch<'_>,
         record: &mut Record,
     ) -> Result<Outcome> {
-        if input.is_dir() {
-            return self.run_folder(input, output, watch, record);
-        }
+        let input = match inputs {
+            [input] if !input.is_dir() => input,
+            _ => return self.run_folder(inputs, output, watch, record),
+        };
         let output = output_path(input, output, &self.name(), self.overwrite)?;
         let result = self.run_file(input, &output, watch);
         record.add(input, &output, self.cast(), self.settings, result.as_ref())?;
@@ -74,13 +75,15 @@ impl Job<'_> {
     ///
     /// # Errors
     /// As [`output_path`] and [`media_files`].
-    pub fn pairs(&self, input: &Path, output: Option<&Path>) -> Result<Vec<(PathBuf, PathBuf)>> {
-        if !input.is_dir() {
+    pub fn pairs(&self, inputs: &[PathBuf], output: Option<&Path>) -> Result<Vec<(PathBuf, PathBuf)>> {
+        if let [input] = inputs
+            && !input.is_dir()
+        {
             let output = output_path(input, output, &self.name(), self.overwrite)?;
             return Ok(vec![(input.into(), output)]);
         }
-        let out_dir = self.out_dir(input, output);
-        let files = media_files(input, self.follow_symlinks)?.files;
+        let out_dir = self.out_dir(inputs, output)?;
+        let files = self.files(inputs)?.files;
         Ok(files.into_iter().map(|file| (file.clone(), output_in(&out_dir, &file))).collect())
     }
 
@@ -90,7 +93,8 @@ impl Job<'_> {
 
     /// What is added to the names of outputs.
     fn name(&self) -> String {
-        self.cast().map_or("none".into(), Cast::name)
+        let name = self.cast().map_or("none".into(), Cast::name);
+        if self.settings.blend.shows == Shows::Matte { name + "_matte" } else { name }
     }
 
     fn run_file(&self, input: &Path, output: &Path, watch: &mut Watch<'_>) -> Result<Report> {
@@ -130,7 +134,8 @@ impl Job<'_> {
                 (blend(swapped, &self.settings.blend)?, replaced)
             }
         };
-        let label = self.settings.encode.label.as_deref();
+        // What shows no new face is no fake.
+        let label = self.settings.encode.label.as_deref().filter(|_| !replaced.is_empty());
         video::write_picture(output, &frame.picture, input, label)?;
         let mut tally = Tally::default();
         tally.add(&replaced);
@@ -138,7 +143,7 @@ impl Job<'_> {
         let no_face = self.swap.is_some() && replaced.is_empty();
         let is_unlabelled = label.is_some() && !video::holds_label(output);
         let notes = [
-            (no_face, "no face was found"),
+            (no_face, report::NO_FACE),
             (video::holds_more(input), video::MORE_PICTURES),
             (is_unlabelled, video::NO_ROOM_FOR_LABEL),
         ];
@@ -210,6 +215,16 @@ pub struct MediaFiles {
 /// # Errors
 /// [`Error::Io`] when the folder can't be read.
 pub fn media_files(dir: &Path, follow_symlinks: bool) -> Result<MediaFiles> {
+    files_of(dir, follow_symlinks, |path, ending| ENDINGS.contains(&ending) || video::is_picture(path))
+}
+
+/// The files of a folder that are `wanted`, which is asked with their endings in small letters; links and hidden files as in
+/// [`media_files`].
+pub(crate) fn files_of(
+    dir: &Path,
+    follow_symlinks: bool,
+    wanted: impl Fn(&Path, &str) -> bool,
+) -> Result<MediaFiles> {
     let (mut files, mut n_links) = (Vec::new(), 0);
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
         let path = entry.map_err(Error::io(dir))?.path();
@@ -219,7 +234,7 @@ pub fn media_files(dir: &Path, follow_symlinks: bool) -> Result<MediaFiles> {
         }
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if !hidden && path.is_file() && (ENDINGS.contains(&ending.as_str()) || video::is_picture(&path)) {
+        if !hidden && path.is_file() && wanted(&path, &ending) {
             files.push(path);
         }
     }

@@ -101,7 +101,7 @@ pub const NO_IDENTITY: &str = "none";
 /// ONNX Runtime and the device that it runs on.
 #[derive(Debug, Args)]
 pub struct RuntimeArgs {
-    /// Devices to try, in this order; one that is missing is an error [default: the best that works]
+    /// Devices to try, in this order, of cpu, cuda, tensorrt; one that is missing is an error [default: the best that works]
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
     pub execution_providers: Vec<String>,
     /// Threads for one network [default: half of the machine's]
@@ -138,9 +138,10 @@ pub struct ProgressArgs {
 /// `faceswap INPUT --identity NAME`
 #[derive(Debug, Args)]
 pub struct SwapArgs {
-    /// A video, a picture, numbered pictures (frames/%05d.png), or a folder of videos and pictures
+    /// A video, a picture, numbered pictures (frames/%05d.png or frames/#####.png), or a folder of videos and pictures;
+    /// of several videos and pictures the output is a folder
     #[arg(required = true, value_name = "INPUT")]
-    pub input: Option<PathBuf>,
+    pub input: Vec<PathBuf>,
     /// Whose face goes in: a name that `faceswap identities` lists, or a bundle's folder; `none` passes every
     /// frame as it is, to check the way there and back
     #[arg(short, long, required_unless_present = "map", conflicts_with = "map", value_name = "NAME")]
@@ -148,7 +149,8 @@ pub struct SwapArgs {
     /// Who is replaced
     #[command(flatten)]
     pub who: WhoArgs,
-    /// Output file, or folder [default: INPUT_NAME.EXT beside the input]
+    /// Output file, or folder [default: beside the input, clip.mp4 with identity B becomes clip_B.mp4, and the folder clips
+    /// becomes clips_B]
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// Replace an output that exists

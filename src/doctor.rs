@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A report for a person; it never fails, a missing part is a line of it.
-pub fn examine(settings: &RuntimeSettings) -> String {
+pub fn examine(settings: &RuntimeSettings, is_sandboxed: bool) -> String {
     let mut text =
         format!("faceswap {}, {} hardware threads\n", env!("CARGO_PKG_VERSION"), n_hardware_threads());
     // Writing to a String does not fail.
@@ -37,8 +37,12 @@ pub fn examine(settings: &RuntimeSettings) -> String {
         ));
     }
     say(format!("OpenCV        {}", measure::opencv_version()));
-    say(format!("sandbox       {}", sandbox::support()));
-    if cfg!(target_os = "linux") {
+    if is_sandboxed {
+        say(format!("sandbox       {}", sandbox::support()));
+    } else {
+        say("sandbox       off (--no-sandbox)".into());
+    }
+    if is_sandboxed && cfg!(target_os = "linux") {
         say("decoding      in a process of its own, inside a sandbox for that one file where there is one"
             .into());
     }

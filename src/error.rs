@@ -15,11 +15,11 @@ pub enum Error {
     #[error("interrupted")]
     Cancelled,
     /// A setting has no meaning as given: the user types something else.
-    #[error("{name} = {value}: {reason}")]
+    #[error("{name}{}: {reason}", given(value))]
     BadSetting {
         /// The option as the user typed it, e.g. `--faces`.
         name: String,
-        /// The value that was refused.
+        /// The value that was refused; empty where none was given.
         value: String,
         /// Why, with the allowed range or the known choices.
         reason: String,
@@ -77,6 +77,11 @@ pub enum Error {
         /// Files that were tried.
         n_files: usize,
     },
+}
+
+/// A value behind the name of its option.
+fn given(value: &str) -> String {
+    if value.is_empty() { String::new() } else { format!(" = {value}") }
 }
 
 impl Error {

@@ -80,8 +80,11 @@ pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<
     let template = Template::default();
     let header = FaceSetHeader::new(template.name(), settings.margin, settings.side_px);
     let mut set = FaceSetWriter::create(&settings.output, &header)?;
-    let (mut n_faces, mut is_damaged) = (0, false);
+    let (mut cut, mut is_damaged) = (Cut::default(), false);
     for (i, file) in files.iter().enumerate() {
+        if watch.is_stopped() {
+            return Err(Error::Cancelled);
+        }
         let cutter = Cutter {
             settings,
             template: &template,
@@ -89,23 +92,32 @@ pub fn extract(settings: &ExtractSettings, runtime: &Runtime, watch: &mut Watch<
             truth: truth.get(i).map(PathBuf::as_path),
             true_points: settings.true_points.get(i).map(PathBuf::as_path),
         };
-        n_faces += if video::is_picture(file) {
+        let of_file = if video::is_picture(file) {
             cutter.cut_picture(runtime, &mut set)?
         } else {
-            let (n_cut, damage) = cutter.cut_video(runtime, &mut set, watch)?;
+            let (of_file, damage) = cutter.cut_video(runtime, &mut set, watch)?;
             watch.clear();
             if !damage.is_empty() {
                 is_damaged = true;
                 watch.line(&format!("{}: {}", file.display(), told_damage(&damage, None)));
             }
-            n_cut
+            of_file
         };
+        if of_file.n_known > 0 {
+            let Cut { n_known, .. } = of_file;
+            watch.line(&format!(
+                "{}: {n_known} faces of a file of this name are there already, and stay as they are",
+                file.display()
+            ));
+        }
+        cut.n_new += of_file.n_new;
+        cut.n_known += of_file.n_known;
     }
     set.finish()?;
-    if n_faces == 0 {
+    if cut.n_new + cut.n_known == 0 {
         return Err(Error::input(&settings.footage[0], "no face was found in this footage"));
     }
-    Ok(Extracted { n_faces, is_damaged })
+    Ok(Extracted { n_faces: cut.n_new, is_damaged })
 }
 
 /// Files as they are, folders as their videos and pictures; links in folders are left out, as a swap does.
@@ -126,6 +138,22 @@ fn listed(paths: &[PathBuf], watch: &Watch<'_>) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// How many faces there were.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cut {
+    /// That the set hadn't.
+    n_new: u64,
+    /// That it had, from a run before.
+    n_known: u64,
+}
+
+impl Cut {
+    fn count(&mut self, face: Option<bool>) {
+        self.n_new += u64::from(face == Some(true));
+        self.n_known += u64::from(face == Some(false));
+    }
+}
+
 /// Cuts the faces out of one file.
 struct Cutter<'a> {
     settings: &'a ExtractSettings,
@@ -136,13 +164,15 @@ struct Cutter<'a> {
 }
 
 impl Cutter<'_> {
-    fn cut_picture(&self, runtime: &Runtime, set: &mut FaceSetWriter) -> Result<u64> {
+    fn cut_picture(&self, runtime: &Runtime, set: &mut FaceSetWriter) -> Result<Cut> {
         let frame = video::read_picture(self.file)?;
         let tracked = Analysis::new(runtime, &self.analysis(), 0, 1)?.single(frame)?;
         let truth = self.truth.map(video::read_picture).transpose()?;
         let true_points = self.true_points.map(TruePoints::open).transpose()?;
         let points = true_points.map(|mut points| points.of_next_frame()).transpose()?;
-        self.write(&tracked, (truth.as_ref(), points.as_deref()), set)
+        let mut cut = Cut::default();
+        cut.count(self.write(&tracked, (truth.as_ref(), points.as_deref()), set)?);
+        Ok(cut)
     }
 
     /// As in a swap, but for what the settings say of it.
@@ -152,20 +182,20 @@ impl Cutter<'_> {
         settings
     }
 
-    /// Gives the number of faces, and what is damaged.
+    /// Gives how many faces there are, and what is damaged.
     fn cut_video(
         &self,
         runtime: &Runtime,
         set: &mut FaceSetWriter,
         watch: &mut Watch<'_>,
-    ) -> Result<(u64, Vec<DamagedFrames>)> {
+    ) -> Result<(Cut, Vec<DamagedFrames>)> {
         let open = |path| Decoder::open(path, &self.settings.decode);
         let (mut decoder, mut truth) = (open(self.file)?, self.truth.map(open).transpose()?);
         let mut true_points = self.true_points.map(TruePoints::open).transpose()?;
         let settings = self.analysis();
         let analysis =
             Analysis::new(runtime, &settings, decoder.probe().quarter_turns, self.settings.n_workers)?;
-        let (mut n_frames, mut n_faces) = (0, 0);
+        let (mut n_frames, mut cut) = (0, Cut::default());
         watch.start(self.file, decoder.probe());
         let damage = Mutex::new(Vec::new());
         let mut repeats = Repeats::default();
@@ -179,7 +209,7 @@ impl Cutter<'_> {
                 let is_new =
                     repeats.is_new(&tracked.frame, &damage.lock().unwrap_or_else(PoisonError::into_inner));
                 if is_new && n_frames.is_multiple_of(self.settings.every as u64) {
-                    n_faces += self.write(&tracked, (truth.as_ref(), points.as_deref()), set)?;
+                    cut.count(self.write(&tracked, (truth.as_ref(), points.as_deref()), set)?);
                 }
                 n_frames += 1;
                 watch.frame(n_frames, tracked.faces.len());
@@ -187,7 +217,7 @@ impl Cutter<'_> {
                 Ok(())
             })
         })?;
-        Ok((n_faces, damage.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        Ok((cut, damage.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     fn truth_frame(&self, truth: &mut Decoder, n_before: u64) -> Result<Frame> {
@@ -197,14 +227,18 @@ impl Cutter<'_> {
         })
     }
 
-    /// Writes the largest face of a frame, and says whether there was one.
+    /// Writes the largest face of a frame, and says whether it is new to the set; `None` without a face.
     fn write(
         &self,
         tracked: &Tracked,
         (truth, true_points): (Option<&Frame>, Option<&[Option<FramePx>]>),
         set: &mut FaceSetWriter,
-    ) -> Result<u64> {
-        let Some(face) = tracked.faces.first() else { return Ok(0) };
+    ) -> Result<Option<bool>> {
+        let Some(face) = tracked.faces.first() else { return Ok(None) };
+        let source = self.file.file_name().unwrap_or(self.file.as_os_str()).to_string_lossy().into_owned();
+        if set.had(&source, tracked.frame.idx) {
+            return Ok(Some(false));
+        }
         let side_px = self.settings.side_px;
         let alignment = face::align(&face.points, self.template, self.settings.margin, side_px);
         let cut = |frame: &Frame| -> Array3<f32> { face::crop(&frame.picture, &alignment, side_px) };
@@ -217,12 +251,12 @@ impl Cutter<'_> {
             pixels: cut(&tracked.frame),
             target: truth.map(cut),
             mask: face::hull_mask(&face.points, &alignment, side_px),
-            source: self.file.file_name().unwrap_or(self.file.as_os_str()).to_string_lossy().into_owned(),
+            source,
             frame: tracked.frame.idx,
             points: face.points.iter().enumerate().map(point).collect(),
             presence: face.presence,
         })?;
-        Ok(1)
+        Ok(Some(true))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod report;
 pub mod sort;
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -104,6 +105,8 @@ pub struct FaceSetWriter {
     sidecar: BufWriter<File>,
     /// The number of the next face, above all that are in use.
     next: u64,
+    /// Files and frames whose faces are there.
+    known: HashSet<(String, u64)>,
 }
 
 impl FaceSetWriter {
@@ -115,7 +118,7 @@ impl FaceSetWriter {
     pub fn create(dir: &Path, header: &FaceSetHeader) -> Result<Self> {
         fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let path = dir.join(SIDECAR);
-        let mut next = 0;
+        let (mut next, mut known) = (0, HashSet::new());
         let is_new = !path.exists() || whole_lines(&path)? == 0;
         if !is_new {
             let set = FaceSet::open(dir)?;
@@ -129,13 +132,20 @@ impl FaceSetWriter {
             // Not how many there are: somebody may have removed a line.
             let numbers = set.entries.iter().chain(&set.excluded).filter_map(FaceEntry::number);
             next = numbers.max().map_or(0, |last| last + 1);
+            let all = set.entries.into_iter().chain(set.excluded);
+            known.extend(all.map(|entry| (entry.source, entry.frame)));
         }
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
-        let mut writer = Self { dir: dir.into(), sidecar: BufWriter::new(file), next };
+        let mut writer = Self { dir: dir.into(), sidecar: BufWriter::new(file), next, known };
         if is_new {
             writer.line(header)?;
         }
         Ok(writer)
+    }
+
+    /// Whether the set was found with a face of this frame of a file of this name, left out or not.
+    pub fn had(&self, source: &str, frame: u64) -> bool {
+        self.known.contains(&(source.to_owned(), frame))
     }
 
     /// Adds a face.
@@ -344,6 +354,10 @@ mod tests {
         let header = FaceSetHeader::new("t", 1.3, 8);
         for n in 1..=2 {
             let mut set = FaceSetWriter::create(dir.path(), &header).expect("made");
+            assert_eq!(
+                [("clip.mp4", 7), ("clip.mp4", 8), ("a.mp4", 7)].map(|(f, i)| set.had(f, i)),
+                [n > 1, false, false]
+            );
             set.append(&face(0.2)).expect("written");
             set.finish().expect("written");
             let set = FaceSet::open(dir.path()).expect("read");

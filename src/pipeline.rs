@@ -87,7 +87,7 @@ pub fn swap_video(
                 let place = file.add(blended)?;
                 watch.frame(idx + 1, n_faces);
                 if place == Place::Within && watch.is_stopped() {
-                    watch.stopping(file.seams().frames_to_go(idx));
+                    watch.stopping(idx + 1, file.seams().frames_to_go(idx));
                 }
                 is_interrupted = place == Place::Seam && watch.is_stopped();
                 Ok(place != Place::End && !is_interrupted)
@@ -109,6 +109,7 @@ pub fn swap_video(
     let n_kept = file.work().n_kept();
     let written = file.commit()?;
     let seconds = start.elapsed().as_secs_f64();
+    let no_face = (swap.is_some() && written.swapped == 0).then(|| report::NO_FACE.to_owned());
     Ok(Report {
         schema: report::SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
@@ -126,7 +127,7 @@ pub fn swap_video(
         },
         tracks: written.tracks,
         damage: written.end.damage,
-        notes: [written.end.notes, written.notes].concat(),
+        notes: [written.end.notes, written.notes, no_face.into_iter().collect()].concat(),
         size_px: written.size_px,
         seconds,
         stages: stage_times(&meters, seconds),

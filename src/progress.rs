@@ -103,10 +103,9 @@ impl<'a> Watch<'a> {
 
     /// Frame number `n_done` (from 1) is written, `n_faces` faces in it are new.
     pub fn frame(&mut self, n_done: u64, n_faces: usize) {
-        let seconds = self.start.elapsed().as_secs_f64().max(1e-9);
         // A run that goes on begins before the first frame that is missing, so that the line warms up.
         let n_done = n_done.max(self.n_kept);
-        let fps = (n_done - self.n_kept) as f64 / seconds;
+        let fps = self.fps(n_done);
         if let Some(bar) = &self.bar {
             bar.set_position(n_done);
             bar.set_message(format!("{fps:.1} fps  {:.1} MP/s", fps * self.frame_mp));
@@ -139,15 +138,26 @@ impl<'a> Watch<'a> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// The run will stop after `n_frames` more frames, which are told once.
-    pub fn stopping(&mut self, n_frames: u64) {
-        if !self.is_stopping {
-            self.is_stopping = true;
-            self.line(&format!(
-                "{}: stopping after {n_frames} more frames, so that none is lost; once more stops at once",
-                self.name
-            ));
+    /// The run, which has written `n_done` frames, will stop after `n_frames` more, or at its end; told once.
+    pub fn stopping(&mut self, n_done: u64, n_frames: u64) {
+        if self.is_stopping {
+            return;
         }
+        self.is_stopping = true;
+        let left = self.n_frames_hint.map(|all| all.saturating_sub(n_done)).filter(|left| *left > 0);
+        let n_frames = left.map_or(n_frames, |left| left.min(n_frames));
+        let fps = self.fps(n_done);
+        let time = if fps > 0.0 { format!(" ({})", clock(n_frames as f64 / fps)) } else { String::new() };
+        self.line(&format!(
+            "{}: stopping after {n_frames} more frames{time}, so that none is lost; once more stops at once",
+            self.name
+        ));
+    }
+
+    /// Frames a second of this run, of which `n_done` are written.
+    fn fps(&self, n_done: u64) -> f64 {
+        let seconds = self.start.elapsed().as_secs_f64().max(1e-9);
+        n_done.saturating_sub(self.n_kept) as f64 / seconds
     }
 
     /// A file is done: the short form of its report.

@@ -23,6 +23,10 @@ use crate::{
 /// The format of the record.
 pub const SCHEMA: &str = "faceswap-report-1";
 
+/// What is told of a swap that changed nothing.
+pub const NO_FACE: &str =
+    "no face was found that is to be replaced (`faceswap faces` lists who is found), so nothing is new";
+
 /// What happened to one file.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {

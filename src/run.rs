@@ -21,6 +21,7 @@ use crate::{
     Error, Outcome, Result,
     batch::Job,
     bench,
+    blend::Shows,
     cast::{Cast, Role},
     cli, doctor, eval, extract,
     face::{AnalysisSettings, Angles, DetectEvery, LandmarkNetwork, Pick, Reference, SmallFaces},
@@ -66,18 +67,17 @@ pub fn run(cli: cli::Cli, stop: &AtomicBool) -> Result<Outcome> {
         Some(Command::Bench(args)) => bench(&args, stop),
         Some(Command::Identities(args)) => identities(&args),
         Some(Command::Doctor(args)) => {
-            emit(&doctor::examine(&runtime_settings(&args)?))?;
+            emit(&doctor::examine(&runtime_settings(&args)?, !args.no_sandbox))?;
             Ok(Outcome::Whole)
         }
     }
 }
 
 fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
-    let Some(input) = args.input.clone() else {
-        return Err(Error::setting("INPUT", "", "give a file or folder, and --identity"));
-    };
-    if !input.exists() && Pattern::parse(&input).is_none() {
-        return Err(Error::input(&input, "no such file or folder"));
+    let inputs = &args.input[..];
+    let is_missing = |input: &&PathBuf| !input.exists() && Pattern::parse(input).is_none();
+    if let Some(input) = inputs.iter().find(is_missing) {
+        return Err(Error::input(input, "no such file or folder"));
     }
     let mut settings = SwapSettings::for_threads(n_hardware_threads());
     settings.batch = checked("--batch", args.batch, 1..=64)?;
@@ -105,10 +105,11 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     let swaps = args.identity.as_deref() != Some(cli::NO_IDENTITY);
     let runtime = swaps.then(|| Runtime::load(&runtime_settings(&args.runtime)?)).transpose()?;
     // Everything up to here was read from the command line or is our own.
-    shelter::enter_for_swap(args, &input, runtime.as_ref())?;
+    shelter::enter_for_swap(args, runtime.as_ref())?;
     let networks = if let Some(runtime) = runtime {
         let cast = cast(args.identity.as_deref(), &args.who, args.models.models.as_deref(), &runtime)?;
-        settings.encode.label = Some(label(&cast));
+        // A matte shows nobody.
+        settings.encode.label = (settings.blend.shows == Shows::Composite).then(|| label(&cast));
         Some((cast, runtime))
     } else {
         None
@@ -122,26 +123,30 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         n_jobs,
     };
     let mut watch = Watch::new(style(&args.progress), stop);
-    beside::check(args, &job.pairs(&input, args.output.as_deref())?)?;
+    beside::check(args, &job.pairs(inputs, args.output.as_deref())?)?;
     let overlay = args.debug_overlay.as_deref();
-    if let Some(path) = overlay.filter(|_| input.is_dir() || networks.is_none()) {
+    let single = match inputs {
+        [input] if !input.is_dir() && networks.is_some() => Some(input),
+        _ => None,
+    };
+    if let (Some(path), None) = (overlay, single) {
         let reason = "shows the swap of one file; give one video or picture as input, and an identity";
         return Err(Error::setting("--debug-overlay", path.display(), reason));
     }
     let mut record = Record::new(args.report.as_deref(), &settings);
-    let outcome = job.run(&input, args.output.as_deref(), &mut watch, &mut record);
+    let outcome = job.run(inputs, args.output.as_deref(), &mut watch, &mut record);
     watch.clear();
     let recorded = record.write();
     // Why a run failed is worth more than why that could not be noted.
     let outcome = outcome.and_then(|outcome| recorded.map(|()| outcome));
-    if let (Some(path), Ok(_), Some((cast, runtime))) = (overlay, &outcome, &networks) {
+    if let (Some(path), Some(input), Ok(_), Some((cast, runtime))) = (overlay, single, &outcome, &networks) {
         let survey = Survey {
             picks: cast.picks(),
             decode: settings.decode.clone(),
             part: Some(settings.source),
             ..everybody(runtime, &settings.faces, &args.runtime)
         };
-        survey::overlay::overlay(&input, path, &settings.encode, &settings.masks, &survey, &mut watch)?;
+        survey::overlay::overlay(input, path, &settings.encode, &settings.masks, &survey, &mut watch)?;
     }
     outcome
 }
@@ -202,7 +207,8 @@ fn analysis_settings(args: &cli::AnalysisArgs) -> Result<AnalysisSettings> {
 /// A bundle by name, or by its folder if `identity` looks like a path.
 fn open_bundle(identity: &str, models: Option<&Path>) -> Result<Bundle> {
     let path = Path::new(identity);
-    if path.components().count() > 1 || path.join("identity.toml").is_file() {
+    let is_elsewhere = path.components().count() > 1 && !path.is_file();
+    if is_elsewhere || path.join("identity.toml").is_file() {
         return Bundle::load(path);
     }
     find(identity, &model_dirs(models))

@@ -2,7 +2,7 @@
 
 mod outputs;
 
-pub use outputs::{apart, free_output, output_in, output_path, replaceable};
+pub use outputs::{apart, free_output, names_folder, output_in, output_path, replaceable};
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 //! A folder of files, and the state of that job on the disk.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -12,7 +13,7 @@ use crate::{
     report::{Record, Report},
     resume::Task,
     settings::{apart, free_output, output_in},
-    video,
+    video::{self, Pattern},
 };
 
 /// What became of one file.
@@ -33,22 +34,56 @@ impl Fate {
 }
 
 impl Job<'_> {
-    /// Swaps every video and picture of `input`; what an earlier run made whole is left alone.
+    /// The files of a folder, or those that are named.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for a folder among several inputs, and for two files of one name.
+    pub(super) fn files(&self, inputs: &[PathBuf]) -> Result<MediaFiles> {
+        if let [folder] = inputs {
+            return media_files(folder, self.follow_symlinks);
+        }
+        let mut names = HashSet::new();
+        for input in inputs {
+            if input.is_dir() {
+                return Err(Error::input(input, "is a folder among other inputs; give it alone"));
+            }
+            if Pattern::parse(input).is_some() {
+                return Err(Error::input(input, "are numbered pictures among other inputs; give them alone"));
+            }
+            if !names.insert(output_in(Path::new(""), input)) {
+                return Err(Error::input(
+                    input,
+                    "has the name of another input, which both outputs can't have",
+                ));
+            }
+        }
+        Ok(MediaFiles { files: inputs.to_vec(), n_links: 0 })
+    }
+
+    /// Swaps every video and picture of a folder, or of several; what an earlier run made whole is left alone.
     pub(super) fn run_folder(
         &self,
-        input: &Path,
+        inputs: &[PathBuf],
         output: Option<&Path>,
         watch: &mut Watch<'_>,
         record: &mut Record,
     ) -> Result<Outcome> {
-        let MediaFiles { files, n_links } = media_files(input, self.follow_symlinks)?;
+        let MediaFiles { files, n_links } = self.files(inputs)?;
         if n_links > 0 {
             watch.line(&format!("{n_links} symbolic links are left out (--follow-symlinks takes them)"));
         }
         if files.is_empty() {
-            return Err(Error::input(input, "no video and no picture in this folder"));
+            let folder = inputs.first().map_or(Path::new(""), |input| input);
+            return Err(Error::input(folder, "no video and no picture in this folder"));
         }
-        let out_dir = self.made_out_dir(input, output)?;
+        if let Some(pattern) = sequence(&files) {
+            watch.line(&format!(
+                "note: each of these {} numbered pictures is swapped by itself; for the frames of a film give {}",
+                files.len(),
+                pattern.display()
+            ));
+        }
+        let out_dir = self.made_out_dir(inputs, output)?;
         let ledger = Mutex::new(Ledger::open(&out_dir, self.settings.resume)?);
         let (mut fates, settings) = (Vec::new(), self.settings);
         let mut take = |file: PathBuf, fate: Result<Fate>| {
@@ -91,15 +126,26 @@ impl Job<'_> {
     }
 
     /// The folder for the outputs.
-    pub(super) fn out_dir(&self, input: &Path, output: Option<&Path>) -> PathBuf {
-        output.map_or_else(|| sibling(input, &self.name()), Path::to_path_buf)
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] for several files without one.
+    pub(super) fn out_dir(&self, inputs: &[PathBuf], output: Option<&Path>) -> Result<PathBuf> {
+        match (output, inputs) {
+            (Some(dir), _) => Ok(dir.into()),
+            (None, [folder]) => Ok(sibling(folder, &self.name())),
+            (None, _) => Err(Error::setting(
+                "--output",
+                "",
+                "is missing; several inputs need a folder for their outputs",
+            )),
+        }
     }
 
     /// The same, made if it isn't there.
-    fn made_out_dir(&self, input: &Path, output: Option<&Path>) -> Result<PathBuf> {
-        let out_dir = self.out_dir(input, output);
+    fn made_out_dir(&self, inputs: &[PathBuf], output: Option<&Path>) -> Result<PathBuf> {
+        let out_dir = self.out_dir(inputs, output)?;
         let refuse = |reason: &str| Err(Error::setting("--output", out_dir.display(), reason));
-        if video::same_file(input, &out_dir) {
+        if inputs.iter().any(|input| video::same_file(input, &out_dir)) {
             return refuse("is the input folder; give another one");
         }
         if out_dir.is_file() {
@@ -144,6 +190,25 @@ impl Job<'_> {
         }
         fate
     }
+}
+
+/// The pattern of files that are nothing but pictures, numbered without a gap: the frames of a film, probably.
+fn sequence(files: &[PathBuf]) -> Option<PathBuf> {
+    /// Fewer are no film.
+    const LEAST: usize = 10;
+    let first = files.first().filter(|_| files.len() >= LEAST)?;
+    let name = first.file_name()?.to_str()?;
+    let (stem, ending) = name.rsplit_once('.')?;
+    let n_digits = stem.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (before, digits) = stem.split_at(stem.len() - n_digits);
+    let number: u64 = digits.parse().ok()?;
+    let pattern = Pattern::parse(&first.with_file_name(format!("{before}%0{n_digits}d.{ending}")))?;
+    let is_next = |(i, file): (usize, &PathBuf)| *file == pattern.path(number + i as u64);
+    files
+        .iter()
+        .enumerate()
+        .all(is_next)
+        .then(|| first.with_file_name(format!("{before}%0{n_digits}d.{ending}")))
 }
 
 /// `clips` and `B` give `clips_B`.

@@ -25,4 +25,4 @@ pub mod warp;
 pub use colour::ColorTransfer;
 pub use grade::{Grade, GradeSettings, Grader};
 pub use mask::Padding;
-pub use paste::{BlendMode, BlendSettings, alpha, blend};
+pub use paste::{BlendMode, BlendSettings, Shows, alpha, blend};

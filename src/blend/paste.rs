@@ -45,6 +45,16 @@ pub enum BlendMode {
     Paste,
 }
 
+/// What the output shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub enum Shows {
+    /// The frame with its new faces.
+    #[default]
+    Composite,
+    /// How much of each pixel is a new face's, from black to white: for a composite of one's own.
+    Matte,
+}
+
 /// How new faces are put into the picture.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct BlendSettings {
@@ -60,6 +70,8 @@ pub struct BlendSettings {
     pub small_bands_from_target: usize,
     /// Whether the finest detail is matched to the target's in [`BlendMode::MultiBand`].
     pub match_detail: bool,
+    /// What the output shows.
+    pub shows: Shows,
 }
 
 impl Default for BlendSettings {
@@ -70,17 +82,25 @@ impl Default for BlendSettings {
             padding: Padding::default(),
             small_bands_from_target: 0,
             match_detail: true,
+            shows: Shows::Composite,
         }
     }
 }
 
-/// The frame with its new faces in it, painted in their order.
+/// The frame with its new faces in it, painted in their order; or their matte, where that is what is shown.
 ///
 /// Samples that no mask reaches keep their bits; a frame without new faces comes back as it is.
 ///
 /// # Errors
 /// [`Error::BadModel`] when a new face isn't a square picture, or its mask isn't as large.
 pub fn blend(swapped: Swapped, settings: &BlendSettings) -> Result<Frame> {
+    if settings.shows == Shows::Matte {
+        swapped.faces.iter().try_for_each(check)?;
+        let alpha = alpha(&swapped, settings);
+        let mut frame = swapped.frame;
+        frame.picture.show_gray(&alpha);
+        return Ok(frame);
+    }
     let Swapped { mut frame, faces, .. } = swapped;
     for face in &faces {
         check(face)?;

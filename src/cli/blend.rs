@@ -67,6 +67,10 @@ pub struct BlendArgs {
     /// A network of `faceswap train-labels occlusion` for the mask occlusion, in place of the program's own
     #[arg(long, value_name = "FILE")]
     pub occlusion_network: Option<PathBuf>,
+    /// Write the matte in place of the picture: white where a face is new, black elsewhere, for a composite of your own;
+    /// beside the input, clip.mp4 with identity B becomes clip_B_matte.mp4
+    #[arg(long)]
+    pub matte: bool,
     /// Softness of the mask's inner edge, share of the face crop's side, 0 to 0.5
     #[arg(long, value_name = "SHARE")]
     pub face_mask_blur: Option<f64>,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::EvalSettings;
 use crate::{
     Error, Result,
+    batch::{MediaFiles, files_of},
     blend::{BlendMode, BlendSettings, ColorTransfer, GradeSettings},
     progress::Watch,
 };
@@ -74,22 +75,8 @@ pub(super) fn footage(path: &Path, watch: &Watch<'_>) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.into()]);
     }
-    let entries = std::fs::read_dir(path).map_err(Error::io(path))?;
-    let (mut files, mut n_links) = (Vec::new(), 0);
-    for entry in entries {
-        let entry = entry.map_err(Error::io(path))?.path();
-        if entry.is_symlink() {
-            n_links += 1;
-            continue;
-        }
-        let is_hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let is_text =
-            entry.extension().is_some_and(|e| e == "json" || e == "jsonl" || e == "toml" || e == "txt");
-        if entry.is_file() && !is_hidden && !is_text {
-            files.push(entry);
-        }
-    }
-    files.sort();
+    let is_footage = |_: &Path, ending: &str| !["json", "jsonl", "toml", "txt"].contains(&ending);
+    let MediaFiles { files, n_links } = files_of(path, false, is_footage)?;
     watch.links_left_out(path, n_links);
     if files.is_empty() {
         return Err(Error::input(path, "is a folder without files"));

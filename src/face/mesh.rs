@@ -40,6 +40,8 @@ pub const LIDS: [[usize; 14]; 2] = [
 ];
 /// Bridge, tip, base and wings of the nose.
 pub const NOSE: [usize; 18] = [168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 97, 326, 129, 358, 64, 294, 48, 278];
+/// Corners of the mouth, right and left.
+pub const MOUTH_CORNERS: [usize; 2] = [61, 291];
 /// Outer edge of the upper lip, corners included.
 pub const UPPER_LIP: [usize; 11] = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291];
 /// Outer edge of the lower lip, corners left out.

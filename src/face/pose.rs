@@ -29,8 +29,6 @@ const MOUTH_OUT: f64 = -0.071;
 /// How far they lie below them.
 const MOUTH_DOWN: f64 = 0.762;
 
-/// Corners of the mouth.
-const MOUTH_CORNERS: [usize; 2] = [61, 291];
 /// Middle of the inner edges of the lips, upper and lower.
 const INNER_LIPS: [usize; 2] = [13, 14];
 /// Middle of the lids, upper and lower, right and left.
@@ -55,7 +53,7 @@ impl Look {
         let along = |p: FramePx| ((p.x - eyes.x) * ux + (p.y - eyes.y) * uy) / apart;
         let across = |p: FramePx| ((p.y - eyes.y) * ux - (p.x - eyes.x) * uy) / apart;
         let nose = points[mesh::NOSE_TIP];
-        let mouth = middle(points[MOUTH_CORNERS[0]], points[MOUTH_CORNERS[1]]);
+        let mouth = middle(points[mesh::MOUTH_CORNERS[0]], points[mesh::MOUTH_CORNERS[1]]);
         // An orthographic head: x = X cos + Z sin, with the corners of the eyes at X = -0.5 and 0.5, Z = 0.
         let yaw = (along(nose) / NOSE_OUT).atan();
         // y = Y cos + Z sin for nose and mouth: their ratio says the angle, whatever the scale.

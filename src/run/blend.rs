@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    blend::{BlendMode, ColorTransfer, Padding},
+    blend::{BlendMode, ColorTransfer, Padding, Shows},
     cli,
     face::MaskType,
     settings::{SwapSettings, checked, checked_f64},
@@ -34,6 +34,7 @@ pub(super) fn settle(args: &cli::BlendArgs, settings: &mut SwapSettings) -> Resu
         cli::BlendHow::Poisson => BlendMode::Poisson,
         cli::BlendHow::Multiband => BlendMode::MultiBand,
     };
+    settings.blend.shows = if args.matte { Shows::Matte } else { Shows::Composite };
     settings.blend.match_detail = args.match_detail == cli::Switch::On;
     settings.grade.transfer = match args.color_transfer {
         cli::ColorTransferHow::None => ColorTransfer::None,

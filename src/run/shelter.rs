@@ -6,7 +6,7 @@ use crate::{
     Error, Result, cli,
     nn::{Provider, Runtime},
     sandbox::Sandbox,
-    settings::model_dirs,
+    settings::{model_dirs, names_folder},
     video::{DecodeSettings, Pattern},
 };
 
@@ -17,11 +17,11 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 ///
 /// # Errors
 /// [`Error::Device`] when the kernel has the means and refuses them.
-pub(super) fn enter_for_swap(args: &cli::SwapArgs, input: &Path, runtime: Option<&Runtime>) -> Result<()> {
+pub(super) fn enter_for_swap(args: &cli::SwapArgs, runtime: Option<&Runtime>) -> Result<()> {
     let who = args.who.map.iter().filter_map(|pair| Some(pair.rsplit_once('=')?.0));
     let identities = args.who.map.iter().filter_map(|pair| Some(pair.rsplit_once('=')?.1));
     let named = args.identity.as_deref().into_iter().chain(identities).chain(who).map(PathBuf::from);
-    let mut sandbox = reading(Sandbox::default(), input);
+    let mut sandbox = args.input.iter().fold(Sandbox::default(), |sandbox, input| reading(sandbox, input));
     for path in args.who.reference.iter().chain(&args.blend.occlusion_network).cloned().chain(named) {
         // Names of identities and choices of faces are no paths, and are left out as such.
         sandbox = sandbox.reading(path);
@@ -33,14 +33,16 @@ pub(super) fn enter_for_swap(args: &cli::SwapArgs, input: &Path, runtime: Option
         sandbox = sandbox.reading(dir);
     }
     if args.follow_symlinks {
-        sandbox = linked_from(input).fold(sandbox, Sandbox::reading);
+        sandbox = args.input.iter().flat_map(|input| linked_from(input)).fold(sandbox, Sandbox::reading);
     }
-    sandbox = match args.output.as_deref() {
-        Some(folder) if folder.is_dir() || input.is_dir() => sandbox.writing_in(folder),
-        Some(file) => sandbox.writing(file),
+    sandbox = match (args.output.as_deref(), &args.input[..]) {
+        (Some(file), [input]) if !names_folder(file) && !input.is_dir() => sandbox.writing(file),
+        (Some(folder), _) => sandbox.writing_in(folder),
         // Beside the input, whatever way leads there.
-        None if input.is_dir() => sandbox.writing(&input.canonicalize().unwrap_or_else(|_| input.into())),
-        None => sandbox.writing(input),
+        (None, [folder]) if folder.is_dir() => {
+            sandbox.writing(&folder.canonicalize().unwrap_or_else(|_| folder.clone()))
+        }
+        (None, inputs) => inputs.iter().fold(sandbox, |sandbox, input| sandbox.writing(input)),
     };
     for file in args.report.iter().chain(&args.debug_overlay) {
         sandbox = sandbox.writing(file);

@@ -2,8 +2,9 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
+    fs::{self, File},
     io::Read,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +13,7 @@ use crate::{
     video::{self, Pattern},
 };
 
-/// Where the swap of `input` goes: `output` if given (a folder keeps the name), else `NAME_IDENTITY.EXT` beside it. A
+/// Where the swap of `input` goes: `output` if given (a folder, made where a slash at the end says that it is one, keeps the name), else `NAME_IDENTITY.EXT` beside it. A
 /// container that isn't written becomes Matroska: `clip.mpg` gives `clip_B.mkv`, and `clip.mpg.mkv` in a folder.
 ///
 /// # Errors
@@ -20,6 +21,10 @@ use crate::{
 pub fn output_path(input: &Path, output: Option<&Path>, identity: &str, overwrite: bool) -> Result<PathBuf> {
     let path = match output {
         Some(dir) if dir.is_dir() => output_in(dir, input),
+        Some(dir) if names_folder(dir) => {
+            fs::create_dir_all(dir).map_err(Error::io(dir))?;
+            output_in(dir, input)
+        }
         Some(path) => path.to_path_buf(),
         None => {
             let mut name = input.file_stem().map(OsString::from).unwrap_or_default();
@@ -41,6 +46,11 @@ pub fn output_path(input: &Path, output: Option<&Path>, identity: &str, overwrit
     }
     free_output(&path, overwrite)?;
     Ok(path)
+}
+
+/// Whether a path is meant as a folder, be it there or not: by its last slash.
+pub fn names_folder(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/")
 }
 
 /// Where the swap of `input` goes in the folder `dir`: to its own name, with `.mkv` behind it where its container isn't
@@ -197,8 +207,8 @@ mod tests {
     fn an_existing_output_and_the_input_itself_are_refused() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let (input, output) = (dir.path().join("in.mp4"), dir.path().join("out.mp4"));
-        std::fs::write(&input, b"1").expect("written");
-        std::fs::write(&output, b"2").expect("written");
+        fs::write(&input, b"1").expect("written");
+        fs::write(&output, b"2").expect("written");
         let told = |r: Result<PathBuf>| r.expect_err("refused").to_string();
         assert!(told(output_path(&input, Some(&output), "B", false)).contains("--overwrite"));
         assert!(output_path(&input, Some(&output), "B", true).is_ok());
@@ -211,7 +221,7 @@ mod tests {
     /// Empty files of these names in a new folder.
     fn folder_of(names: &[&str]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        names.iter().for_each(|name| std::fs::write(dir.path().join(name), b"x").expect("written"));
+        names.iter().for_each(|name| fs::write(dir.path().join(name), b"x").expect("written"));
         dir
     }
 
@@ -266,8 +276,8 @@ mod tests {
     fn only_what_this_program_wrote_is_replaced_without_asking() {
         let dir = folder_of(&["in.mp4"]);
         let at = |name: &str| dir.path().join(name);
-        std::fs::write(at("old.json"), b"{\"schema\": 1}").expect("written");
-        std::fs::write(at("empty"), b"").expect("written");
+        fs::write(at("old.json"), b"{\"schema\": 1}").expect("written");
+        fs::write(at("empty"), b"").expect("written");
         let check = |name: &str| replaceable("--report", &at(name), b"{", "exists and is no report");
         for name in ["old.json", "empty", "new.json"] {
             check(name).expect("may be replaced");

@@ -141,7 +141,8 @@ fn axes(points: &[FramePx]) -> [FramePx; 3] {
     let middle = |a: FramePx, b: FramePx| FramePx { x: 0.5 * (a.x + b.x), y: 0.5 * (a.y + b.y) };
     let way = |a: FramePx, b: FramePx, k: f64| FramePx { x: k * (b.x - a.x), y: k * (b.y - a.y) };
     let (right, left) = (mesh::eye_centre(points, 0), mesh::eye_centre(points, 1));
-    let (eyes, mouth) = (middle(right, left), middle(points[61], points[291]));
+    let [mouth_right, mouth_left] = mesh::MOUTH_CORNERS;
+    let (eyes, mouth) = (middle(right, left), middle(points[mouth_right], points[mouth_left]));
     // The tip of the nose stands before the middle of the face: where it is seen tells where the face looks.
     let root = middle(eyes, mouth);
     [way(right, left, 0.5), way(eyes, mouth, 0.5), way(root, points[mesh::NOSE_TIP], 2.0)]

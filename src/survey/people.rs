@@ -25,8 +25,9 @@ const THUMBNAIL_PX: usize = 160;
 const CELL_PX: (usize, usize) = (192, 216);
 /// Cells in a row.
 const N_COLUMNS: usize = 5;
-/// Tracks whose faces are this like each other are the same person's.
-const SAME_PERSON: f64 = 0.45;
+/// Tracks whose faces are this like each other are one person's: nearer than two pictures of one person from anywhere,
+/// since tracks of a clip share its light and its camera.
+const SAME_IN_A_CLIP: f64 = 0.45;
 /// A face must be better by this factor to become the new thumbnail.
 const BETTER: f64 = 1.1;
 
@@ -151,7 +152,7 @@ fn name_people(tracks: &mut [Gathered]) {
         let distances = before.iter().filter(|other| is_free(other.entry.person)).filter_map(|other| {
             Some((other.embedding.as_ref()?.distance(track.embedding.as_ref()?), other.entry.person))
         });
-        let nearest = distances.min_by(|a, b| a.0.total_cmp(&b.0)).filter(|(d, _)| *d < SAME_PERSON);
+        let nearest = distances.min_by(|a, b| a.0.total_cmp(&b.0)).filter(|(d, _)| *d < SAME_IN_A_CLIP);
         track.entry.person = nearest.map_or(n_people, |(_, person)| person);
         n_people = n_people.max(track.entry.person + 1);
     }

@@ -142,15 +142,26 @@ pub fn find(name: &str, dirs: &[PathBuf]) -> Result<Bundle> {
         if entry.name == name {
             return entry.bundle;
         }
-        known.push(entry.name);
+        if !known.contains(&entry.name) {
+            known.push(entry.name);
+        }
+    }
+    Err(Error::setting("--identity", name, unknown(name, &known, dirs)))
+}
+
+/// Why no identity of this name was found, and what to do.
+fn unknown(name: &str, known: &[String], dirs: &[PathBuf]) -> String {
+    if Path::new(name).is_file() {
+        return "is a file, and an identity is trained: one picture doesn't show how a face moves; docs/train.md says how \
+                (a few minutes of footage)"
+            .into();
+    }
+    if let Some(other) = known.iter().find(|other| other.eq_ignore_ascii_case(name)) {
+        return format!("is not installed; {other} is");
     }
     let known = if known.is_empty() { "none".into() } else { known.join(", ") };
     let searched: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-    Err(Error::setting(
-        "--identity",
-        name,
-        format!("is not installed; known: {known}; searched: {}", searched.join(", ")),
-    ))
+    format!("is not installed; known: {known}; searched: {}", searched.join(", "))
 }
 
 fn candidates(dirs: &[PathBuf]) -> impl Iterator<Item = PathBuf> {

@@ -115,13 +115,17 @@ pub fn pace(draw_s: f64, pass_s: f64, n_threads: usize, n_loaders: usize, n_core
     pass_s.max(draw_s / n_loaders as f64).max(work_s / n_cores as f64)
 }
 
-/// `levels`, begun at the side of a base with a step for each side below the first one: what is new fades in then, where
-/// a first level would throw colours of chance at what has been learnt.
+/// `levels`, begun at the side of a base with a step, and with half as many steps as the first one's for each side in
+/// between: what is new fades in then, where a first level would throw colours of chance at what has been learnt.
 fn begun_at(base_px: usize, levels: Vec<Level>) -> Vec<Level> {
     let Some(first) = levels.first().cloned() else { return levels };
     let missing =
         std::iter::successors(Some(base_px), |px| Some(2 * px)).take_while(|px| *px < first.side_px);
-    missing.map(|side_px| Level { side_px, n_steps: 1, ..first.clone() }).chain(levels).collect()
+    let n_steps = |side_px| if side_px == base_px { 1 } else { (first.n_steps / 2).max(1) };
+    missing
+        .map(|side_px| Level { side_px, n_steps: n_steps(side_px), ..first.clone() })
+        .chain(levels.clone())
+        .collect()
 }
 
 /// `config` as the training in the settings' folder goes on with it, if there is one: of that training's size where the side

@@ -233,8 +233,10 @@ fn a_larger_side_fades_in_over_what_a_base_has_learnt() {
     let alignment = Alignment { template: "mesh-inner-v1".into(), margin: 1.3, guides: false };
     let plan = plan::Plan::of(&larger, &alignment).unwrap();
     let sides: Vec<_> = plan.schedule.levels().iter().map(|level| (level.side_px, level.n_steps)).collect();
-    assert_eq!(sides, [(16, 1), (32, 1), (64, 4)]);
-    assert!(plan.schedule.stage(2).alpha < 0.1, "{:?}", plan.schedule.stage(2));
+    assert_eq!(sides, [(16, 1), (32, 2), (64, 4)]);
+    // Each new side has faded in before the next begins.
+    let alphas: Vec<_> = (1..4).map(|step| plan.schedule.stage(step).alpha).collect();
+    assert!(alphas[0] < 0.1 && alphas[1] == 1.0 && alphas[2] < 0.1, "{alphas:?}");
     // A level that the base has begins as ever.
     larger.overrides.start_side_px = Some(16);
     assert_eq!(plan::Plan::of(&larger, &alignment).unwrap().schedule.levels()[0].side_px, 16);

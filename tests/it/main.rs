@@ -7,6 +7,7 @@ mod eval;
 mod faults;
 mod field_probes;
 mod gaze;
+mod inputs;
 mod labels;
 mod media;
 mod mutation;

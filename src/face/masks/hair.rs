@@ -34,8 +34,6 @@ const EYE_ROOM: f64 = 2.0;
 const MOUTH_ROOM: f64 = 1.4;
 /// Above a brow, what is hair by more than this belongs together.
 const TOP_SURE: f32 = 0.1;
-/// The corners of the mouth.
-const MOUTH: [usize; 2] = [61, 291];
 
 /// What is no hair: 1 where the face is in view, over the face of `points`; `None` for points that are no mesh.
 pub(super) fn look_in(picture: &Picture, points: &[FramePx]) -> Option<Map> {
@@ -54,7 +52,8 @@ pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[Frame
     let luma = luma(pixels, factor);
     let place = |index: usize| alignment.to_crop(points[index]);
     let skin = CHEEKS.map(|cheek| (place(cheek).x, around(&luma, place(cheek))));
-    let mouth = 0.5 * (place(MOUTH[0]).y + place(MOUTH[1]).y);
+    let [right, left] = mesh::MOUTH_CORNERS.map(&place);
+    let mouth = 0.5 * (right.y + left.y);
 
     let mut rim = hull_mask(points, &alignment, side);
     let mut without = |polygon: Vec<CropPx>| {

@@ -45,6 +45,9 @@ const TELL_EVERY: u64 = 10;
 /// Lines of the log between two writes of the network.
 const TELLS_PER_SAVE: u64 = 25;
 
+/// Pictures, at least, by which the normalisations of a network that exists are set.
+const LEAST_SETTLING: usize = 16;
+
 /// Weight of the score's loss beside the map's.
 const WEIGHT_SCORE: f64 = 0.3;
 
@@ -69,6 +72,8 @@ pub fn run<B: AutodiffBackend>(
     if let Some(path) = &settings.init {
         let bytes = fs::read(path).map_err(Error::io(path))?;
         unet = unet.planted(&bytes, device).map_err(|reason| Error::model(path, reason))?;
+        let shown = faces.batch(settings.task, settings.batch.max(LEAST_SETTLING), 0, settings.seed);
+        unet = unet.settled(tensor_from_array(&shown.pictures, device));
     }
     let mut average = unet.valid();
     let mut optimizer = adam().init::<B, Unet<B>>();

@@ -2,6 +2,7 @@
 
 use burn::{
     backend::{Autodiff, Flex, flex::FlexDevice},
+    module::AutodiffModule as _,
     tensor::{activation::sigmoid, backend::Backend},
 };
 use ndarray::Array4;
@@ -120,6 +121,32 @@ fn onnx_runtime_gives_what_the_framework_gives_and_training_goes_on_from_it() {
             assert!(most < 1e-4, "{task:?} differs by {most}");
         }
     }
+}
+
+/// What a file has learnt isn't lost at the first step: its folded normalisations are found again.
+#[test]
+fn a_network_that_goes_on_does_in_training_what_it_did() {
+    type Graph = Autodiff<Flex>;
+    let task = Task::Occlusion;
+    let config = task.config();
+    Flex::seed(&FlexDevice, 5);
+    let pictures = Array4::from_shape_fn((4, 3, config.side_px, config.side_px), |(n, c, y, x)| {
+        0.5 + 0.4 * ((0.07 * (y * (n + 1)) as f32).sin() * (0.05 * (x * (c + 2)) as f32).cos())
+    });
+    let shown = || tensor_from_array::<Graph>(&pictures, &FlexDevice);
+    // One whose normalisations have learnt: settled on brighter pictures, so that each has its own scale and shift.
+    let unet = Unet::<Graph>::new(&config, &FlexDevice).settled(shown() * 1.7 - 0.2);
+    let bytes = unet_onnx(&unet.valid(), &config, task.map_name(), Weights::Full);
+    let planted = Unet::<Graph>::new(&config, &FlexDevice).planted(&bytes, &FlexDevice).unwrap();
+    let wanted = array_from_tensor(planted.valid().forward(shown().inner()).map);
+    let missed = |unet: &Unet<Graph>| {
+        let said = array_from_tensor(unet.forward(shown()).map.inner());
+        (&said - &wanted).iter().fold(0.0_f32, |most, d| most.max(d.abs()))
+    };
+    let spread = wanted.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+    assert!(missed(&planted) > 0.1 * spread, "as planted it is another one: {}", missed(&planted));
+    let settled = planted.settled(shown());
+    assert!(missed(&settled) < 1e-3 * spread, "{} of {spread}", missed(&settled));
 }
 
 /// Ten steps on three faces in the folder `dir`.

@@ -127,26 +127,65 @@ impl<B: Backend> Unet<B> {
     /// # Shapes
     /// - input: `[batch, 3, side, side]`, RGB 0..=1
     pub fn forward(&self, x: Tensor<B, 4>) -> Logits<B> {
+        self.walked(x, &mut |layer, h| layer.forward(h))
+    }
+
+    /// The same with every layer's work done by `through`, in the order of [`Unet::layers_mut`].
+    fn walked(
+        &self,
+        x: Tensor<B, 4>,
+        through: &mut dyn FnMut(&Layer<B>, Tensor<B, 4>) -> Tensor<B, 4>,
+    ) -> Logits<B> {
         let mut h = x * 2.0 - 1.0;
         if self.sharpening > 0.0 {
             h = sharpened(h, self.sharpening);
         }
-        h = self.first.forward(h);
+        h = through(&self.first, h);
         let mut kept = Vec::new();
         for [a, b] in &self.down {
             kept.push(h.clone());
-            h = b.forward(a.forward(halved(h)));
+            h = through(a, halved(h));
+            h = through(b, h);
         }
         let score = self.to_score.forward(h.clone().mean_dim(3).mean_dim(2));
         for ((narrow, up), beside) in self.narrow.iter().zip(&self.up).zip(kept.into_iter().rev()) {
-            h = up.forward(doubled(convolved(narrow, h)) + beside);
+            h = through(up, doubled(convolved(narrow, h)) + beside);
         }
         Logits { map: convolved(&self.to_map, h), score }
     }
 }
 
 impl<B: Backend> Unet<B> {
-    /// The network with the weights of the ONNX file in `bytes`; its normalisations begin anew.
+    /// Layers with a normalisation, in the order of the pass.
+    fn layers_mut(&mut self) -> impl Iterator<Item = &mut Layer<B>> {
+        std::iter::once(&mut self.first).chain(self.down.iter_mut().flatten()).chain(&mut self.up)
+    }
+
+    /// The network with normalisations that give back, for the pictures `x` (shape as for [`Unet::forward`]), what they
+    /// take out: in training it does then what its convolutions do alone, as in a file that has them folded in.
+    #[must_use]
+    pub fn settled(mut self, x: Tensor<B, 4>) -> Self {
+        let mut moments = Vec::new();
+        self.walked(x, &mut |layer, h| {
+            let h = convolved(&layer.conv, h);
+            let [n, channels, height, width] = h.dims();
+            let flat = h.clone().swap_dims(0, 1).reshape([channels, n * height * width]);
+            let mean = flat.clone().mean_dim(1);
+            let variance = (flat - mean.clone()).powi_scalar(2).mean_dim(1);
+            moments.push([mean, variance].map(|moment| moment.reshape([channels]).detach()));
+            rectify(h)
+        });
+        for (layer, [mean, variance]) in self.layers_mut().zip(moments) {
+            let norm = &mut layer.norm;
+            norm.gamma = Param::from_tensor((variance.clone() + norm.epsilon).sqrt());
+            norm.beta = Param::from_tensor(mean.clone());
+            norm.running_mean.update(mean);
+            norm.running_var.update(variance);
+        }
+        self
+    }
+
+    /// The network with the weights of the ONNX file in `bytes`; its normalisations begin anew, see [`Unet::settled`].
     ///
     /// # Errors
     /// What is wrong with the file, in words.

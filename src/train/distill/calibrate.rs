@@ -191,16 +191,27 @@ fn filter_of<B: Backend>(conv: &Conv2d<B>) -> Filter {
     }
 }
 
+/// A step through `n_all` places that comes to each once before it comes to any again, and soon everywhere: next to the golden
+/// section of them, with no divisor in common.
+fn stride(n_all: usize) -> usize {
+    let begin = (0.618 * n_all as f64) as usize;
+    (begin.max(1)..).find(|step| gcd(*step, n_all) == 1).unwrap_or(1)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// What a kernel sees at places spread over all pictures, zeros beyond the border: `[places, channels * k * k]`.
 fn patches_of<B: Backend>(x: &Tensor<B, 4>, kernel: usize) -> Array2<f64> {
     let x = array_from_tensor(x.clone());
     let (n, channels, h, w) = x.dim();
-    let n_places = (n * h * w).min(MAX_PLACES);
+    // The same places for all layers of a side.
+    let (n_places, stride) = ((n * h * w).min(MAX_PLACES), stride(n * h * w));
     let reach = (kernel / 2) as isize;
     let inside = |v: isize, n: usize| usize::try_from(v).ok().filter(|v| *v < n);
     Array2::from_shape_fn((n_places, channels * kernel * kernel), |(nth, feature)| {
-        // The same places for all layers of a side; 7919 is prime, so that columns don't repeat.
-        let place = (nth * (n * h * w) / n_places + nth * 7919) % (n * h * w);
+        let place = nth * stride % (n * h * w);
         let (i, y, x0) = (place / (h * w), place / w % h, place % w);
         let (c, k) = (feature / (kernel * kernel), feature % (kernel * kernel));
         let row = inside((y + k / kernel) as isize - reach, h);

@@ -127,3 +127,19 @@ fn a_student_that_mixes_first_finds_a_teacher_who_could() {
     let fitted = calibrated(student, &teacher, &kept, faces, &FlexDevice);
     assert!(error(&fitted) < 0.1 * before && before > 0.02, "{} of {before}", error(&fitted));
 }
+
+/// Whatever the side, or a layer would be fitted to a few columns alone.
+#[test]
+fn no_place_is_looked_at_twice() {
+    for side in [4, 8, 16, 32, 64, 128, 256] {
+        for n_faces in [3, 24, 32] {
+            let n_all = n_faces * side * side;
+            let n_places = n_all.min(MAX_PLACES);
+            let places: std::collections::HashSet<usize> =
+                (0..n_places).map(|nth| nth * stride(n_all) % n_all).collect();
+            assert_eq!(places.len(), n_places, "{n_faces} faces of {side} px");
+            let columns: std::collections::HashSet<usize> = places.iter().map(|place| place % side).collect();
+            assert_eq!(columns.len(), side, "{n_faces} faces of {side} px");
+        }
+    }
+}

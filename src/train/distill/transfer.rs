@@ -196,6 +196,8 @@ pub fn opened(dir: &Path, alignment: &Alignment) -> Result<FaceSet> {
 
 /// The last tenth of a set, which it loses: neighbours of frames that were trained on would tell nothing.
 pub fn split(set: &mut FaceSet) -> FaceSet {
+    // In the order in which they were cut: `faces sort` leaves neighbours far apart.
+    set.entries.sort_by(|a, b| a.image.cmp(&b.image));
     let n_kept = set.entries.len() - set.entries.len() / HELD_OUT;
     let held = set.entries.split_off(n_kept);
     copy(set, held)

@@ -90,7 +90,7 @@ pub fn run<B: AutodiffBackend>(
     line::run(|mut line| {
         let steps = line.source("steps", steps)?;
         let batches = line.parallel("draw", steps, vec![draw; n_loaders()])?;
-        line.drain("step", batches, |(step, looks): (u64, Looks)| {
+        line.drain_while("step", batches, |(step, looks): (u64, Looks)| {
             let begun = plan.begin(&teacher, tensor_from_array(&looks.pictures, device));
             let said = plan.end(&student, Plan::with_graph(&begun));
             let before = plan.end(&teacher, begun);
@@ -122,7 +122,8 @@ pub fn run<B: AutodiffBackend>(
             if done.is_multiple_of(TELL_EVERY * TELLS_PER_SAVE) {
                 write(&average)?;
             }
-            Ok(())
+            // Those drawn ahead are not waited for.
+            Ok(!stop.load(Ordering::Relaxed))
         })
     })?;
     write(&average)?;
