@@ -75,9 +75,18 @@ impl Reels {
                 open(&settings.rendered)?,
             ],
         };
-        let size = reels.target.decoder.probe().size_px;
+        let target = reels.target.decoder.probe();
+        let (size, turn) = (target.size_px, (target.quarter_turns, target.is_mirrored));
         for other in reels.others.iter().flatten() {
-            let (width, height) = other.decoder.probe().size_px;
+            let probe = other.decoder.probe();
+            if (probe.quarter_turns, probe.is_mirrored) != turn {
+                let reason = format!(
+                    "is stored turned in another way than {0}; `faceswap {0} -i none -o upright.mkv` turns a clip upright",
+                    settings.target.display()
+                );
+                return Err(Error::input(&other.path, reason));
+            }
+            let (width, height) = probe.size_px;
             if (width, height) != size {
                 let (path, (w, h)) = (settings.target.display(), size);
                 let reason =

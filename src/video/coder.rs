@@ -81,7 +81,14 @@ impl Coder {
 
     /// What the encoder gets of frames of this look.
     pub(super) fn made_of(&self, look: Look) -> Look {
-        self.turn.look(look).scaled(self.settings.scale)
+        let (space, height) = (look.space, look.height);
+        let made = self.turn.look(look).scaled(self.settings.scale);
+        // Where no matrix is told, players go by the size; another size must not mean other colours.
+        let known = |height: u32| layout::known_space(space, height);
+        if layout::is_rgb(made.format.into()) || known(height) == known(made.height) {
+            return made;
+        }
+        Look { space: known(height), ..made }
     }
 
     /// An encoder for frames of this look, in `muxer`'s container.
@@ -126,7 +133,7 @@ impl Coder {
     fn look_of(&self, first: &Picture, muxer: &Muxer) -> Result<Look> {
         let look = self.made_of(Look::of(&first.clone().into_frame()));
         let encoder = self.open(&look, muxer)?;
-        if encoder.format == look.format || !layout::is_rgb(look.format.into()) {
+        if layout::is_rgb(encoder.format.into()) == layout::is_rgb(look.format.into()) {
             return Ok(look);
         }
         // Converted on the way: tell players what it is then.

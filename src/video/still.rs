@@ -341,8 +341,9 @@ impl Channel {
 
 impl Samples {
     fn is_opaque(&self) -> bool {
-        let full = ((1_u32 << self.depth) - 1) as u16;
-        self.values.iter().skip(self.n_channels - 1).step_by(self.n_channels).all(|a| *a == full)
+        // The most of 10 bits, made into 16 by a shift, lacks the lowest six.
+        let full = if self.depth == 8 { u16::from(u8::MAX) } else { u16::MAX << 6 };
+        self.values.iter().skip(self.n_channels - 1).step_by(self.n_channels).all(|a| *a >= full)
     }
 
     /// The same as planar RGB, or RGBA, of 16 bits.

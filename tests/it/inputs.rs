@@ -81,6 +81,21 @@ fn numbered_pictures_in_a_folder_are_told_how_they_become_a_film() {
 }
 
 #[test]
+fn clips_that_are_turned_in_other_ways_are_not_compared() {
+    if !has_ffmpeg() || !has_runtime() {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    make(room.path(), "flat.mp4", &format!("{PICTURES} 3 -c:v libx264 -pix_fmt yuv420p"));
+    make(room.path(), "turned.mp4", "-i flat.mp4 -c copy -metadata:s:v:0 rotate=180");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_faceswap"));
+    command.current_dir(room.path()).args(["eval", "--output", "flat.mp4", "--target", "turned.mp4"]);
+    let out = command.output().expect("starts");
+    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(1) && told.contains("upright.mkv"), "{told}");
+}
+
+#[test]
 fn what_is_no_identity_is_told_with_the_way_out() {
     if !has_runtime() {
         return;

@@ -2,7 +2,7 @@
 
 use faceswap::{
     frame::{Frame, Rect},
-    video::{ClipWriter, DecodeSettings, Decoder, EncodeSettings, OnDamage, Picture, probe},
+    video::{ClipWriter, DecodeSettings, Decoder, EncodeSettings, OnDamage, Picture, Scale, probe},
 };
 use ndarray::Array3;
 
@@ -104,6 +104,23 @@ fn one_frame() {
 #[test]
 fn full_range_and_bt601() {
     check("a.mp4", &format!("{PICTURE} -c:v libx264 -pix_fmt yuvj420p -colorspace bt470bg -color_range pc"));
+}
+
+/// What is told by nothing but the size is told in words where the size changes.
+#[test]
+fn another_size_means_no_other_matrix() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let source = make(dir.path(), "a.mkv", &format!("{PICTURE} -c:v ffv1 -pix_fmt yuv420p"));
+    let space = |path: &std::path::Path| ffprobe(path, "-select_streams v -show_entries stream=color_space");
+    for (size, wanted) in [("1280x720", "smpte170m"), ("320x192", "unknown")] {
+        let scale = Scale::parse("--output-video-scale", size).expect("a size");
+        let output = dir.path().join(format!("{size}.mkv"));
+        pass(&source, &output, &EncodeSettings { scale: Some(scale), ..lossless() }, |_| {}).expect("passes");
+        assert_eq!(space(&output), [wanted], "{size}");
+    }
 }
 
 #[test]

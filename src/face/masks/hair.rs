@@ -32,8 +32,8 @@ const BROW_ROOM: f64 = 1.4;
 const EYE_ROOM: f64 = 2.0;
 /// ..nor the corners of the mouth, up to this many times its size: they lie in the rim when the head is turned.
 const MOUTH_ROOM: f64 = 1.4;
-/// Above a brow, what is hair by more than this belongs together.
-const TOP_SURE: f32 = 0.1;
+/// What is hair by more than this belongs together.
+const SURE: f32 = 0.1;
 
 /// What is no hair: 1 where the face is in view, over the face of `points`; `None` for points that are no mesh.
 pub(super) fn look_in(picture: &Picture, points: &[FramePx]) -> Option<Map> {
@@ -55,7 +55,8 @@ pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[Frame
     let [right, left] = mesh::MOUTH_CORNERS.map(&place);
     let mouth = 0.5 * (right.y + left.y);
 
-    let mut rim = hull_mask(points, &alignment, side);
+    let outline = hull_mask(points, &alignment, side);
+    let mut rim = outline.clone();
     let mut without = |polygon: Vec<CropPx>| {
         let kept = coverage(&convex_hull(&polygon), side);
         rim.zip_mut_with(&kept, |rim, kept| *rim *= 1.0 - kept);
@@ -81,10 +82,45 @@ pub(super) fn look(pixels: &Array3<f32>, alignment: &Similarity, points: &[Frame
             *rim *= 1.0 - decided(luma / between(skin, x as f64).max(0.02), DARK, DOUBT);
         }
     }
+    hanging_in(&mut rim, &outline);
     for brow in &brows {
         without_top(&mut rim, &coverage(&convex_hull(brow), side).mapv(|share| share > 0.5));
     }
     Some(Map { values: softened(&rim).mapv(|hair| 1.0 - hair), alignment })
+}
+
+/// Takes what is dark without a way to the outline out of the hair: shadows below the eyes and between the brows, moles.
+fn hanging_in(hair: &mut Array2<f32>, outline: &Array2<f32>) {
+    /// Pixels of the outline's inside that count as its edge.
+    const EDGE: isize = 2;
+    let (height, width) = hair.dim();
+    let near = |at: usize, d: isize, end: usize| at.checked_add_signed(d).filter(|at| *at < end);
+    let is_outside = |y: Option<usize>, x: Option<usize>| match (y, x) {
+        (Some(y), Some(x)) => outline[[y, x]] < 0.5,
+        _ => true,
+    };
+    let is_edge = |y: usize, x: usize| {
+        [-EDGE, EDGE]
+            .into_iter()
+            .any(|d| is_outside(near(y, d, height), Some(x)) || is_outside(Some(y), near(x, d, width)))
+    };
+    let mut is_reached = Array2::from_elem([height, width], false);
+    let edge = hair.indexed_iter().filter(|((y, x), hair)| **hair > SURE && is_edge(*y, *x));
+    let mut open: Vec<(usize, usize)> = edge.map(|(place, _)| place).collect();
+    open.iter().for_each(|place| is_reached[*place] = true);
+    while let Some((y, x)) = open.pop() {
+        for (dy, dx) in (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dy, dx))) {
+            let (Some(y), Some(x)) = (near(y, dy, height), near(x, dx, width)) else { continue };
+            if hair[[y, x]] > SURE && !std::mem::replace(&mut is_reached[[y, x]], true) {
+                open.push((y, x));
+            }
+        }
+    }
+    hair.zip_mut_with(&is_reached, |hair, is_reached| {
+        if !is_reached {
+            *hair = 0.0;
+        }
+    });
 }
 
 /// Takes what is dark right above a brow's region out of the hair, if there is skin above that again: a raised brow goes
@@ -95,7 +131,7 @@ fn without_top(hair: &mut Array2<f32>, brow: &Array2<bool>) {
     let most = heights.max().unwrap_or(0);
     for (x, column) in brow.columns().into_iter().enumerate() {
         let Some(top) = column.iter().position(|is_inside| *is_inside) else { continue };
-        let n_dark = (0..top).rev().take_while(|y| hair[[*y, x]] > TOP_SURE).count();
+        let n_dark = (0..top).rev().take_while(|y| hair[[*y, x]] > SURE).count();
         if n_dark <= most {
             (top - n_dark..top).for_each(|y| hair[[y, x]] = 0.0);
         }
@@ -164,6 +200,30 @@ fn softened(plane: &Array2<f32>) -> Array2<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hair_hangs_in_from_the_outline_and_shadows_within_the_face_are_none() {
+        let outline = Array2::from_shape_fn([64, 64], |(y, x)| {
+            let (dy, dx) = (y as f32 - 31.5, x as f32 - 31.5);
+            if dy * dy + dx * dx < 28.0 * 28.0 { 1.0 } else { 0.0 }
+        });
+        let dark = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
+            let mut hair = Array2::zeros([64, 64]);
+            hair.slice_mut(ndarray::s![rows, columns]).fill(0.8_f32);
+            &hair * &outline
+        };
+        let left = |mut hair: Array2<f32>| {
+            let before = hair.sum();
+            hanging_in(&mut hair, &outline);
+            hair.sum() / before
+        };
+        assert_eq!(left(dark(34..38, 18..28)), 0.0, "a shadow below an eye");
+        assert_eq!(left(dark(0..30, 30..32)), 1.0, "a strand from above");
+        assert_eq!(left(dark(20..44, 0..9)), 1.0, "hair beside a cheek");
+        let both = dark(34..38, 18..28) + dark(0..20, 40..44);
+        let strand = dark(0..20, 40..44).sum() / both.sum();
+        assert!((left(both) - strand).abs() < 1e-6, "one of each");
+    }
 
     #[test]
     fn the_top_of_a_raised_brow_is_no_hair_but_what_hangs_down_on_it_is() {
