@@ -74,6 +74,10 @@ pub struct Finder {
     settings: FinderSettings,
 }
 
+/// Cosine of the angle between what the mesh and what the detector says of a head's lean, below which the mesh is wrong: 25
+/// degrees.
+const HALF_WAY: f64 = 0.906;
+
 impl Finder {
     /// Loads the networks, which lie in the program.
     ///
@@ -130,10 +134,12 @@ impl Finder {
             }
         }
         let Some((quarter, best)) = surest else { return Ok(None) };
-        if quarter == 0 {
+        let turned = Region::from_detection(&best);
+        // A mesh may come to rest half way round.
+        if quarter == 0 && (turned.angle - region.angle).cos() > HALF_WAY {
             return Ok(Some(face));
         }
-        let region = Region::from_detection(&best);
+        let region = turned;
         let turned = self.landmarker.landmarks(&frame.picture, &[region], &self.settings.landmarks)?;
         let turned = turned.into_iter().next().filter(|t| t.presence > self.settings.presence_threshold);
         Ok(Some(turned.unwrap_or(face)))

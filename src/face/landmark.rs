@@ -169,6 +169,15 @@ const BATCH_ON_CPU: usize = 1;
 /// The same on other devices, whose memory is no concern: enough for sixteen faces.
 const BATCH: usize = 64;
 
+/// How far a second look's points may lie from those of the first, in the mean, share of the region's side.
+const ASTRAY: f64 = 0.1;
+
+/// Mean distance of two measurements' points, pixels.
+fn apart(a: &[FramePx], b: &[FramePx]) -> f64 {
+    let distances = a.iter().zip(b).map(|(a, b)| (a.x - b.x).hypot(a.y - b.y));
+    distances.sum::<f64>() / a.len().max(1) as f64
+}
+
 impl Landmarker {
     /// Side of the network's picture.
     pub(crate) const SIDE: usize = SIDE;
@@ -214,8 +223,10 @@ impl Landmarker {
             .unzip();
         let again = self.means(picture, &better, settings.samples)?;
         for (i, face) in numbers.into_iter().zip(again) {
-            // A second look that loses the face has turned to something else.
-            if face.presence > faces[i].presence.min(0.5) {
+            // A second look that loses the face, or finds it elsewhere, has turned to something else: a head that lies on
+            // its side in a region that stands is one that the taught network doesn't know.
+            let is_there = apart(&face.points, &faces[i].points) < ASTRAY * regions[i].side;
+            if is_there && face.presence > faces[i].presence.min(0.5) {
                 faces[i] = face;
             }
         }
