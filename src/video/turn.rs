@@ -141,7 +141,7 @@ impl Turn {
                 match (self.is_sideways(), is_backwards) {
                     (false, false) => to.copy_from_slice(rows[at]),
                     (false, true) => {
-                        to.iter_mut().zip(rows[at].iter().rev()).for_each(|(to, from)| *to = *from)
+                        to.iter_mut().zip(rows[at].iter().rev()).for_each(|(to, from)| *to = *from);
                     }
                     (true, false) => to.iter_mut().zip(&rows).for_each(|(to, row)| *to = row[at]),
                     (true, true) => to.iter_mut().zip(rows.iter().rev()).for_each(|(to, row)| *to = row[at]),
@@ -204,12 +204,12 @@ mod tests {
             let mut frame = picture.clone().into_frame();
             let mut converter = Converter::new();
             for k in 1..=4 {
-                frame = turn(1).frame(frame, &mut converter).unwrap();
+                frame = turn(1).frame(frame, &mut converter).expect("turned");
                 let size = (frame.width() as usize, frame.height() as usize);
                 assert_eq!(size, if k % 2 == 1 { (height, width) } else { (width, height) }, "{format:?}");
             }
             assert_eq!(frame.format(), format);
-            let back = Picture::from_frame(frame, 0, 0).ok().unwrap();
+            let back = Picture::from_frame(frame, 0, 0).ok().expect("handled");
             for (plane, width, height) in picture.planes() {
                 for y in 0..height {
                     let is_same = if picture.layout().wide {
@@ -239,12 +239,12 @@ mod tests {
         ] {
             assert_eq!(turn(3).look(Look { format, ..look.clone() }).format, wanted);
             let frame = Picture::blank(format, 6, 4).into_frame();
-            let made = turn(3).frame(frame, &mut Converter::new()).unwrap();
+            let made = turn(3).frame(frame, &mut Converter::new()).expect("turned");
             assert_eq!(Shape::of(&made), Shape { format: wanted, width: 4, height: 6 });
         }
         assert_eq!(turn(0).look(look.clone()), look);
         let frame = Picture::blank(Pixel::YUV422P10LE, 64, 48).into_frame();
-        let made = turn(3).frame(frame, &mut Converter::new()).unwrap();
+        let made = turn(3).frame(frame, &mut Converter::new()).expect("turned");
         assert_eq!(Shape::of(&made), Shape { format: Pixel::YUV444P10LE, width: 48, height: 64 });
     }
 }

@@ -177,7 +177,7 @@ fn identities_are_found_by_name_in_the_order_of_the_folders() {
     assert_eq!(find("B", &dirs).unwrap().dir, dirs[1].join("identities/folder"));
     assert!(matches!(find("broken", &dirs).unwrap_err(), Error::BadModel { .. }));
     let message = find("C", &dirs).unwrap_err().to_string();
-    assert!(message.contains("known: A, A, broken, B") && message.contains("none"), "{message}");
+    assert!(message.contains("known: A, broken, B") && message.contains("none"), "{message}");
     let message = find("C", &dirs[2..]).unwrap_err().to_string();
     assert!(message.contains("known: none"), "{message}");
 }

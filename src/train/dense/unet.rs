@@ -61,6 +61,9 @@ pub struct Layer<B: Backend> {
     norm: BatchNorm<B>,
 }
 
+/// What does a layer's work in a pass.
+type Through<'a, B> = dyn FnMut(&Layer<B>, Tensor<B, 4>) -> Tensor<B, 4> + 'a;
+
 /// Logits of a picture.
 #[derive(Debug)]
 pub struct Logits<B: Backend> {
@@ -131,11 +134,7 @@ impl<B: Backend> Unet<B> {
     }
 
     /// The same with every layer's work done by `through`, in the order of [`Unet::layers_mut`].
-    fn walked(
-        &self,
-        x: Tensor<B, 4>,
-        through: &mut dyn FnMut(&Layer<B>, Tensor<B, 4>) -> Tensor<B, 4>,
-    ) -> Logits<B> {
+    fn walked(&self, x: Tensor<B, 4>, through: &mut Through<'_, B>) -> Logits<B> {
         let mut h = x * 2.0 - 1.0;
         if self.sharpening > 0.0 {
             h = sharpened(h, self.sharpening);

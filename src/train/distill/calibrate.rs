@@ -195,7 +195,7 @@ fn filter_of<B: Backend>(conv: &Conv2d<B>) -> Filter {
 /// section of them, with no divisor in common.
 fn stride(n_all: usize) -> usize {
     let begin = (0.618 * n_all as f64) as usize;
-    (begin.max(1)..).find(|step| gcd(*step, n_all) == 1).unwrap_or(1)
+    (begin.max(1)..=n_all).find(|step| gcd(*step, n_all) == 1).unwrap_or(1)
 }
 
 fn gcd(a: usize, b: usize) -> usize {

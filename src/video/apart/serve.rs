@@ -70,7 +70,8 @@ struct Server {
 impl Server {
     /// Opens the file, or says why not.
     fn open(path: &Path, settings: &DecodeSettings, studio: Studio) -> Result<(Self, Answer), Answer> {
-        let reel = Reel::open(path, settings).map_err(|e| Answer::Failed(Fault::of(&e), News::default()))?;
+        let reel = Reel::open(path, settings)
+            .map_err(|e| Answer::Failed(Box::new(Fault::of(&e)), News::default()))?;
         let mut probe = reel.probe().clone();
         probe.path = PathBuf::new();
         let opened = Answer::Opened(Box::new(probe));
@@ -121,7 +122,7 @@ impl Server {
     }
 
     fn failed(&mut self, error: &crate::Error) -> Answer {
-        Answer::Failed(Fault::of(error), self.news())
+        Answer::Failed(Box::new(Fault::of(error)), self.news())
     }
 
     fn news(&mut self) -> News {

@@ -42,7 +42,7 @@ pub(super) enum Answer {
     Frame(Box<Shown>, News),
     Skipped(u64),
     End(News),
-    Failed(Fault, News),
+    Failed(Box<Fault>, News),
 }
 
 /// A frame, its samples aside.
