@@ -103,6 +103,13 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
         .map(|q| q as u8);
     settings.encode.start_number = part::start_number(args)?;
     let swaps = args.identity.as_deref() != Some(cli::NO_IDENTITY);
+    if args.blend.matte && !swaps {
+        return Err(Error::setting(
+            "--matte",
+            "",
+            "shows where a face is new; give an identity other than none",
+        ));
+    }
     let runtime = swaps.then(|| Runtime::load(&runtime_settings(&args.runtime)?)).transpose()?;
     // Everything up to here was read from the command line or is our own.
     shelter::enter_for_swap(args, runtime.as_ref())?;

@@ -37,7 +37,8 @@ fn several_files_and_folders_that_are_not_there_yet() {
     }
     let run = |args: &[&str]| faceswap(dir, &[args, &["-i", "none"]].concat());
     for (args, code, words) in [
-        (&["a.mkv", "b.mkv"][..], 2, "--output: is missing; several inputs need a folder"),
+        (&["a.mkv", "--matte"][..], 2, "--matte: shows where a face is new"),
+        (&["a.mkv", "b.mkv"], 2, "--output: is missing; several inputs need a folder"),
         (&["a.mkv", "more/a.mkv", "-o", "out"], 1, "has the name of another input"),
         (&["a.mkv", "more", "-o", "out"], 1, "is a folder among other inputs"),
         (&["a.mkv", "c.mkv", "-o", "out"], 1, "c.mkv: no such file or folder"),
