@@ -42,8 +42,10 @@ pub(super) struct PictureWriter {
     first: u64,
     /// The number that was asked for.
     wanted_first: Option<u64>,
-    /// The time of the first frame, where the input has numbers: its frames lie a tick apart, and one that is left out
-    /// leaves its number free.
+    /// Whether frames lie a tick apart, as pictures do that are read at their own rate.
+    ticks_are_frames: bool,
+    /// The time of the first frame, where the input has numbers and frames lie a tick apart: one that is left out leaves
+    /// its number free.
     first_pts: Option<i64>,
     /// Number of the picture in hand.
     number: u64,
@@ -64,6 +66,8 @@ impl PictureWriter {
             has_sound: probe.n_audio > 0,
             first,
             wanted_first: settings.start_number,
+            ticks_are_frames: i64::from(probe.time_base.0) * i64::from(probe.frame_rate.0)
+                == i64::from(probe.time_base.1) * i64::from(probe.frame_rate.1),
             first_pts: None,
             number: first,
         }
@@ -72,7 +76,7 @@ impl PictureWriter {
     /// Learns the number of the first frame among the input's own pictures: theirs are kept unless others are wanted.
     pub(super) fn begin(&mut self, number: Option<u64>, pts: i64) {
         self.first = self.wanted_first.or(number).unwrap_or(FIRST);
-        self.first_pts = number.map(|_| pts);
+        self.first_pts = number.filter(|_| self.ticks_are_frames).map(|_| pts);
     }
 
     /// The number of frame `idx`, whose time is `pts`.

@@ -144,3 +144,16 @@ fn a_part_made_again_takes_nothing_with_it_and_a_hole_stays_one() {
         assert!(found.as_ref() == Some(wanted).filter(|_| n != 1005), "picture {n}");
     }
 }
+
+#[test]
+fn at_another_rate_numbers_follow_each_other() {
+    if !has_ffmpeg() {
+        return;
+    }
+    for (rate, n) in [("50", 12), ("12.5", 3)] {
+        let plates = Plates { n, ..Plates::new(6) };
+        let out = plates.command(&["--output-video-fps", rate]).output().expect("starts");
+        assert!(out.status.success(), "{}", told(&out));
+        plates.all(1001);
+    }
+}
