@@ -61,9 +61,8 @@ impl Job<'_> {
         watch: &mut Watch<'_>,
         record: &mut Record,
     ) -> Result<Outcome> {
-        let input = match inputs {
-            [input] if !input.is_dir() => input,
-            _ => return self.run_folder(inputs, output, watch, record),
+        let Some(input) = single_file(inputs) else {
+            return self.run_folder(inputs, output, watch, record);
         };
         let output = output_path(input, output, &self.name(), self.overwrite)?;
         let result = self.run_file(input, &output, watch);
@@ -76,9 +75,7 @@ impl Job<'_> {
     /// # Errors
     /// As [`output_path`] and [`media_files`].
     pub fn pairs(&self, inputs: &[PathBuf], output: Option<&Path>) -> Result<Vec<(PathBuf, PathBuf)>> {
-        if let [input] = inputs
-            && !input.is_dir()
-        {
+        if let Some(input) = single_file(inputs) {
             let output = output_path(input, output, &self.name(), self.overwrite)?;
             return Ok(vec![(input.into(), output)]);
         }
@@ -197,6 +194,14 @@ fn tell_kept(output: &Path, error: &Error, watch: &mut Watch<'_>) {
     watch.clear();
     if let Some(kept) = resume::kept(output) {
         watch.line(&kept);
+    }
+}
+
+/// The one file, or the numbered pictures, that are the only input; `None` for a folder and for several.
+pub fn single_file(inputs: &[PathBuf]) -> Option<&Path> {
+    match inputs {
+        [input] if !input.is_dir() => Some(input),
+        _ => None,
     }
 }
 

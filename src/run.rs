@@ -19,7 +19,7 @@ use std::{
 
 use crate::{
     Error, Outcome, Result,
-    batch::Job,
+    batch::{Job, single_file},
     bench,
     blend::Shows,
     cast::{Cast, Role},
@@ -132,10 +132,7 @@ fn swap(args: &cli::SwapArgs, stop: &AtomicBool) -> Result<Outcome> {
     let mut watch = Watch::new(style(&args.progress), stop);
     beside::check(args, &job.pairs(inputs, args.output.as_deref())?)?;
     let overlay = args.debug_overlay.as_deref();
-    let single = match inputs {
-        [input] if !input.is_dir() && networks.is_some() => Some(input),
-        _ => None,
-    };
+    let single = single_file(inputs).filter(|_| networks.is_some());
     if let (Some(path), None) = (overlay, single) {
         let reason = "shows the swap of one file; give one video or picture as input, and an identity";
         return Err(Error::setting("--debug-overlay", path.display(), reason));

@@ -202,13 +202,10 @@ fn sequence(files: &[PathBuf]) -> Option<PathBuf> {
     let n_digits = stem.bytes().rev().take_while(u8::is_ascii_digit).count();
     let (before, digits) = stem.split_at(stem.len() - n_digits);
     let number: u64 = digits.parse().ok()?;
-    let pattern = Pattern::parse(&first.with_file_name(format!("{before}%0{n_digits}d.{ending}")))?;
+    let path = first.with_file_name(format!("{before}%0{n_digits}d.{ending}"));
+    let pattern = Pattern::parse(&path)?;
     let is_next = |(i, file): (usize, &PathBuf)| *file == pattern.path(number + i as u64);
-    files
-        .iter()
-        .enumerate()
-        .all(is_next)
-        .then(|| first.with_file_name(format!("{before}%0{n_digits}d.{ending}")))
+    files.iter().enumerate().all(is_next).then_some(path)
 }
 
 /// `clips` and `B` give `clips_B`.

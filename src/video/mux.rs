@@ -102,8 +102,8 @@ pub(super) struct Muxer {
     copies: Option<Copies>,
     /// What the file says of itself.
     pub(super) label: Option<String>,
-    /// Frames come turned by one quarter or three.
-    pub(super) is_sideways: bool,
+    /// How frames were turned before they come.
+    pub(super) turn: Turn,
     /// How often moving pictures are played, 0 for ever; `None` where the input doesn't say.
     pub(super) loops: Option<u16>,
 }
@@ -146,7 +146,15 @@ impl Muxer {
         if code < 0 {
             return Err(write_error(dest, ff::Error::from(code)));
         }
-        Ok(Self { output, partial, video: None, copies: None, label: None, is_sideways: false, loops: None })
+        Ok(Self {
+            output,
+            partial,
+            video: None,
+            copies: None,
+            label: None,
+            turn: Turn::default(),
+            loops: None,
+        })
     }
 
     /// Reads `input` a second time and copies all streams but number `video`.
@@ -197,7 +205,7 @@ impl Muxer {
     }
 
     /// How frames must be turned before they come, since the container can't ask players for it.
-    pub(super) fn turn(&self, probe: &Probe) -> Turn {
+    pub(super) fn turn_for(&self, probe: &Probe) -> Turn {
         if self.is_mov() { Turn::default() } else { Turn::of(probe) }
     }
 
@@ -327,11 +335,8 @@ impl Muxer {
                 copy_traits(copies.video_stream(), raw, packets);
                 if raw.sample_aspect_ratio.num == 0 {
                     let shape = copies.video_stream().sample_aspect_ratio;
-                    raw.sample_aspect_ratio = if self.is_sideways && shape.num > 0 {
-                        Rational(shape.den, shape.num).into()
-                    } else {
-                        shape
-                    };
+                    let (num, den) = self.turn.aspect((shape.num, shape.den));
+                    raw.sample_aspect_ratio = Rational(num, den).into();
                     (*raw.codecpar).sample_aspect_ratio = raw.sample_aspect_ratio;
                 }
             }

@@ -36,6 +36,11 @@ impl Turn {
         self.quarters % 2 == 1
     }
 
+    /// What becomes of the shape of a pixel; one that isn't known has no numerator, and stays so.
+    pub(super) fn aspect(self, (num, den): (i32, i32)) -> (i32, i32) {
+        if self.is_sideways() && num > 0 { (den, num) } else { (num, den) }
+    }
+
     /// What becomes of a look.
     pub(super) fn look(self, look: Look) -> Look {
         use AVChromaLocation as L;
@@ -47,7 +52,7 @@ impl Turn {
             return Look { format, ..look };
         }
         let (width, height) = (look.height, look.width);
-        let aspect = if look.aspect.0 > 0 { (look.aspect.1, look.aspect.0) } else { look.aspect };
+        let aspect = self.aspect(look.aspect);
         // Half a pixel to the side becomes half a pixel up or down.
         let location = match (look.location, self.quarters) {
             (L::AVCHROMA_LOC_LEFT, 1) => L::AVCHROMA_LOC_TOP,
@@ -117,9 +122,7 @@ impl Turn {
             // Lines that were filmed apart are columns now, or the other way round.
             raw.interlaced_frame = 0;
             let shape = &mut raw.sample_aspect_ratio;
-            if self.is_sideways() && shape.num > 0 {
-                (shape.num, shape.den) = (shape.den, shape.num);
-            }
+            (shape.num, shape.den) = self.aspect((shape.num, shape.den));
         }
         let made = Picture::from_frame(frame, picture.pts(), picture.duration());
         let mut made = made.ok().expect("of the format of a picture").with_origin(picture.origin());

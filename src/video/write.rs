@@ -61,7 +61,7 @@ impl Target {
     /// How frames are turned here, and not by players.
     fn turn(&self, probe: &Probe) -> Turn {
         match self {
-            Self::Film(film) => film.muxer.turn(probe),
+            Self::Film(film) => film.muxer.turn,
             Self::Pictures(_) => Turn::of(probe),
         }
     }
@@ -310,10 +310,10 @@ fn opened(
     let codec = Some(probe.codec.clone());
     let dest = partial.dest().to_path_buf();
     let mut muxer = Muxer::create(partial)?;
-    let turn = muxer.turn(probe);
+    let turn = muxer.turn_for(probe);
+    muxer.turn = turn;
     let stored = as_stored(settings, turn.is_sideways(), probe);
     let coder = Coder::new(&dest, &stored, codec, probe.time_base, probe.frame_rate).turning(turn);
-    muxer.is_sideways = turn.is_sideways();
     muxer.label.clone_from(&settings.label);
     muxer.loops = loops::of(input);
     if !probe.is_sequence() {

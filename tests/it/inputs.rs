@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use crate::media::{ffprobe, has_ffmpeg, make, names};
+use crate::media::{ffprobe, has_ffmpeg, has_runtime, make, names};
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo.mp4");
 const FACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/face.png");
@@ -17,11 +17,6 @@ fn faceswap(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_faceswap"));
     let out = command.current_dir(dir).args(args).args(["--progress", "plain"]).output().expect("starts");
     (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
-}
-
-fn has_runtime() -> bool {
-    let loaded = faceswap::nn::Runtime::load(&faceswap::nn::RuntimeSettings::default());
-    loaded.inspect_err(|error| eprintln!("skipped: {error}")).is_ok()
 }
 
 #[test]

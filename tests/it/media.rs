@@ -22,6 +22,12 @@ pub fn has_ffmpeg() -> bool {
     found
 }
 
+/// Whether networks can run here.
+pub fn has_runtime() -> bool {
+    let loaded = faceswap::nn::Runtime::load(&faceswap::nn::RuntimeSettings::default());
+    loaded.inspect_err(|error| eprintln!("skipped: {error}")).is_ok()
+}
+
 /// Runs `ffmpeg` with arguments that are separated by spaces, and gives the path of what it made.
 pub fn make(dir: &Path, name: &str, arguments: &str) -> PathBuf {
     let path = dir.join(name);

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    media::{ffprobe, frame_sums, has_ffmpeg, make, names},
+    media::{ffprobe, frame_sums, has_ffmpeg, has_runtime, make, names},
     round_trip::pass_through,
 };
 
@@ -29,11 +29,6 @@ fn text(path: &Path) -> &str {
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("there")).expect("JSON")
-}
-
-fn has_runtime() -> bool {
-    let loaded = faceswap::nn::Runtime::load(&faceswap::nn::RuntimeSettings::default());
-    loaded.inspect_err(|error| eprintln!("skipped: {error}")).is_ok()
 }
 
 /// Names and bytes of all files of a folder.
